@@ -1,0 +1,156 @@
+"""Every setting of Longhaul: environment variables `LONGHAUL_*`, or files of the same names in lower case under `LONGHAUL_SECRETS_DIR`.
+
+Times are in seconds, sizes in bytes. A wrong value stops the process with the variable's name: see `load`.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HOUR = 3600.0
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The message names the variable, the value's fault and the mend."""
+
+
+def _http_base(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must be an http:// or https:// address")
+    return url.rstrip("/")
+
+
+def _redis_url(url: str) -> str:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a redis://, rediss:// or unix:// address")
+    return url
+
+
+HttpBase = Annotated[str, AfterValidator(_http_base)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """One instance a process, read once."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGHAUL_", secrets_dir=os.environ.get("LONGHAUL_SECRETS_DIR"), frozen=True)
+
+    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    """The ledger and the results queues."""
+    broker_url: str | None = None
+    """Celery's broker; default: `redis_url`."""
+    async_url: HttpBase = "https://async.scraperapi.com"
+    """The remote's Async API, or this repository's own service."""
+    public_url: HttpBase | None = None
+    """Where the remote can reach the webhook receiver; unset: poll only."""
+    webhook_secret: SecretStr | None = None
+    """Makes the receiver's paths and password unguessable; needed where `public_url` is set."""
+    api_key: SecretStr | None = None
+    """The key of account `default`."""
+    api_keys: dict[str, SecretStr] = {}
+    """Further accounts: a JSON object of name and key."""
+
+    # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the ceiling.
+    look_first: Seconds = 2.0
+    look_growth: float = Field(1.6, gt=1, le=10)
+    look_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
+    """At most two hours, a small part of the 24 for which a result is guaranteed."""
+    look_jitter: float = Field(0.2, ge=0, le=0.5)
+    """Each pause is made longer or shorter by up to this share, so that jobs of one batch spread out."""
+    deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
+    """Age at which a job gets its last look."""
+    max_body_bytes: Count = 50 * 1024 * 1024
+    """Longest answer that is read from the remote."""
+
+    # One call, one batch, one lease: each must end well before the next, or work is done twice.
+    http_timeout: Seconds = 60.0
+    batch_timeout: Seconds = 90.0
+    lease: Seconds = 120.0
+    visibility_timeout: Seconds = 300.0
+
+    batch_size: Count = 100
+    max_batches: Count = 32
+    """Most batches of one step at once, in all workers together."""
+    worker_threads: Count = 8
+    """Batches that one worker process has under way at once."""
+
+    results_high_entries: Count = 100_000
+    results_high_bytes: Count = 1024**3
+    """Above either, looks at this results queue's jobs wait."""
+    keep_ended: float = Field(24 * HOUR, ge=600)
+    """How long an ended job is remembered, so that a message delivered again changes nothing."""
+    result_expires: float = Field(96 * HOUR, ge=72 * HOUR)
+    """How long `AsyncResult(id)` knows how a job ended."""
+
+    schedules_file: Path | None = None
+    """The user's own recurring work: see `docs/schedules.md`."""
+    log_format: str = Field("text", pattern="^(text|json)$")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    # The self-hosted service.
+    service_api_keys: list[SecretStr] = []
+    """Keys that the service accepts; empty: any key."""
+    service_public_url: HttpBase = "http://127.0.0.1:8080"
+    """The address that the service writes into `statusUrl`."""
+    service_read_grace: float = Field(0.0, ge=0, le=72 * HOUR)
+    """For how long a retrieved result can be read again; 0: it is gone at once."""
+    service_retention: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
+    service_retry_for: float = Field(24 * HOUR, gt=0, le=24 * HOUR)
+    """For how long a run is tried again on 429, 5xx and connection trouble."""
+    service_max_body_bytes: Count = 50 * 1024 * 1024
+    service_private_targets: bool = False
+    """Whether targets and callbacks may be private or loopback addresses."""
+    service_faults: bool = False
+    """The fault dial, for tests only: see `docs/faults.md`."""
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        bounds = [
+            ("http_timeout", self.http_timeout),
+            ("batch_timeout", self.batch_timeout),
+            ("lease", self.lease),
+            ("visibility_timeout", self.visibility_timeout),
+        ]
+        for (shorter, low), (longer, high) in pairwise(bounds):
+            if low >= high:
+                raise ValueError(f"LONGHAUL_{shorter.upper()} ({low:g}) must be below LONGHAUL_{longer.upper()} ({high:g})")
+        if self.public_url and not self.webhook_secret:
+            raise ValueError("LONGHAUL_PUBLIC_URL is set, so LONGHAUL_WEBHOOK_SECRET must be: a long random string of your own")
+        if self.api_key and "default" in self.api_keys:
+            raise ValueError("LONGHAUL_API_KEYS names `default`, which is LONGHAUL_API_KEY's account")
+        return self
+
+    @property
+    def broker(self) -> str:
+        """The broker's address."""
+        return self.broker_url or self.redis_url
+
+    def account_keys(self) -> dict[str, str]:
+        """Key of each account by its name. Keys stay in this process: tasks carry names."""
+        keys = {name: key.get_secret_value() for name, key in self.api_keys.items()}
+        if self.api_key:
+            keys["default"] = self.api_key.get_secret_value()
+        return keys
+
+
+def load() -> Settings:
+    """The settings of this process; `SettingsError` names each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(fault) for fault in error.errors(include_url=False, include_context=False))) from None
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    name = "_".join(str(part) for part in fault["loc"])
+    words = str(fault["msg"]).removeprefix("Value error, ")
+    return f"LONGHAUL_{name.upper()}: {words}" if name else words

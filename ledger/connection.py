@@ -1,0 +1,37 @@
+"""Connections to the ledger that notice a dead peer."""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+MINIMUM = (6, 2)
+
+
+def connect(url: str) -> Redis:
+    """A client of the ledger at `url`; connects at its first command. Text is decoded; one client serves all threads."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        # With none of these a half-open connection hangs its user for good: bytes swallowed, socket open.
+        socket_timeout=10,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=5,
+    )
+
+
+def problem(redis: Redis) -> str | None:
+    """What is wrong with this server as a ledger, in words; None where nothing is."""
+    try:
+        info = redis.info("server")
+        memory = redis.info("memory")
+    except RedisError as error:
+        return f"does not answer ({error})"
+    version = str(info.get("redis_version", "0"))
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM:
+        return f"is version {version}; 6.2 is the oldest that knows the commands used here"
+    policy = memory.get("maxmemory_policy")
+    if memory.get("maxmemory", 0) and policy != "noeviction":
+        return f"may throw records away (maxmemory-policy is {policy}); set it to noeviction"
+    return None

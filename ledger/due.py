@@ -1,0 +1,256 @@
+"""What is due: claim it under a lease, give it its next action, or end it. Each verb is one script, atomic, fenced.
+
+The *fence* is a number that grows at every claim and every move. A writer states the fence that it saw; where the record has moved on, the
+write is refused as `stale`. The *lease* is the due time itself: claimed work is due again when its lease ends, with no reaper and no heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+from redis import Redis
+
+from ledger.lua import Call, Lua, Transitions, Value
+
+Fields = Mapping[str, Value]
+Clock = Callable[[], float]
+Written = Literal["moved", "finished", "missing", "ended", "stale"]
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A record to be: due at once in `lane`."""
+
+    id: str
+    state: str
+    lane: str
+    fields: Fields
+    blobs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as the ledger holds it: strings."""
+
+    id: str
+    fields: dict[str, str]
+    blobs: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim got: `now` is the ledger's time (epoch seconds), `pauses` how often in a row the lane was paused before this probe,
+    `more` whether due work was left."""
+
+    now: float
+    pauses: int
+    more: bool
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """When a results queue is full, and what that means for looks at its records. Times in seconds; entries = 0: never full."""
+
+    entries: int = 0
+    bytes: int = 0
+    queues: str = ""
+    put_off: float = 30.0
+    guaranteed: float = 24 * 3600.0
+    headroom: float = 2 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A value to store and to publish together with an end; `ttl` in seconds."""
+
+    key: str
+    value: str
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane in the books. Times are epoch seconds of the ledger, None where there is nothing."""
+
+    name: str
+    open: int
+    due: int
+    oldest: float | None
+    paused_until: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All counters and lanes of a space, seen at one moment."""
+
+    now: float
+    counts: dict[str, int]
+    lanes: list[Lane]
+
+
+class Due:
+    """One space of records and its index of what is due.
+
+    `blobs` names the strings beside a record, `clock` (epoch seconds) replaces the server's time in tests.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        space: str,
+        transitions: Transitions,
+        *,
+        blobs: Sequence[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.redis = redis
+        self.space = space
+        self._lua = Lua(redis, space, transitions)
+        self._blobs = tuple(blobs)
+        self._clock = clock
+
+    def create(self, records: Sequence[New]) -> list[bool]:
+        """Write the records that are not there yet; says of each whether it was written now."""
+        args: list[Value] = [self._now()]
+        for new in records:
+            args += [new.id, new.state, new.lane, len(new.fields), *_flat(new.fields), len(new.blobs), *_flat(new.blobs)]
+        return [written == 1 for written in self._lua.run("create", *args)]
+
+    def claim(
+        self,
+        lane: str,
+        *,
+        limit: int,
+        lease: float,
+        count: str = "",
+        cancelled_lane: str = "",
+        step: str = "",
+        token: str = "",
+        high_water: HighWater | None = None,
+        blobs: Sequence[str] | None = None,
+    ) -> Claim:
+        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in each."""
+        blobs = self._blobs if blobs is None else blobs
+        high = high_water or HighWater()
+        now, pauses, more, *taken = self._lua.run(
+            "claim",
+            *(self._now(), lane, limit, lease, count, cancelled_lane, step, token),
+            *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
+            *blobs,
+        )
+        rows = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
+        return Claim(float(now), pauses, more == 1, rows)
+
+    def moving(
+        self,
+        row_id: str,
+        fence: int,
+        state: str,
+        lane: str,
+        due: float | None,
+        *,
+        cancelled_lane: str = "",
+        set_fields: Fields | None = None,
+        add: Mapping[str, int] | None = None,
+    ) -> Call:
+        """The call that gives a claimed record its next action at `due` (epoch seconds; None: it leaves the index)."""
+        when: Value = "" if due is None else f"{due:.3f}"
+        sets = set_fields or {}
+        return Call(
+            "move",
+            [self._now(), row_id, fence, state, lane, when, cancelled_lane, len(sets), *_flat(sets), *_flat(add or {})],
+        )
+
+    def finishing(
+        self,
+        row_id: str,
+        fence: int,
+        state: str,
+        *,
+        keep: int,
+        stream: str = "",
+        envelope: str | bytes = "",
+        note: Note | None = None,
+        next_lane: str = "",
+        set_fields: Fields | None = None,
+        forget: Sequence[str] = (),
+    ) -> Call:
+        """The call that ends a record: state, envelope into `stream`, note, and the index entry gone, all in one. `keep` in seconds."""
+        noted: list[Value] = [note.key, note.value, note.ttl] if note else ["", "", 0]
+        sets = set_fields or {}
+        return Call(
+            "finish",
+            [self._now(), row_id, fence, state, keep, stream, envelope, *noted, next_lane, len(sets), *_flat(sets), *forget],
+        )
+
+    def write(self, calls: Sequence[Call]) -> list[Written]:
+        """Run `moving` and `finishing` calls in one round trip; says of each what became of it."""
+        return self._lua.run_all(calls) if calls else []
+
+    def cancel(self, row_id: str, cancelled_lane: str) -> str:
+        """Mark a record as cancelled: `marked`, `missing`, or the state that it had already ended in."""
+        return str(self._lua.run("cancel", self._now(), row_id, cancelled_lane))
+
+    def dispatch(self, step: str, lanes: Sequence[str], *, size: int, most: int, lease: float) -> list[tuple[str, str]]:
+        """(lane, token) of each batch to start now: as many as there is due work for, at most `most` at once in all processes."""
+        flat = self._lua.run("dispatch", self._now(), step, size, most, lease, *lanes)
+        return list(pairwise(flat))[::2]
+
+    def leave(self, step: str, token: str) -> None:
+        """Give a batch's token back."""
+        self.redis.zrem(f"{self.space}:working:{step}", token)
+
+    def hold(self, lane: str, until: float, reason: str, pauses: int) -> int:
+        """Pause `lane` until `until` (epoch seconds); `pauses` as the claim said. Returns the pauses in a row."""
+        return int(self._lua.run("hold", self._now(), lane, until, reason, pauses))
+
+    def resume(self, lane: str) -> None:
+        """End the pause of `lane`."""
+        self.redis.delete(f"{self.space}:pause:{lane}")
+
+    def get(self, row_id: str) -> Row | None:
+        """The record with its blobs, or None."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hgetall(f"{self.space}:record:{row_id}")
+        for blob in self._blobs:
+            pipe.get(f"{self.space}:{blob}:{row_id}")
+        fields, *texts = pipe.execute()
+        if not fields:
+            return None
+        return Row(row_id, fields, {name: text or "" for name, text in zip(self._blobs, texts, strict=True)})
+
+    def books(self) -> Books:
+        """Counters and lanes at one moment."""
+        now, counts, *lanes = self._lua.run("books", self._now())
+        return Books(
+            float(now),
+            {name: int(count) for name, count in _pairs(counts).items()},
+            [Lane(name, open_, due, _time(oldest), _time(until), reason or None) for name, open_, due, oldest, until, reason in lanes],
+        )
+
+    def now(self) -> float:
+        """The ledger's time, epoch seconds."""
+        if self._clock is not None:
+            return self._clock()
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def _now(self) -> Value:
+        return "" if self._clock is None else self._clock()
+
+
+def _flat(mapping: Mapping[str, Value]) -> list[Value]:
+    return [part for pair in mapping.items() for part in pair]
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _time(text: str) -> float | None:
+    return float(text) if text else None

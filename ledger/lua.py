@@ -1,0 +1,80 @@
+"""Run the scripts: one call, or many in one round trip, whatever the server still knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+Value = str | bytes | int | float
+Transitions = Mapping[str, Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of one script: `name` without `.lua`, and its ARGV."""
+
+    name: str
+    args: Sequence[Value]
+
+
+class Lua:
+    """The scripts of one space.
+
+    A pipeline of redis-py's own `Script` objects asks `SCRIPT EXISTS` before every execution, a second round trip; here the server is
+    trusted to know its scripts, and taught again when it has forgotten them (a restart, a failover).
+    """
+
+    def __init__(self, redis: Redis, space: str, transitions: Transitions) -> None:
+        self._redis = redis
+        self._space = space
+        self._table = _lua_table(transitions)
+        self._texts: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
+
+    def run(self, name: str, *args: Value) -> Any:
+        """Run one script; raises what redis-py raises."""
+        return self.run_all([Call(name, args)])[0]
+
+    def run_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Run the scripts in one round trip, each atomic for itself, answers in order; raises the first error after all have run."""
+        answers = self._send(calls)
+        forgotten = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if forgotten:
+            for name in {calls[at].name for at in forgotten}:
+                self._redis.script_load(self._text(name))
+            for at, answer in zip(forgotten, self._send([calls[at] for at in forgotten]), strict=True):
+                answers[at] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipe.evalsha(self._digest(call.name), 1, self._space, *call.args)
+        return pipe.execute(raise_on_error=False)
+
+    def _digest(self, name: str) -> str:
+        if name not in self._digests:
+            self._digests[name] = sha1(self._text(name).encode(), usedforsecurity=False).hexdigest()
+        return self._digests[name]
+
+    def _text(self, name: str) -> str:
+        if name not in self._texts:
+            scripts = files("ledger") / "scripts"
+            prelude = (scripts / "prelude.lua").read_text().replace("--[[TRANSITIONS]]", self._table)
+            self._texts[name] = prelude + (scripts / f"{name}.lua").read_text()
+        return self._texts[name]
+
+
+def _lua_table(transitions: Transitions) -> str:
+    moves = [f'["{source}>{target}"] = true' for source, targets in transitions.items() for target in sorted(targets)]
+    left = [f'["{source}>"] = true' for source, targets in transitions.items() if targets]
+    return "{" + ", ".join(moves + left) + "}"

@@ -1,0 +1,70 @@
+-- Take due work, oldest first, under a lease that ends by itself: its due time moves to the lease's end before anything can go wrong,
+-- and its fence grows, so that a writer who comes after the lease is known.
+-- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token,
+--       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), names of blobs ...
+-- Returns {now, pauses so far, 1 if more is due, {id, {field, value, ...}, blob, ...}, ...}.
+local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local counted, cancelled_lane, step, token = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local high_entries, high_bytes, queues = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+local put_off, guaranteed, headroom = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local due = due_of(lane)
+
+if token ~= '' then
+  redis.call('ZREM', space .. ':started:' .. step, token)
+  redis.call('ZADD', space .. ':working:' .. step, seconds(now + lease), token)
+end
+
+local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count')
+if pause[1] then
+  if now < tonumber(pause[1]) then return {seconds(now), tonumber(pause[2]), 0} end
+  -- The pause is over: one record goes ahead as a probe, the others wait for what it meets.
+  redis.call('HSET', space .. ':pause:' .. lane, 'until', seconds(now + lease))
+  limit = 1
+end
+
+-- Back-pressure: a full results queue leaves bodies with the remote, except those that the remote may soon delete.
+local full = {}
+local function is_full(queue)
+  if high_entries == 0 then return false end
+  if full[queue] == nil then
+    local key = queues .. queue
+    full[queue] = redis.call('XLEN', key) >= high_entries
+      or (tonumber(redis.call('MEMORY', 'USAGE', key) or 0) or 0) >= high_bytes
+  end
+  return full[queue]
+end
+
+local claimed, examined, most = {seconds(now), tonumber(pause[2] or 0), 0}, 0, 10 * limit
+while limit > 0 and examined < most do
+  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, limit)
+  if #ids == 0 then break end
+  for _, id in ipairs(ids) do
+    examined = examined + 1
+    local record = record_of(id)
+    local found = redis.call('HMGET', record, 'state', 'queue', 'deadline', 'looked', 'cancel')
+    local urgent = math.min(tonumber(found[3] or 0), tonumber(found[4] or now) + guaranteed) - headroom
+    if not found[1] then
+      redis.call('ZREM', due, id)
+    elseif found[5] and cancelled_lane ~= '' then
+      -- Its claimant died before it could see the cancellation.
+      redis.call('ZREM', due, id)
+      redis.call('HSET', record, 'lane', cancelled_lane)
+      place(id, cancelled_lane, now)
+    elseif now < urgent and is_full(found[2]) then
+      place(id, lane, math.min(now + put_off, urgent))
+    else
+      place(id, lane, now + lease)
+      redis.call('HSET', record, 'lease', seconds(now + lease))
+      redis.call('HINCRBY', record, 'fence', 1)
+      if counted ~= '' then redis.call('HINCRBY', record, counted, 1) end
+      local taken = {id, redis.call('HGETALL', record)}
+      for blob = 15, #ARGV do
+        taken[#taken + 1] = redis.call('GET', space .. ':' .. ARGV[blob] .. ':' .. id) or ''
+      end
+      claimed[#claimed + 1] = taken
+      limit = limit - 1
+    end
+  end
+end
+if not pause[1] and #redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, 1) > 0 then claimed[3] = 1 end
+return claimed

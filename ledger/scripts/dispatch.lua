@@ -1,0 +1,30 @@
+-- How many batches to start: as many as there is due work for and room for. Each gets a token that is given up for lost after its lease.
+-- ARGV: now, step, batch size, most batches at once, lease (s), lanes ...
+-- Returns {lane, token, lane, token, ...}.
+local now, step, size, most, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local started, working = space .. ':started:' .. step, space .. ':working:' .. step
+redis.call('ZREMRANGEBYSCORE', started, '-inf', seconds(now))
+redis.call('ZREMRANGEBYSCORE', working, '-inf', seconds(now))
+local waiting = redis.call('ZRANGE', started, 0, -1)
+local room, answer = most - #waiting - redis.call('ZCARD', working), {}
+-- A batch that has started but not claimed yet will take some of the work that is due now; one that works has taken its share.
+local expected = {}
+for _, token in ipairs(waiting) do
+  local lane = token:match('^(.*)#')
+  expected[lane] = (expected[lane] or 0) + 1
+end
+for at = 6, #ARGV do
+  local lane = ARGV[at]
+  local resumes = redis.call('HGET', space .. ':pause:' .. lane, 'until')
+  local due = redis.call('ZCOUNT', due_of(lane), '-inf', seconds(now))
+  local wanted = math.ceil(due / size)
+  if resumes then wanted = now < tonumber(resumes) and 0 or math.min(wanted, 1) end
+  for _ = 1, math.min(wanted - (expected[lane] or 0), room) do
+    local token = lane .. '#' .. redis.call('INCR', space .. ':serial')
+    redis.call('ZADD', started, seconds(now + lease), token)
+    answer[#answer + 1] = lane
+    answer[#answer + 1] = token
+    room = room - 1
+  end
+end
+return answer

@@ -1,0 +1,232 @@
+"""The Async API as pure functions: build a request, read an answer. No I/O, no clock; both clients share them.
+
+Source of every rule: the contract's Async API page and the vendor's "Job Handling" (`docs/contract.md`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from scraperapi.models import (
+    Accepted,
+    AccountRefused,
+    Cancelled,
+    Failed,
+    Finished,
+    Interrupted,
+    Json,
+    Malformed,
+    NotFound,
+    Rejected,
+    RemoteTrouble,
+    Running,
+    ScrapeRequest,
+    Seen,
+    TargetResponse,
+    Throttled,
+    TooLarge,
+    Unreachable,
+)
+
+WORDS_SHOWN = 500
+JSON_HEADERS = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One call to the remote, for either client."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A whole answer: status, headers (any case), body as bytes after content decoding."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+HttpOutcome = HttpAnswer | Unreachable | Interrupted | TooLarge
+
+
+def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | None = None) -> HttpRequest:
+    """`POST /jobs`. Defaults are left out, so that the remote's own apply."""
+    body: Json = {"apiKey": api_key, "url": request.url}
+    if request.method != "GET":
+        body["method"] = request.method
+    if request.headers:
+        body["headers"] = request.headers
+    if request.body is not None:
+        body["body"] = request.body
+    if request.api_params:
+        body["apiParams"] = request.api_params
+    if request.timeout_sec is not None:
+        body["timeoutSec"] = request.timeout_sec
+    if callback_url is not None:
+        body["callback"] = {"type": "webhook", "url": callback_url}
+        # Without it only successes are pushed, and a failed job would wait for its next look.
+        body["expectUnsuccessReport"] = True
+    return HttpRequest("POST", f"{base}/jobs", dump_json(body), JSON_HEADERS)
+
+
+def look(base: str, api_key: str, remote_id: str) -> HttpRequest:
+    """`GET /jobs/<id>`: status and, once finished, result. The official client adds `?api_key=`, and so do we."""
+    return HttpRequest("GET", f"{base}/jobs/{quote(remote_id, safe='')}?api_key={quote(api_key, safe='')}")
+
+
+def cancel(base: str, api_key: str, remote_id: str) -> HttpRequest:
+    """`DELETE /jobs/<id>`."""
+    return HttpRequest("DELETE", f"{base}/jobs/{quote(remote_id, safe='')}?api_key={quote(api_key, safe='')}")
+
+
+def read_submitted(outcome: HttpOutcome) -> Seen:
+    """What an answer to `submit` shows: `Accepted`, or what went wrong."""
+    seen = _read(outcome)
+    if not isinstance(seen, dict):
+        return seen
+    remote_id = seen.get("id")
+    if isinstance(remote_id, str) and remote_id:
+        return Accepted(remote_id)
+    return Malformed(f"accepted without an id: {_shown(seen)}")
+
+
+def read_looked(outcome: HttpOutcome, now: float = 0.0) -> Seen:
+    """What an answer to `look` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds."""
+    seen = _read(outcome, now)
+    return read_job(seen) if isinstance(seen, dict) else seen
+
+
+def read_cancelled(outcome: HttpOutcome) -> Seen:
+    """What an answer to `cancel` shows. Any 2xx means that the job is not running any more, whatever its body."""
+    if isinstance(outcome, HttpAnswer) and outcome.status // 100 == 2:  # noqa: PLR2004  (2xx)
+        return Cancelled()
+    seen = _read(outcome)
+    return Cancelled() if isinstance(seen, dict) else seen
+
+
+def read_job(document: Json) -> Seen:
+    """The same JSON from the status URL or from a webhook."""
+    match document.get("status"):
+        case "finished":
+            return _read_finished(document.get("response"))
+        case "failed":
+            return Failed(str(document.get("failReason") or "failed without a reason"))
+        case "cancelled":
+            return Cancelled()
+        case str(status):
+            return Running(status)
+        case _:
+            return Malformed(f"no status: {_shown(document)}")
+
+
+def _read_finished(response: object) -> Seen:
+    if not isinstance(response, dict):
+        return Malformed("finished without a response")
+    headers = response.get("headers")
+    headers = headers if isinstance(headers, dict) else {}
+    status_code = response.get("statusCode", headers.get("sa-statuscode"))
+    try:
+        code = int(status_code)  # type: ignore[arg-type]  # the except below is the check
+    except (TypeError, ValueError):
+        return Malformed(f"finished with statusCode {status_code!r}")
+    base64_body = response.get("base64EncodedBody")
+    if base64_body is not None:
+        return Finished(TargetResponse(code, headers, base64_body=str(base64_body), credits=_credits(response, headers)))
+    return Finished(TargetResponse(code, headers, body=response.get("body", ""), credits=_credits(response, headers)))
+
+
+def _credits(response: Json, headers: Json) -> int | None:
+    cost = response.get("credits", headers.get("sa-credit-cost"))
+    try:
+        return None if cost is None else int(cost)
+    except (TypeError, ValueError):
+        return None
+
+
+def _read(outcome: HttpOutcome, now: float = 0.0) -> Seen | Json:
+    """The JSON object of a 2xx, or what any other outcome shows."""
+    if not isinstance(outcome, HttpAnswer):
+        return outcome
+    status = outcome.status
+    if status // 100 == 2:  # noqa: PLR2004  (2xx)
+        try:
+            document = json.loads(outcome.body)
+        except (ValueError, RecursionError) as error:
+            return Malformed(f"not JSON ({error}): {outcome.body[:80]!r}")
+        return document if isinstance(document, dict) else Malformed(f"not an object: {_shown(document)}")
+    return _read_refusal(status, outcome, now)
+
+
+def _read_refusal(status: int, answer: HttpAnswer, now: float) -> Seen:
+    words = read_words(answer.body)
+    match status:
+        case 400 | 405 | 411 | 413 | 415 | 422:
+            return Rejected(words or f"HTTP {status}")
+        case 403 if "max_cost" in words or "max cost" in words.lower():
+            # The one 403 that is about this job and not about its account (contract: codes).
+            return Rejected(words)
+        case 401 | 403:
+            return AccountRefused(status, words)
+        case 404 | 410:
+            return NotFound(gone=status == 410)  # noqa: PLR2004
+        case 429 if _header(answer.headers, "sa-statuscode") is None:
+            return Throttled(read_retry_after(_header(answer.headers, "retry-after"), now))
+        case _:
+            return RemoteTrouble(status, words)
+
+
+def read_words(body: bytes) -> str:
+    """What an error's body says: the vendor answers plain text, our service JSON with an `error` field."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        document: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return text[:WORDS_SHOWN]
+    if isinstance(document, dict):
+        for name in ("error", "message", "detail", "failReason"):
+            if isinstance(document.get(name), str):
+                return str(document[name])[:WORDS_SHOWN]
+    return text[:WORDS_SHOWN]
+
+
+def read_retry_after(value: str | None, now: float) -> float | None:
+    """Seconds from a `Retry-After` of seconds or of a date (RFC 9110, 10.2.3); None where it says neither."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError):
+        return None
+
+
+def dump_json(value: object) -> bytes:
+    """UTF-8 JSON, as short as it gets. A lone surrogate, which JavaScript's JSON may carry, stays an escape."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    value = headers.get(name)
+    if value is not None:
+        return value
+    return next((value for key, value in headers.items() if key.lower() == name), None)
+
+
+def _shown(document: object) -> str:
+    return repr(document)[:80]
