@@ -131,15 +131,19 @@ class Due:
         cancelled_lane: str = "",
         step: str = "",
         token: str = "",
+        deadline: float = 0.0,
         high_water: HighWater | None = None,
         blobs: Sequence[str] | None = None,
     ) -> Claim:
-        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in each."""
+        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in each.
+
+        Of a paused lane only records older than `deadline` seconds are taken.
+        """
         blobs = self._blobs if blobs is None else blobs
         high = high_water or HighWater()
         now, pauses, more, *taken = self._lua.run(
             "claim",
-            *(self._now(), lane, limit, lease, count, cancelled_lane, step, token),
+            *(self._now(), lane, limit, lease, count, cancelled_lane, step, token, deadline),
             *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
             *blobs,
         )

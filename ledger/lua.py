@@ -12,7 +12,8 @@ from redis import Redis
 from redis.exceptions import NoScriptError
 
 Value = str | bytes | int | float
-Transitions = Mapping[str, Iterable[str]]
+Transitions = Mapping[Any, Iterable[str]]
+"""The states that can follow each state; a `StrEnum` is as good as strings."""
 
 
 @dataclass(frozen=True, slots=True)

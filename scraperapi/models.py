@@ -140,20 +140,8 @@ class NothingAsked:
     """The step needed no call to the remote."""
 
 
-Seen = (
-    Accepted
-    | Running
-    | Finished
-    | Failed
-    | Cancelled
-    | NotFound
-    | Rejected
-    | AccountRefused
-    | Throttled
-    | RemoteTrouble
-    | Unreachable
-    | Interrupted
-    | Malformed
-    | TooLarge
-    | NothingAsked
-)
+Refusal = NotFound | Rejected | AccountRefused | Throttled | RemoteTrouble | Unreachable | Interrupted | Malformed | TooLarge
+SubmitSeen = Accepted | NothingAsked | Refusal
+LookSeen = Running | Finished | Failed | Cancelled | Refusal
+CancelSeen = Cancelled | NothingAsked | Refusal
+Seen = SubmitSeen | LookSeen | CancelSeen

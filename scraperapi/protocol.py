@@ -16,17 +16,20 @@ from scraperapi.models import (
     Accepted,
     AccountRefused,
     Cancelled,
+    CancelSeen,
     Failed,
     Finished,
     Interrupted,
     Json,
+    LookSeen,
     Malformed,
     NotFound,
+    Refusal,
     Rejected,
     RemoteTrouble,
     Running,
     ScrapeRequest,
-    Seen,
+    SubmitSeen,
     TargetResponse,
     Throttled,
     TooLarge,
@@ -89,9 +92,9 @@ def cancel(base: str, api_key: str, remote_id: str) -> HttpRequest:
     return HttpRequest("DELETE", f"{base}/jobs/{quote(remote_id, safe='')}?api_key={quote(api_key, safe='')}")
 
 
-def read_submitted(outcome: HttpOutcome) -> Seen:
-    """What an answer to `submit` shows: `Accepted`, or what went wrong."""
-    seen = _read(outcome)
+def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
+    """What an answer to `submit` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds, here and below."""
+    seen = _read(outcome, now)
     if not isinstance(seen, dict):
         return seen
     remote_id = seen.get("id")
@@ -100,21 +103,21 @@ def read_submitted(outcome: HttpOutcome) -> Seen:
     return Malformed(f"accepted without an id: {_shown(seen)}")
 
 
-def read_looked(outcome: HttpOutcome, now: float = 0.0) -> Seen:
-    """What an answer to `look` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds."""
+def read_looked(outcome: HttpOutcome, now: float) -> LookSeen:
+    """What an answer to `look` shows."""
     seen = _read(outcome, now)
     return read_job(seen) if isinstance(seen, dict) else seen
 
 
-def read_cancelled(outcome: HttpOutcome) -> Seen:
+def read_cancelled(outcome: HttpOutcome, now: float) -> CancelSeen:
     """What an answer to `cancel` shows. Any 2xx means that the job is not running any more, whatever its body."""
     if isinstance(outcome, HttpAnswer) and outcome.status // 100 == 2:  # noqa: PLR2004  (2xx)
         return Cancelled()
-    seen = _read(outcome)
+    seen = _read(outcome, now)
     return Cancelled() if isinstance(seen, dict) else seen
 
 
-def read_job(document: Json) -> Seen:
+def read_job(document: Json) -> LookSeen:
     """The same JSON from the status URL or from a webhook."""
     match document.get("status"):
         case "finished":
@@ -129,7 +132,7 @@ def read_job(document: Json) -> Seen:
             return Malformed(f"no status: {_shown(document)}")
 
 
-def _read_finished(response: object) -> Seen:
+def _read_finished(response: object) -> Finished | Malformed:
     if not isinstance(response, dict):
         return Malformed("finished without a response")
     headers = response.get("headers")
@@ -153,7 +156,7 @@ def _credits(response: Json, headers: Json) -> int | None:
         return None
 
 
-def _read(outcome: HttpOutcome, now: float = 0.0) -> Seen | Json:
+def _read(outcome: HttpOutcome, now: float) -> Refusal | Json:
     """The JSON object of a 2xx, or what any other outcome shows."""
     if not isinstance(outcome, HttpAnswer):
         return outcome
@@ -167,7 +170,7 @@ def _read(outcome: HttpOutcome, now: float = 0.0) -> Seen | Json:
     return _read_refusal(status, outcome, now)
 
 
-def _read_refusal(status: int, answer: HttpAnswer, now: float) -> Seen:
+def _read_refusal(status: int, answer: HttpAnswer, now: float) -> Refusal:
     words = read_words(answer.body)
     match status:
         case 400 | 405 | 411 | 413 | 415 | 422:

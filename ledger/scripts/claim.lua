@@ -1,12 +1,12 @@
 -- Take due work, oldest first, under a lease that ends by itself: its due time moves to the lease's end before anything can go wrong,
 -- and its fence grows, so that a writer who comes after the lease is known.
--- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token,
+-- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token, deadline (s of age),
 --       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), names of blobs ...
 -- Returns {now, pauses so far, 1 if more is due, {id, {field, value, ...}, blob, ...}, ...}.
 local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local counted, cancelled_lane, step, token = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local high_entries, high_bytes, queues = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
-local put_off, guaranteed, headroom = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local counted, cancelled_lane, step, token, deadline = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+local high_entries, high_bytes, queues = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
+local put_off, guaranteed, headroom = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local due = due_of(lane)
 
 if token ~= '' then
@@ -15,8 +15,8 @@ if token ~= '' then
 end
 
 local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count')
-if pause[1] then
-  if now < tonumber(pause[1]) then return {seconds(now), tonumber(pause[2]), 0} end
+local paused = pause[1] and now < tonumber(pause[1])
+if pause[1] and not paused then
   -- The pause is over: one record goes ahead as a probe, the others wait for what it meets.
   redis.call('HSET', space .. ':pause:' .. lane, 'until', seconds(now + lease))
   limit = 1
@@ -34,15 +34,16 @@ local function is_full(queue)
   return full[queue]
 end
 
-local claimed, examined, most = {seconds(now), tonumber(pause[2] or 0), 0}, 0, 10 * limit
+local claimed, examined, skipped, most = {seconds(now), tonumber(pause[2] or 0), 0}, 0, 0, 10 * limit
 while limit > 0 and examined < most do
-  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, limit)
+  local ids = redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', skipped, limit)
   if #ids == 0 then break end
   for _, id in ipairs(ids) do
     examined = examined + 1
     local record = record_of(id)
-    local found = redis.call('HMGET', record, 'state', 'queue', 'deadline', 'looked', 'cancel')
-    local urgent = math.min(tonumber(found[3] or 0), tonumber(found[4] or now) + guaranteed) - headroom
+    local found = redis.call('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel')
+    local ends = tonumber(found[3] or 0) + deadline
+    local urgent = math.min(ends, tonumber(found[4] or now) + guaranteed) - headroom
     if not found[1] then
       redis.call('ZREM', due, id)
     elseif found[5] and cancelled_lane ~= '' then
@@ -50,6 +51,9 @@ while limit > 0 and examined < most do
       redis.call('ZREM', due, id)
       redis.call('HSET', record, 'lane', cancelled_lane)
       place(id, cancelled_lane, now)
+    elseif paused and now < ends then
+      -- A paused lane still lets go of what has reached its deadline.
+      skipped = skipped + 1
     elseif now < urgent and is_full(found[2]) then
       place(id, lane, math.min(now + put_off, urgent))
     else
@@ -58,7 +62,7 @@ while limit > 0 and examined < most do
       redis.call('HINCRBY', record, 'fence', 1)
       if counted ~= '' then redis.call('HINCRBY', record, counted, 1) end
       local taken = {id, redis.call('HGETALL', record)}
-      for blob = 15, #ARGV do
+      for blob = 16, #ARGV do
         taken[#taken + 1] = redis.call('GET', space .. ':' .. ARGV[blob] .. ':' .. id) or ''
       end
       claimed[#claimed + 1] = taken

@@ -1,0 +1,235 @@
+"""What follows from what was seen. Pure: no I/O, no clock, no random; every case stands here, and the type checker knows that it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from jobs.backoff import doubling, growing, jittered
+from jobs.job import Job
+from jobs.policies import OUTAGE, Policies
+from scraperapi.models import (
+    Accepted,
+    AccountRefused,
+    Cancelled,
+    CancelSeen,
+    Failed,
+    Finished,
+    Interrupted,
+    LookSeen,
+    Malformed,
+    NotFound,
+    NothingAsked,
+    Rejected,
+    RemoteTrouble,
+    Running,
+    Seen,
+    SubmitSeen,
+    TargetResponse,
+    Throttled,
+    TooLarge,
+    Unreachable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The remote has taken the job as `remote_id`; the first look is due at `due`."""
+
+    remote_id: str
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Not ready, or nothing happened: the same step again at `due`. Not an error; costs no attempt."""
+
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A failure that may pass: the same step again at `due`. Costs an attempt."""
+
+    due: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """The remote has lost the job: submit it again. Costs credits twice, and counts as a loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end that everybody wants: the result."""
+
+    response: TargetResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The end of a job that can't succeed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The end of a job whose time is over or whose result is gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The end of a job that somebody cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The account's trouble: pause this step for the whole account until `until`; the job stays due and loses nothing."""
+
+    until: float
+    reason: str
+
+
+End = Finish | Fail | Expire | Cancel
+Decision = Sent | Snooze | Retry | Resend | Hold | End
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """`policies` are the numbers; the cases are here."""
+
+    policies: Policies
+
+    def after_send(self, job: Job, seen: SubmitSeen, now: float) -> Decision:
+        """What follows from the answer to a submission."""
+        match seen:
+            case NothingAsked():
+                return Cancel() if job.cancelled else Expire(f"not accepted by the remote within {_hours(self.policies.deadline)}")
+            case Accepted(remote_id):
+                return Sent(remote_id, self._next_look(job, 0.0, now))
+            case Rejected(words):
+                return Fail(f"the remote rejected the request: {words}")
+            case AccountRefused() | Throttled():
+                return self._hold(job, seen, now)
+            case NotFound():
+                # No single job's fault: every submission to this address would get it.
+                return self._pause_account(job, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?", now)
+            case Unreachable():
+                return Snooze(self._next_send(job, now))
+            case RemoteTrouble(status, _) if status in OUTAGE:
+                return Snooze(self._next_send(job, now))
+            case RemoteTrouble(status, words):
+                return self._retry(job, f"HTTP {status} from the remote: {words}", now)
+            case Interrupted(words):
+                return self._retry(job, f"the submission broke off: {words}", now)
+            case Malformed(words):
+                return self._retry(job, f"the remote's answer is malformed: {words}", now)
+            case TooLarge(limit):
+                return self._retry(job, f"the remote's answer to a submission is over {limit} bytes", now)
+            case _:
+                assert_never(seen)
+
+    def after_look(self, job: Job, seen: LookSeen, now: float) -> Decision:
+        """What follows from a look, or from what the remote pushed. At the deadline, whatever is no end becomes one."""
+        decision = self._after_look(job, seen, now)
+        if now < job.created + self.policies.deadline:
+            return decision
+        match decision:
+            case Snooze() | Resend() | Hold():
+                return Expire(f"not finished within {_hours(self.policies.deadline)}")
+            case Retry(_, reason):
+                return Expire(f"not finished within {_hours(self.policies.deadline)}; last: {reason}")
+            case _:
+                return decision
+
+    def _after_look(self, job: Job, seen: LookSeen, now: float) -> Decision:
+        match seen:
+            case Finished(response):
+                return Finish(response)
+            case Failed(reason):
+                return Fail(reason)
+            case Cancelled():
+                return Cancel()
+            case Running() | RemoteTrouble() | Unreachable() | Interrupted():
+                return self._snooze(job, now)
+            case NotFound(gone):
+                return self._missing(job, gone=gone, now=now)
+            case Rejected(words):
+                return Fail(f"the remote rejected the look: {words}")
+            case AccountRefused() | Throttled():
+                return self._hold(job, seen, now)
+            case Malformed(words):
+                return self._retry(job, f"the remote's answer is malformed: {words}", now)
+            case TooLarge(limit):
+                return Fail(f"the result is over {limit} bytes (LONGHAUL_MAX_BODY_BYTES)")
+            case _:
+                assert_never(seen)
+
+    def after_cancel(self, job: Job, seen: CancelSeen, now: float) -> Decision:
+        """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
+        match seen:
+            case NothingAsked() | Cancelled() | NotFound() | Rejected():
+                return Cancel()
+            case _ if now >= job.created + self.policies.deadline:
+                return Cancel()
+            case AccountRefused() | Throttled():
+                return self._hold(job, seen, now)
+            case RemoteTrouble() | Unreachable() | Interrupted() | Malformed() | TooLarge():
+                return self._snooze(job, now)
+            case _:
+                assert_never(seen)
+
+    def _snooze(self, job: Job, now: float) -> Snooze:
+        return Snooze(self._next_look(job, now - (job.sent or job.created), now))
+
+    def _next_look(self, job: Job, age: float, now: float) -> float:
+        rules = self.policies
+        pause = growing(age, rules.look_first, rules.look_growth, rules.look_ceiling)
+        due = now + jittered(pause, rules.look_jitter, f"{job.id}:{job.polls}")
+        # The last look comes on time, not up to a pause late; after it there is none.
+        return min(due, max(job.created + rules.deadline, now))
+
+    def _next_send(self, job: Job, now: float) -> float:
+        rules = self.policies
+        pause = growing(now - job.created, rules.look_first, rules.look_growth, rules.resend_ceiling)
+        return now + jittered(pause, rules.look_jitter, f"{job.id}:{job.submissions}:{now:.0f}")
+
+    def _retry(self, job: Job, reason: str, now: float) -> Retry | Fail:
+        if job.attempts + 1 >= self.policies.attempts:
+            return Fail(f"gave up after {job.attempts + 1} attempts; last: {reason}")
+        pause = doubling(job.attempts, self.policies.retry_first, self.policies.retry_ceiling)
+        return Retry(now + jittered(pause, self.policies.look_jitter, f"{job.id}:{job.attempts}"), reason)
+
+    def _missing(self, job: Job, *, gone: bool, now: float) -> Snooze | Resend | Expire:
+        if not gone and now - (job.sent or job.created) < self.policies.grace:
+            return self._snooze(job, now)
+        if job.losses < job.resubmit:
+            return Resend()
+        times = "once" if job.losses == 0 else f"{job.losses + 1} times"
+        return Expire(f"the remote lost the result {times}; resubmit={job.resubmit}")
+
+    def _hold(self, job: Job, seen: AccountRefused | Throttled, now: float) -> Hold:
+        rules = self.policies
+        if isinstance(seen, AccountRefused):
+            return self._pause_account(job, f"HTTP {seen.status} from the remote: {seen.words}", now)
+        if seen.retry_after is None:
+            pause = doubling(job.pauses, rules.throttle_first, rules.throttle_ceiling)
+        else:
+            pause = min(max(seen.retry_after, rules.look_first), rules.retry_after_ceiling)
+        return Hold(now + pause, "too many requests (HTTP 429)")
+
+    def _pause_account(self, job: Job, reason: str, now: float) -> Hold:
+        return Hold(now + doubling(job.pauses, self.policies.account_first, self.policies.account_ceiling), reason)
+
+
+def ends_pause(seen: Seen) -> bool:
+    """Whether this answer shows that the account is in order again."""
+    return not isinstance(seen, AccountRefused | Throttled | Unreachable | Interrupted | RemoteTrouble | Malformed | TooLarge | NothingAsked)
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:g} hours"

@@ -1,0 +1,70 @@
+"""The envelope: the one final record of a job that reaches the results queue. Keys are absent where there is nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from jobs.decide import Cancel, End, Expire, Fail, Finish
+from jobs.job import Job, State
+from scraperapi.models import Json
+
+BODY_KEYS = ("body", "base64EncodedBody")
+
+
+def end_state(decision: End) -> State:
+    """The state that a decision ends a job in."""
+    match decision:
+        case Finish():
+            return State.FINISHED
+        case Fail():
+            return State.FAILED
+        case Expire():
+            return State.EXPIRED
+        case Cancel():
+            return State.CANCELLED
+        case _:
+            assert_never(decision)
+
+
+def envelope(job: Job, decision: End, now: float) -> Json:
+    """The envelope of `job` as it ends at `now` (epoch seconds); times in it are ISO 8601 UTC."""
+    document: Json = {"id": job.id, "kind": "job", "status": end_state(decision).value, "url": job.request.url}
+    if job.meta is not None:
+        document["meta"] = job.meta
+    match decision:
+        case Finish(response):
+            document["statusCode"] = response.status_code
+            document["headers"] = response.headers
+            if response.base64_body is not None:
+                document["base64EncodedBody"] = response.base64_body
+            else:
+                document["body"] = response.body
+            if response.credits is not None:
+                document["credits"] = response.credits
+        case Fail(reason) | Expire(reason):
+            document["failReason"] = reason
+        case Cancel():
+            pass
+        case _:
+            assert_never(decision)
+    if job.remote_id:
+        document["remoteId"] = job.remote_id
+    document |= {
+        "attempts": job.attempts,
+        "polls": job.polls,
+        "submissions": job.submissions,
+        "submittedAt": iso(job.created),
+        "finishedAt": iso(now),
+    }
+    return document
+
+
+def without_body(document: Json) -> Json:
+    """What `AsyncResult(id).get()` returns: the envelope less its body."""
+    return {key: value for key, value in document.items() if key not in BODY_KEYS}
+
+
+def iso(time: float) -> str:
+    """ISO 8601 UTC to the millisecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,224 @@
+"""A caller's arguments, checked once and completely; what is recorded has passed here.
+
+Every error names the argument, the value and the rule. Nothing is recorded where one is raised.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from scraperapi.errors import InvalidArgument, invalid
+from scraperapi.models import Json, ScrapeRequest
+
+MAX_URL = 8192
+MAX_META = 16 * 1024
+MAX_BATCH = 50_000
+MAX_RESUBMIT = 10
+MAX_TIMEOUT = 72 * 3600
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
+CONTROL = re.compile(r"[\x00-\x20\x7f]")
+ARGUMENTS = ("url", "method", "headers", "body", "api_params", "meta", "timeout_sec", "queue", "account", "resubmit", "callback")
+ERRORS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A checked submission. `callback` is an http(s) address of the receiver, or empty for polling only."""
+
+    request: ScrapeRequest
+    meta: Json | None = None
+    queue: str = "results"
+    account: str = "default"
+    resubmit: int = 1
+    callback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What this installation accepts: the names of its accounts, and where the remote can reach its receiver ('' = nowhere)."""
+
+    accounts: Collection[str]
+    receiver: str = ""
+
+
+def read_submission(arguments: Mapping[str, Any], terms: Terms) -> Submission:
+    """The submission in the keyword arguments of `jobs.submit`; raises `InvalidArgument`."""
+    for name in arguments:
+        if name not in ARGUMENTS:
+            raise invalid(name, arguments[name], f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}")
+    return Submission(
+        request=ScrapeRequest(
+            url=_url("url", arguments.get("url")),
+            method=_method(arguments.get("method", "GET")),
+            headers=_headers(arguments.get("headers")),
+            body=_body(arguments.get("body")),
+            api_params=_object("api_params", arguments.get("api_params")),
+            timeout_sec=_timeout(arguments.get("timeout_sec")),
+        ),
+        meta=_meta(arguments.get("meta")),
+        queue=_queue(arguments.get("queue", "results")),
+        account=_account(arguments.get("account", "default"), terms),
+        resubmit=_resubmit(arguments.get("resubmit", 1)),
+        callback=_callback(arguments.get("callback"), terms),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A checked batch: the good entries with their places, and a sentence for each bad one."""
+
+    accepted: list[tuple[int, Submission]]
+    rejected: list[tuple[int, str]]
+
+
+def read_batch(requests: object, defaults: Mapping[str, Any], terms: Terms) -> Batch:
+    """The submissions of `jobs.submit_batch`: each entry an object of arguments or just a URL. Raises where the list itself is wrong."""
+    if not isinstance(requests, Sequence) or isinstance(requests, str):
+        raise invalid("requests", requests, "must be a list of URLs or of objects with the arguments of jobs.submit")
+    if not requests:
+        raise invalid("requests", requests, "must have at least one entry")
+    if len(requests) > MAX_BATCH:
+        raise InvalidArgument(f"requests: {len(requests)} entries: at most {MAX_BATCH} in one batch")
+    if "url" in defaults:
+        raise invalid("url", defaults["url"], "belongs into an entry of requests")
+    batch = Batch([], [])
+    for at, entry in enumerate(requests):
+        try:
+            batch.accepted.append((at, _entry(entry, defaults, terms)))
+        except InvalidArgument as error:
+            batch.rejected.append((at, str(error)))
+    return batch
+
+
+def refusal(batch: Batch) -> InvalidArgument:
+    """The error for a batch of which nothing is taken."""
+    lines = [f"requests[{at}]: {why}" for at, why in batch.rejected[:ERRORS_SHOWN]]
+    more = len(batch.rejected) - len(lines)
+    if more:
+        lines.append(f"and {more} more")
+    total = len(batch.accepted) + len(batch.rejected)
+    return InvalidArgument(
+        f"{len(batch.rejected)} of {total} entries are wrong and none was taken (partial=True takes the others): " + "; ".join(lines)
+    )
+
+
+def _entry(entry: object, defaults: Mapping[str, Any], terms: Terms) -> Submission:
+    if isinstance(entry, str):
+        entry = {"url": entry}
+    if not isinstance(entry, Mapping):
+        raise invalid("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
+    return read_submission({**defaults, **entry}, terms)
+
+
+def _url(name: str, value: object) -> str:
+    if value is None:
+        raise InvalidArgument(f"{name}: is missing: every job needs the address of its target")
+    if not isinstance(value, str):
+        raise invalid(name, value, "must be a string")
+    if len(value) > MAX_URL:
+        raise invalid(name, value, f"must be at most {MAX_URL} characters long")
+    if CONTROL.search(value):
+        raise invalid(name, value, "must not contain spaces or control characters; percent-encode them")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        raise invalid(name, value, f"is not a URL ({error})") from None
+    if parts.scheme.lower() not in {"http", "https"} or not host:
+        raise invalid(name, value, "must be an http:// or https:// address with a host")
+    return value
+
+
+def _method(value: object) -> str:
+    if not isinstance(value, str) or value.upper() not in METHODS:
+        raise invalid("method", value, f"must be one of {', '.join(METHODS)}")
+    return value.upper()
+
+
+def _headers(value: object) -> dict[str, str]:
+    headers = _object("headers", value)
+    for name, content in headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise invalid("headers", name, "is not a header's name")
+        if not isinstance(content, str):
+            raise invalid(f"headers[{name}]", content, "must be a string")
+        if "\r" in content or "\n" in content or "\0" in content:
+            raise invalid(f"headers[{name}]", content, "must not contain a line break")
+    return headers
+
+
+def _body(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise invalid("body", value, "must be a string; encode an object as JSON or as a form yourself")
+    return value
+
+
+def _object(name: str, value: object) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise invalid(name, value, "must be an object with string keys")
+    return value
+
+
+def _timeout(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_TIMEOUT:
+        raise invalid("timeout_sec", value, f"must be a number of seconds above 0 and at most {MAX_TIMEOUT}")
+    return value
+
+
+def _meta(value: object) -> Json | None:
+    if value is None:
+        return None
+    meta = _object("meta", value)
+    try:
+        size = len(json.dumps(meta, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
+        raise invalid("meta", value, f"must be JSON ({error})") from None
+    if size > MAX_META:
+        raise invalid("meta", value, f"must be at most {MAX_META} bytes of JSON; this is {size}")
+    return meta
+
+
+def _queue(value: object) -> str:
+    # A name with a colon could escape its key space.
+    if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
+        raise invalid("queue", value, "must be 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit")
+    return value
+
+
+def _account(value: object, terms: Terms) -> str:
+    if not isinstance(value, str) or value not in terms.accounts:
+        known = ", ".join(sorted(terms.accounts)) or "none: set LONGHAUL_API_KEY"
+        raise invalid("account", value, f"is not an account of this installation ({known})")
+    return value
+
+
+def _resubmit(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RESUBMIT:
+        raise invalid("resubmit", value, f"must be a whole number from 0 to {MAX_RESUBMIT}")
+    return value
+
+
+def _callback(value: object, terms: Terms) -> str:
+    match value:
+        case None:
+            return terms.receiver
+        case False:
+            return ""
+        case True if terms.receiver:
+            return terms.receiver
+        case True:
+            raise invalid("callback", value, "needs LONGHAUL_PUBLIC_URL to be set where the workers run")
+        case _:
+            return _url("callback", value).rstrip("/")

@@ -1,0 +1,76 @@
+"""Claimed jobs to calls, answers to what was seen. Knows the accounts' keys and the receiver's addresses; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, assert_never
+
+from jobs.job import Job, Step
+from scraperapi import protocol
+from scraperapi.models import CancelSeen, LookSeen, NothingAsked, Seen, SubmitSeen
+from scraperapi.protocol import HttpOutcome, HttpRequest
+
+T = TypeVar("T")
+CallbackUrl = Callable[[Job], str | None]
+
+
+class Caller(Protocol):
+    """Makes many calls at once: `scraperapi.batch.BatchClient`."""
+
+    def perform(self, calls: Sequence[tuple[T, HttpRequest]]) -> Iterator[list[tuple[T, HttpOutcome]]]:
+        """Answers in groups, as they arrive."""
+
+
+class Remote:
+    """The Async API at `base` for the accounts in `keys`. `callback_url` gives the address to push a job's result to, or None."""
+
+    def __init__(self, base: str, keys: Mapping[str, str], caller: Caller, callback_url: CallbackUrl) -> None:
+        self._base = base
+        self._keys = keys
+        self._caller = caller
+        self._callback_url = callback_url
+
+    def act(self, step: Step, jobs: Sequence[Job], deadline: float, now: float) -> Iterator[list[tuple[Job, Any]]]:
+        """Make the calls of `step` for all jobs at once; gives what was seen in groups, as the answers arrive.
+
+        Jobs that need no call come first, with `NothingAsked`. `deadline`: age in seconds at which a job is not submitted any more.
+        """
+        calls: list[tuple[Job, HttpRequest]] = []
+        idle: list[tuple[Job, Seen]] = []
+        for job in jobs:
+            request = self._request(step, job, deadline, now)
+            if request is None:
+                idle.append((job, NothingAsked()))
+            else:
+                calls.append((job, request))
+        if idle:
+            yield idle
+        read = _reader(step)
+        for group in self._caller.perform(calls):
+            yield [(job, read(outcome, now)) for job, outcome in group]
+
+    def _request(self, step: Step, job: Job, deadline: float, now: float) -> HttpRequest | None:
+        key = self._keys[job.account]
+        match step:
+            case Step.SEND:
+                if job.cancelled or now >= job.created + deadline:
+                    return None
+                return protocol.submit(self._base, key, job.request, self._callback_url(job))
+            case Step.POLL:
+                return protocol.look(self._base, key, job.remote_id or "")
+            case Step.CANCEL:
+                return protocol.cancel(self._base, key, job.remote_id) if job.remote_id else None
+            case _:
+                assert_never(step)
+
+
+def _reader(step: Step) -> Callable[[HttpOutcome, float], SubmitSeen | LookSeen | CancelSeen]:
+    match step:
+        case Step.SEND:
+            return protocol.read_submitted
+        case Step.POLL:
+            return protocol.read_looked
+        case Step.CANCEL:
+            return protocol.read_cancelled
+        case _:
+            assert_never(step)

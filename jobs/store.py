@@ -1,0 +1,243 @@
+"""The ledger's verbs for jobs. One verb for each transition; nothing else writes a job's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from redis import Redis
+
+from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
+from jobs.envelope import end_state, envelope
+from jobs.intake import Submission
+from jobs.job import TRANSITIONS, Job, State, Step, lane, read_row
+from ledger.due import Books, Clock, Due, HighWater, New, Note, Written
+from ledger.lua import Call
+from ledger.results import PREFIX, stream
+from scraperapi.models import Json
+from scraperapi.protocol import dump_json
+
+SPACE = "longhaul:{jobs}"
+SUBJECT, OPTIONS = "subject", "options"
+CHUNK = 500
+
+Noting = Callable[[Job, Json], Note | None]
+"""What is stored beside the envelope for whoever waits for the job: see `tasks.outcome`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The store's numbers, in seconds and counts; see `config.settings`."""
+
+    lease: float = 120.0
+    batch_size: int = 100
+    max_batches: int = 32
+    deadline: float = 72 * 3600.0
+    keep_ended: int = 24 * 3600
+    high_entries: int = 100_000
+    high_bytes: int = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A batch of jobs under a lease. `now`: the ledger's time at the claim."""
+
+    now: float
+    jobs: list[Job]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one decision; `document` is the envelope where it was an end."""
+
+    job: Job
+    decision: Decision
+    written: Written
+    document: Json | None = None
+
+
+class JobStore:
+    """Jobs in the ledger at `redis`. `noting` makes the note that an end leaves; `clock` replaces the ledger's time in tests."""
+
+    def __init__(self, redis: Redis, limits: Limits, noting: Noting | None = None, clock: Clock | None = None) -> None:
+        self.limits = limits
+        self._due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock)
+        self._noting = noting
+        self._high_water = HighWater(entries=limits.high_entries, bytes=limits.high_bytes, queues=PREFIX)
+
+    def submit(self, submissions: Sequence[tuple[str, Submission]], *, watched: bool) -> int:
+        """Record jobs under their ids, queued and due now; returns how many were not there yet. 500 a round trip."""
+        fresh = 0
+        for at in range(0, len(submissions), CHUNK):
+            fresh += sum(self._due.create([_record(id_, wanted, watched=watched) for id_, wanted in submissions[at : at + CHUNK]]))
+        return fresh
+
+    def claim(self, step: Step, account: str, token: str = "") -> Claimed:
+        """Take due jobs of one step and account, oldest first; of a paused account at most a probe."""
+        polling, sending = step is Step.POLL, step is Step.SEND
+        claim = self._due.claim(
+            lane(step, account),
+            limit=self.limits.batch_size,
+            lease=self.limits.lease,
+            # Counted before the call goes out: whatever happens then, the remote may have been asked.
+            count="submissions" if sending else "",
+            cancelled_lane="" if step is Step.CANCEL else lane(Step.CANCEL, account),
+            step=step,
+            token=token,
+            deadline=self.limits.deadline,
+            high_water=self._high_water if polling else None,
+            blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
+        )
+        return Claimed(claim.now, [read_row(row, claim.pauses) for row in claim.rows], claim.more)
+
+    def apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
+        """Write what was decided, in one round trip; each write is atomic and fenced for itself."""
+        calls, documents = [], []
+        for job, decision in decided:
+            call, document = self._call(step, job, decision, now)
+            calls.append(call)
+            documents.append(document)
+        written = self._due.write(calls)
+        for (step_, account), (job, hold) in _holds(step, decided).items():
+            self._due.hold(lane(step_, account), hold.until, hold.reason, job.pauses)
+        return [Applied(job, decision, what, document) for (job, decision), what, document in zip(decided, written, documents, strict=True)]
+
+    def resume(self, step: Step, account: str) -> None:
+        """End the pause of an account's step."""
+        self._due.resume(lane(step, account))
+
+    def leave(self, step: Step, token: str) -> None:
+        """Give a batch's token back, so that another may start."""
+        self._due.leave(step, token)
+
+    def dispatch(self, step: Step, accounts: Sequence[str]) -> list[tuple[str, str]]:
+        """(account, token) of each batch to start now."""
+        started = self._due.dispatch(
+            step,
+            [lane(step, account) for account in accounts],
+            size=self.limits.batch_size,
+            most=self.limits.max_batches,
+            lease=self.limits.lease,
+        )
+        return [(name.partition(":")[2], token) for name, token in started]
+
+    def cancel(self, job_id: str) -> tuple[str, str]:
+        """Mark a job as cancelled. Returns (what became of it, its account): `marked`, `missing`, or the state it has ended in."""
+        row = self._due.get(job_id)
+        if row is None:
+            return "missing", ""
+        job = read_row(row)
+        return self._due.cancel(job_id, lane(Step.CANCEL, job.account)), job.account
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None where the ledger does not know it (any more)."""
+        row = self._due.get(job_id)
+        return read_row(row) if row else None
+
+    def books(self) -> Books:
+        """Counters and lanes at one moment; see `jobs.balance`."""
+        return self._due.books()
+
+    def now(self) -> float:
+        """The ledger's time, epoch seconds."""
+        return self._due.now()
+
+    def _call(self, step: Step, job: Job, decision: Decision, now: float) -> tuple[Call, Json | None]:
+        match decision:
+            case Sent(remote_id, due):
+                fields = {"remote": remote_id, "sent": f"{now:.3f}"}
+                return self._move(job, State.RUNNING, Step.POLL, due, fields), None
+            case Snooze(due):
+                return self._move(job, job.state, step, due, *_counts(step, now, failed=False)), None
+            case Retry(due, _):
+                return self._move(job, job.state, step, due, *_counts(step, now, failed=True)), None
+            case Resend():
+                return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": ""}, {"polls": 1, "losses": 1}), None
+            case Hold():
+                # Due since its creation: when the pause ends, the oldest go first.
+                refused = {"submissions": -1} if step is Step.SEND else {}
+                return self._move(job, job.state, step, job.created, {}, refused), None
+            case Finish() | Fail() | Expire() | Cancel():
+                return self._end(job, decision, now)
+            case _:
+                assert_never(decision)
+
+    def _move(self, job: Job, state: State, step: Step, due: float, fields: dict[str, str], add: dict[str, int] | None = None) -> Call:
+        return self._due.moving(
+            job.id,
+            job.fence,
+            state,
+            lane(step, job.account),
+            due,
+            cancelled_lane=lane(Step.CANCEL, job.account),
+            set_fields=fields,
+            add=add,
+        )
+
+    def _end(self, job: Job, decision: Finish | Fail | Expire | Cancel, now: float) -> tuple[Call, Json]:
+        document = envelope(job, decision, now)
+        call = self._due.finishing(
+            job.id,
+            job.fence,
+            end_state(decision),
+            keep=self.limits.keep_ended,
+            stream=stream(job.queue),
+            envelope=dump_json(document),
+            note=self._noting(job, document) if self._noting and job.watched else None,
+            forget=(SUBJECT, OPTIONS),
+        )
+        return call, document
+
+
+def _record(job_id: str, wanted: Submission, *, watched: bool) -> New:
+    request = wanted.request
+    subject: Json = {"url": request.url}
+    if wanted.meta is not None:
+        subject["meta"] = wanted.meta
+    options: Json = {}
+    if request.method != "GET":
+        options["method"] = request.method
+    if request.headers:
+        options["headers"] = request.headers
+    if request.body is not None:
+        options["body"] = request.body
+    if request.api_params:
+        options["api_params"] = request.api_params
+    if request.timeout_sec is not None:
+        options["timeout_sec"] = request.timeout_sec
+    fields: dict[str, str | int] = {"queue": wanted.queue, "resubmit": wanted.resubmit}
+    if watched:
+        fields["watched"] = 1
+    if wanted.callback:
+        fields["callback"] = wanted.callback
+    blobs = {SUBJECT: dump_json(subject).decode()}
+    if options:
+        blobs[OPTIONS] = dump_json(options).decode()
+    return New(job_id, State.QUEUED, lane(Step.SEND, wanted.account), fields, blobs)
+
+
+def _counts(step: Step, now: float, *, failed: bool) -> tuple[dict[str, str], dict[str, int]]:
+    """Fields and increments of one more try of `step`."""
+    match step:
+        case Step.POLL:
+            return {"looked": f"{now:.3f}"}, {"polls": 1, "attempts": 1} if failed else {"polls": 1}
+        case Step.SEND:
+            # A failure may have been billed and stays counted; where the remote took nothing, the claim's count is taken back.
+            return {}, {"attempts": 1} if failed else {"submissions": -1}
+        case Step.CANCEL:
+            return {}, {"attempts": 1} if failed else {}
+        case _:
+            assert_never(step)
+
+
+def _holds(step: Step, decided: Sequence[tuple[Job, Decision]]) -> dict[tuple[Step, str], tuple[Job, Hold]]:
+    """The longest hold of each account in a batch."""
+    longest: dict[tuple[Step, str], tuple[Job, Hold]] = {}
+    for job, decision in decided:
+        if isinstance(decision, Hold):
+            known = longest.get((step, job.account))
+            if known is None or known[1].until < decision.until:
+                longest[step, job.account] = (job, decision)
+    return longest
