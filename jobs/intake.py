@@ -149,16 +149,22 @@ def _headers(value: object) -> dict[str, str]:
         if not HEADER_NAME.fullmatch(name):
             raise invalid("headers", name, "is not a header's name")
         if not isinstance(content, str):
-            raise invalid(f"headers[{name}]", content, "must be a string")
+            raise _secretive(f"headers[{name}]", content, "must be a string")
         if "\r" in content or "\n" in content or "\0" in content:
-            raise invalid(f"headers[{name}]", content, "must not contain a line break")
+            raise _secretive(f"headers[{name}]", content, "must not contain a line break")
     return headers
 
 
 def _body(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise invalid("body", value, "must be a string; encode an object as JSON or as a form yourself")
+        raise _secretive("body", value, "must be a string; encode an object as JSON or as a form yourself")
     return value
+
+
+def _secretive(argument: str, value: object, rule: str) -> InvalidArgument:
+    """The error for a value that may be a secret: errors are shown in Flower, so it is described and not quoted."""
+    size = f" of {len(value)} characters" if isinstance(value, str) else ""
+    return InvalidArgument(f"{argument}: a {type(value).__name__}{size} (not shown, it may be secret): {rule}")
 
 
 def _object(name: str, value: object) -> dict[str, Any]:

@@ -50,11 +50,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one decision; `document` is the envelope where it was an end."""
+    """What became of one decision at `now`; `document` is the envelope where it was an end."""
 
     job: Job
     decision: Decision
     written: Written
+    now: float
     document: Json | None = None
 
 
@@ -102,7 +103,9 @@ class JobStore:
         written = self._due.write(calls)
         for (step_, account), (job, hold) in _holds(step, decided).items():
             self._due.hold(lane(step_, account), hold.until, hold.reason, job.pauses)
-        return [Applied(job, decision, what, document) for (job, decision), what, document in zip(decided, written, documents, strict=True)]
+        return [
+            Applied(job, decision, what, now, document) for (job, decision), what, document in zip(decided, written, documents, strict=True)
+        ]
 
     def resume(self, step: Step, account: str) -> None:
         """End the pause of an account's step."""

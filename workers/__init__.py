@@ -1,1 +1,1 @@
-
+"""The processes: one file for each kind, and the `longhaul` command."""

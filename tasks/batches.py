@@ -1,0 +1,28 @@
+"""Start a batch, and run one: what `jobs.send`, `jobs.poll` and `jobs.cancel` share."""
+
+from __future__ import annotations
+
+import structlog
+from celery import current_app
+
+from jobs.job import Step
+from tasks.runtime import runtime
+
+log = structlog.get_logger()
+
+HINT_EXPIRES = 120
+"""Seconds after which a hint is dropped; the due work is found again by the next tick."""
+
+
+def start(step: Step, account: str, token: str) -> None:
+    """Send the message that makes some worker run a batch."""
+    current_app.send_task(f"jobs.{step}", kwargs={"account": account, "token": token}, expires=HINT_EXPIRES)
+
+
+def run(step: Step, account: str, token: str) -> None:
+    """Run one batch; where it left due work behind, the next starts at once."""
+    report = runtime().flow.run_batch(step, account, token)
+    if report.more:
+        start(step, account, token)
+    if report.claimed:
+        log.info("batch", step=step.value, account=account, claimed=report.claimed, late=report.late, **report.counts)

@@ -1,0 +1,31 @@
+"""`jobs.cancel`: mark a job as cancelled, and tell the remote."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.job import State, Step
+from scraperapi.errors import invalid
+from tasks.batches import run
+from tasks.runtime import runtime
+
+
+@shared_task(name="jobs.cancel", ignore_result=False)
+def cancel(job_id: str | None = None, account: str | None = None, token: str = "") -> dict[str, str]:
+    """Cancel `job_id`; returns `{"id", "status"}`, its state afterwards. A job that has ended stays as it is.
+
+    The mark is in the ledger before the remote is told, so that a crash in between delays the cancellation and loses nothing. Where a look
+    at the job is under way, the status is the open one, and the job ends with that look. Without `job_id`: one batch of `account`'s
+    cancellations, as the dispatcher starts it.
+    """
+    if job_id is None:
+        run(Step.CANCEL, str(account), token)
+        return {}
+    marked, account = runtime().store.cancel(job_id)
+    if marked == "missing":
+        raise invalid("job_id", job_id, "is not a job that this ledger knows; ended jobs are forgotten after LONGHAUL_KEEP_ENDED seconds")
+    if marked != "marked":
+        return {"id": job_id, "status": marked}
+    run(Step.CANCEL, account, "")
+    job = runtime().store.get(job_id)
+    return {"id": job_id, "status": job.state if job else State.CANCELLED}

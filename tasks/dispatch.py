@@ -1,0 +1,18 @@
+"""`jobs.dispatch`: beat's tick. Wakes the sleeping; a step that is busy keeps itself going."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.job import Step
+from tasks.batches import start
+from tasks.runtime import runtime
+
+
+@shared_task(name="jobs.dispatch", send_events=False)
+def dispatch() -> None:
+    """Start as many batches as there is due work and room for. Running it twice, or late, changes nothing."""
+    accounts = tuple(runtime().terms.accounts)
+    for step in Step:
+        for account, token in runtime().store.dispatch(step, accounts):
+            start(step, account, token)

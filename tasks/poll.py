@@ -1,0 +1,14 @@
+"""`jobs.poll`: look at a batch of running jobs whose next look is due."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from jobs.job import Step
+from tasks.batches import run
+
+
+@shared_task(name="jobs.poll", send_events=False)
+def poll(account: str, token: str = "") -> None:
+    """One batch of looks for `account`."""
+    run(Step.POLL, account, token)

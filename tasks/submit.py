@@ -1,0 +1,47 @@
+"""`jobs.submit` and `jobs.submit_batch`: check the arguments, write the records; nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+
+from jobs.intake import read_batch, read_submission, refusal
+from scraperapi.errors import InvalidArgument
+from tasks.runtime import runtime
+
+
+@shared_task(name="jobs.submit", bind=True, ignore_result=False)
+def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
+    """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
+    _keywords_only(args)
+    submission = read_submission(arguments, runtime().terms)
+    runtime().store.submit([(str(self.request.id), submission)], watched=True)
+    raise Ignore
+
+
+@shared_task(name="jobs.submit_batch", bind=True, ignore_result=False)
+def submit_batch(
+    self: Task[..., Any], *args: Any, requests: object = None, partial: bool = False, **defaults: Any
+) -> list[str] | dict[str, Any]:
+    """Record up to 50,000 jobs as `<task id>.<n>`, `n` being the entry's place; returns their ids.
+
+    `defaults` are arguments of `jobs.submit` for entries that do not say otherwise. With wrong entries nothing is recorded, unless
+    `partial`: then the good ones are, and the result is `{"ids": [...], "rejected": [{"index": n, "error": "..."}]}`.
+    """
+    _keywords_only(args)
+    batch = read_batch(requests, defaults, runtime().terms)
+    if batch.rejected and not partial:
+        raise refusal(batch)
+    submissions = [(f"{self.request.id}.{at}", submission) for at, submission in batch.accepted]
+    runtime().store.submit(submissions, watched=False)
+    ids = [job_id for job_id, _ in submissions]
+    if not partial:
+        return ids
+    return {"ids": ids, "rejected": [{"index": at, "error": why} for at, why in batch.rejected]}
+
+
+def _keywords_only(args: tuple[Any, ...]) -> None:
+    if args:
+        raise InvalidArgument(f"{len(args)} positional argument(s): name every argument, e.g. kwargs={{'url': ...}}")

@@ -1,0 +1,25 @@
+"""`jobs.sweep`: the housekeeping of every minute."""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+
+from jobs.balance import balance
+from jobs.job import Step
+from tasks.batches import start
+from tasks.runtime import runtime
+
+log = structlog.get_logger()
+
+
+@shared_task(name="jobs.sweep", send_events=False)
+def sweep() -> None:
+    """Check the books, and start one batch for each paused lane, where the tick starts none: jobs past their deadline end there too."""
+    books = runtime().store.books()
+    for fault in balance(books).faults:
+        log.error("the books do not balance", fault=fault)
+    for lane in books.lanes:
+        if lane.paused_until is not None and lane.due:
+            step, _, account = lane.name.partition(":")
+            start(Step(step), account, "")

@@ -1,0 +1,27 @@
+"""The Celery app: `celery -A workers.app worker`, `beat`, `flower`."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Queue
+
+from config.queues import INTAKE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
+from config.settings import load
+from workers.lifecycle import connect_signals, exit_with_reason
+
+with exit_with_reason():
+    settings = load()
+
+app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
+app.conf.update(
+    celery_settings(settings),
+    **beat_settings(settings),
+    task_queues=[Queue(name) for name in WORKER_QUEUES],
+    task_default_queue=INTAKE,
+    task_routes=ROUTES,
+    # A misspelt queue would swallow messages in silence.
+    task_create_missing_queues=False,
+    imports=("tasks.submit", "tasks.send", "tasks.poll", "tasks.cancel", "tasks.dispatch", "tasks.sweep"),
+)
+app.set_default()
+connect_signals(settings)

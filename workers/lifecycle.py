@@ -1,0 +1,113 @@
+"""What a process does when it starts and stops: logs, proof that its parts answer, a clean end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_shutdown
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+from config.logs import set_up
+from config.settings import Settings, SettingsError
+from ledger.connection import connect, problem
+from scraperapi import protocol
+from scraperapi.client import call
+from scraperapi.errors import PreflightFailed
+from scraperapi.models import AccountRefused, Unreachable
+from tasks.runtime import runtime
+
+log = structlog.get_logger()
+
+EX_CONFIG = 78
+"""sysexits.h: something is wrong with the configuration; starting again will not help."""
+EX_UNAVAILABLE = 69
+"""sysexits.h: something that is needed does not answer; starting again later may help."""
+NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
+UNAUTHORIZED = 401
+PROBE_TIMEOUT = 10.0
+
+
+@contextmanager
+def exit_with_reason() -> Iterator[None]:
+    """End the process with the reason where it can't start."""
+    try:
+        yield
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EX_CONFIG)
+    except PreflightFailed as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(EX_UNAVAILABLE)
+
+
+def preflight(settings: Settings) -> None:
+    """Prove ledger, broker and credentials, or raise `PreflightFailed` with the reason and the mend.
+
+    A remote that does not answer is no reason: the jobs wait for it. A key that it refuses is.
+    """
+    check_ledger(settings)
+    check_broker(settings)
+    if not settings.account_keys():
+        raise PreflightFailed("No account: set LONGHAUL_API_KEY (any text will do for a self-hosted service without keys).")
+    for name, key in settings.account_keys().items():
+        check_account(settings, name, key)
+
+
+def check_ledger(settings: Settings) -> None:
+    """Raise where the ledger does not answer or could lose records."""
+    redis = connect(settings.redis_url)
+    fault = problem(redis)
+    redis.close()
+    if fault:
+        raise PreflightFailed(f"The ledger at {safe(settings.redis_url)} {fault}. Is LONGHAUL_REDIS_URL right, and is the server up?")
+
+
+def check_broker(settings: Settings) -> None:
+    """Raise where the broker does not answer."""
+    try:
+        with Connection(settings.broker, connect_timeout=5, transport_options={"socket_connect_timeout": 5}) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=1)
+    except (KombuError, OSError) as error:
+        raise PreflightFailed(
+            f"The broker at {safe(settings.broker)} does not answer ({error}). Is LONGHAUL_BROKER_URL right, and is the server up?"
+        ) from None
+
+
+def check_account(settings: Settings, name: str, key: str) -> None:
+    """Raise where the remote refuses the account's key; a remote that is away is only said."""
+    answer = call(protocol.look(settings.async_url, key, NO_SUCH_JOB), timeout=PROBE_TIMEOUT)
+    seen = protocol.read_looked(answer, 0.0)
+    if isinstance(seen, AccountRefused) and seen.status == UNAUTHORIZED:
+        raise PreflightFailed(
+            f"{settings.async_url} refuses the key of account `{name}` ({seen.words or 'HTTP 401'}). Is LONGHAUL_API_KEY right?"
+        )
+    if isinstance(seen, Unreachable):
+        log.warning("the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=seen.words)
+
+
+def safe(url: str) -> str:
+    """An address without its password."""
+    return str(Connection(url).as_uri())
+
+
+def connect_signals(settings: Settings) -> None:
+    """Hang our own starts and stops into Celery's."""
+    setup_logging.connect(lambda **_: set_up(settings.log_level, settings.log_format), weak=False)
+    celeryd_init.connect(lambda **_: _prove(settings), weak=False)
+    worker_shutdown.connect(lambda **_: runtime().close(), weak=False)
+    beat_init.connect(lambda **_: _prove_beat(settings), weak=False)
+
+
+def _prove(settings: Settings) -> None:
+    with exit_with_reason():
+        preflight(settings)
+
+
+def _prove_beat(settings: Settings) -> None:
+    with exit_with_reason():
+        check_ledger(settings)
+        check_broker(settings)
