@@ -1,0 +1,94 @@
+"""Where settings become the service's objects; nothing else in the service reads them.
+
+uvicorn --factory service.composition:api      the web process
+celery -A service.tasks worker                 the crew
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+
+from celery import Celery
+from fastapi import FastAPI
+from redis import Redis
+
+from config.queues import HINT_EXPIRES, SERVICE, celery_settings
+from config.settings import Settings, SettingsError, load
+from ledger.connection import connect, problem
+from service.crew import Crew, Limits
+from service.dial import Dial
+from service.routes import Face, build
+from service.runs import FETCH, WEBHOOK, Runs
+
+TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver"}
+
+
+@cache
+def settings() -> Settings:
+    """The settings of the process; a wrong one ends it."""
+    try:
+        return load()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+@cache
+def celery_app() -> Celery:
+    """Celery as the service uses it: no results, no events, one queue."""
+    app = Celery("service", set_as_current=False)
+    app.conf.update(
+        celery_settings(settings())
+        | {
+            "task_default_queue": SERVICE,
+            # Its tasks are hints, thousands of them; nobody reads what they return.
+            "result_backend": None,
+            "worker_send_task_events": False,
+        }
+    )
+    return app
+
+
+@cache
+def crew() -> Crew:
+    """What the workers do."""
+    given = settings()
+    limits = Limits(
+        attempt=given.http_timeout,
+        lease=given.lease,
+        body=given.service_max_body_bytes,
+        private=given.service_private_targets,
+        most=given.max_batches,
+    )
+    return Crew(_runs(), limits, given.service_public_url, _start)
+
+
+def api() -> FastAPI:
+    """The web application."""
+    given = settings()
+    prove()
+    keys = tuple(key.get_secret_value() for key in given.service_api_keys)
+    dial = Dial(_redis()) if given.service_faults else None
+    return build(Face(_runs(), given.service_public_url, keys, given.service_private_targets, dial, crew().wake))
+
+
+def prove() -> None:
+    """End this process, with the reason, where its ledger cannot be one."""
+    wrong = problem(_redis())
+    if wrong:
+        sys.exit(f"the ledger (LONGHAUL_REDIS_URL) {wrong}")
+
+
+@cache
+def _redis() -> Redis:
+    return connect(settings().redis_url)
+
+
+@cache
+def _runs() -> Runs:
+    given = settings()
+    return Runs(_redis(), retention=given.service_retention, read_grace=given.service_read_grace, retry_for=given.service_retry_for)
+
+
+def _start(lane: str, token: str) -> None:
+    celery_app().send_task(TASKS[lane], kwargs={"token": token}, expires=HINT_EXPIRES)

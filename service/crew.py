@@ -1,0 +1,149 @@
+"""What the two batch tasks do: one round of fetching, one round of pushing. Plain calls, so that tests run them without Celery."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from ledger.due import Claim, Row
+from service import documents, faults, webhooks
+from service.fetch import Fetcher, connector
+from service.rounds import Round
+from service.runs import FETCH, WEBHOOK, Runs, submission_of
+from service.verdict import Answered, Attempt, Outcome, verdict
+
+SIZE = 50
+"""Runs that one round has under way at once."""
+PUSHED = 20
+"""Webhooks that one round has under way at once: each holds its result in memory."""
+SHORTEST_ATTEMPT = 1.0
+"""Seconds that the last attempt gets, however little of the run's time is left."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a round: `attempt` and `lease` in seconds, `body` in bytes; `private`: private targets are fine; `most`: rounds of each
+    kind at once, in all processes."""
+
+    attempt: float
+    lease: float
+    body: int
+    private: bool
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Works off what is due. `base`: the service's public address; `start(lane, token)` sends the message that starts a round elsewhere."""
+
+    runs: Runs
+    limits: Limits
+    base: str
+    start: Callable[[str, str], None]
+
+    def wake(self) -> int:
+        """Start as many rounds as there is due work and room for; returns how many. Repeating it changes nothing."""
+        started = 0
+        for lane, size in ((FETCH, SIZE), (WEBHOOK, PUSHED)):
+            for _, token in self.runs.due.dispatch(lane, [lane], size=size, most=self.limits.most, lease=self.limits.lease):
+                self.start(lane, token)
+                started += 1
+        return started
+
+    def fetch(self, token: str = "") -> int:
+        """One round of fetching; returns how many attempts it made."""
+        try:
+            claim = self.runs.claim_fetches(SIZE, self.limits.lease, token)
+            if claim.more:
+                self.wake()
+            return asyncio.run(self._fetch_round(claim, token)) if claim.rows else 0
+        finally:
+            self.runs.due.leave(FETCH, token)
+
+    def deliver(self, token: str = "") -> int:
+        """One round of pushing; returns how many tries it made."""
+        try:
+            claim = self.runs.claim_deliveries(PUSHED, self.limits.lease, token)
+            if claim.more:
+                self.wake()
+            return asyncio.run(self._push_round(claim, token)) if claim.rows else 0
+        finally:
+            self.runs.due.leave(WEBHOOK, token)
+
+    async def _fetch_round(self, claim: Claim, token: str) -> int:
+        clock = _clock(claim)
+        async with connector(private=self.limits.private) as connections:
+            fetcher = Fetcher(connections, limit=self.limits.body)
+
+            async def attempt(row: Row) -> Outcome:
+                submission, now = submission_of(row), clock()
+                if submission.faults:
+                    made_up = faults.outcome(submission, int(row.fields["attempts"]), float(row.fields["created"]), now)
+                    if made_up is not None:
+                        return made_up
+                left = self.runs.give_up_at(row, submission) - now
+                return await fetcher.fetch(submission, min(self.limits.attempt, max(left, SHORTEST_ATTEMPT)))
+
+            return await Round(
+                lambda limit: self.runs.claim_fetches(limit, self.limits.lease, token),
+                attempt,
+                lambda done: self._settle(done, clock()),
+                lambda outcome: len(outcome.response) if isinstance(outcome, Answered) else 0,
+            ).run(claim, SIZE)
+
+    def _settle(self, done: Sequence[tuple[Row, Outcome]], now: float) -> None:
+        calls = []
+        for row, outcome in done:
+            submission = submission_of(row)
+            attempt = Attempt(int(row.fields["attempts"]), self.runs.give_up_at(row, submission), submission.retry_404)
+            calls.append(self.runs.settling(row, verdict(attempt, outcome, now)))
+        # What was cancelled or claimed by another in the meantime is refused by the ledger, and that is that.
+        self.runs.due.write(calls)
+
+    async def _push_round(self, claim: Claim, token: str) -> int:
+        clock = _clock(claim)
+        async with connector(private=self.limits.private, per_host=PUSHED) as connections:
+            pusher = webhooks.Pusher(connections)
+
+            async def push(row: Row) -> webhooks.Push:
+                result = row.blobs["result"]
+                if row.fields["state"] == "finished" and not result:
+                    return webhooks.NothingLeft()
+                dial = faults.read(row.fields.get("faults", ""))
+                if (late := faults.find(dial, "late")) and clock() < (due := float(row.fields["ended"]) + (late.first or 1)):
+                    return webhooks.TooEarly(due)
+                document = documents.whole(self.base, row.id, row.fields, result)
+                if faults.find(dial, "duplicate"):
+                    await pusher.push(row.fields["callback"], document)
+                return await pusher.push(row.fields["callback"], document)
+
+            return await Round(
+                lambda limit: self.runs.claim_deliveries(limit, self.limits.lease, token),
+                push,
+                lambda done: self._note(done, clock()),
+                lambda _: 0,
+            ).run(claim, PUSHED)
+
+    def _note(self, done: Sequence[tuple[Row, webhooks.Push]], now: float) -> None:
+        calls = []
+        for row, push in done:
+            tries = int(row.fields["deliveries"])
+            follows = webhooks.after(push, tries, now)
+            if isinstance(push, webhooks.Refused):
+                # Without the address: it may carry a password.
+                log.warning("webhook refused", run=row.id, tries=tries, words=push.words, given_up=follows.at is None)
+            calls.append(self.runs.delivering(row, follows.at, uncounted=follows.uncounted))
+        self.runs.due.write(calls)
+        self.runs.delivered([row.id for row, push in done if isinstance(push, webhooks.Taken)])
+
+
+def _clock(claim: Claim) -> Callable[[], float]:
+    """The ledger's time, carried on by this process's own clock."""
+    began = time.monotonic()
+    return lambda: claim.now + time.monotonic() - began

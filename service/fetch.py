@@ -1,0 +1,174 @@
+"""One attempt at a target: the only I/O with the web. Every way it can end is an `Outcome`; nothing that a target does raises.
+
+Addresses are checked where the connection is made, so that neither a name, nor a redirect, nor a name that changes its address between
+check and use leads into a private network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from email.utils import parsedate_to_datetime
+
+from aiohttp import (
+    AddrInfoType,
+    BaseConnector,
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    CookieJar,
+    InvalidURL,
+    NonHttpUrlClientError,
+    TCPConnector,
+    TooManyRedirects,
+)
+
+from scraperapi.protocol import dump_json, read_retry_after
+from service import formats
+from service.submission import Submission, is_private
+from service.verdict import Answered, Hopeless, Outcome, Trouble
+
+PER_HOST = 10
+"""Connections of one round to one host: a round of fifty pages of one site is no attack."""
+CHUNK = 64 * 1024
+LONGEST_HEADER = 64 * 1024
+USER_AGENTS = {
+    "desktop": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "mobile": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+}
+_OURS = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that belong to the connection, which is the service's and not the caller's."""
+
+
+class PrivateAddress(OSError):
+    """The target, or where it redirects to, is an address that is not public."""
+
+
+def connector(*, private: bool, per_host: int = PER_HOST) -> TCPConnector:
+    """Connections for one round; `private`: they may go to private addresses."""
+    return TCPConnector(limit=0, limit_per_host=per_host, socket_factory=None if private else _public_socket)
+
+
+class Fetcher:
+    """Fetches runs over the connections of one round. `limit` in bytes for a body."""
+
+    def __init__(self, connections: BaseConnector, *, limit: int) -> None:
+        self._connections = connections
+        self._limit = limit
+
+    async def fetch(self, submission: Submission, timeout: float) -> Outcome:  # noqa: ASYNC109, PLR0911  (it keeps it; one line a way to end)
+        """One attempt, which takes at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._attempt(submission)
+        except TimeoutError:
+            return Trouble(f"no answer in {timeout:.0f} s")
+        except TooManyRedirects:
+            return Hopeless("too many redirects")
+        except (NonHttpUrlClientError, InvalidURL) as error:
+            return Hopeless(f"not a URL that can be fetched: {error}")
+        except ClientConnectorError as error:
+            if isinstance(error.os_error, PrivateAddress):
+                return Hopeless(str(error.os_error))
+            return Trouble(_words(error))
+        except (ClientError, OSError) as error:
+            return Trouble(_words(error))
+        except ValueError as error:  # what yarl and the IDNA codec say of odd hosts
+            return Hopeless(f"not a URL that can be fetched: {error}")
+
+    async def _attempt(self, submission: Submission) -> Outcome:
+        # Cookies live for one attempt: a redirect may rely on them, the next run must not see them.
+        async with (
+            ClientSession(
+                connector=self._connections,
+                connector_owner=False,
+                cookie_jar=CookieJar(unsafe=True),
+                timeout=ClientTimeout(total=None),
+                max_field_size=LONGEST_HEADER,
+                max_line_size=LONGEST_HEADER,
+            ) as session,
+            session.request(
+                submission.method,
+                submission.url,
+                headers=headers_for(submission),
+                data=None if submission.body is None else submission.body.encode(),
+                allow_redirects=submission.follow_redirect,
+            ) as response,
+        ):
+            body = await self._body(response)
+        if body is None:
+            return Hopeless(f"the body is longer than {self._limit} bytes")
+        return await asyncio.to_thread(_answer, submission, response, body)
+
+    async def _body(self, response: ClientResponse) -> bytes | None:
+        """The whole body, decompressed; None where it is too long. Counted after decompression, for a small bomb makes a big body."""
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(CHUNK):
+            body += chunk
+            if len(body) > self._limit:
+                return None
+        return bytes(body)
+
+
+def headers_for(submission: Submission) -> dict[str, str]:
+    """What is sent: a browser's usual headers. The caller's replace and extend them only with `keep_headers`, as with the vendor; without
+    it only their content-type is sent, which belongs to the body."""
+    headers = {
+        "user-agent": USER_AGENTS[submission.device_type],
+        "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "accept-language": "en-US,en;q=0.9",
+    }
+    theirs = {name: value for name, value in submission.headers.items() if name not in _OURS}
+    if submission.keep_headers:
+        return headers | theirs
+    if "content-type" in theirs:
+        headers["content-type"] = theirs["content-type"]
+    return headers
+
+
+def _answer(submission: Submission, response: ClientResponse, body: bytes) -> Outcome:
+    try:
+        document = formats.response(
+            *(response.status, str(response.url), response.headers.items(), body),
+            wanted=submission.output_format,
+            binary=submission.binary_target,
+        )
+    except RecursionError:
+        return Hopeless(f"nested too deeply to be turned into {submission.output_format}")
+    return Answered(response.status, dump_json(document).decode(), _retry_after(response))
+
+
+def _retry_after(response: ClientResponse) -> float | None:
+    date = response.headers.get("date")
+    try:
+        # A date is meant by the target's own clock.
+        now = parsedate_to_datetime(date).timestamp() if date else 0.0
+    except ValueError:
+        now = 0.0
+    return read_retry_after(response.headers.get("retry-after"), now)
+
+
+def _public_socket(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, endpoint = address
+    if is_private(str(endpoint[0])):
+        raise PrivateAddress("the target is a private or loopback address")
+    return socket.socket(family, kind, protocol)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,28 @@
+"""The service's Celery tasks: adapters, one line each. Both may run twice or never; the ledger decides what there is to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import worker_init
+
+from service import composition
+
+app = composition.celery_app()
+
+
+@worker_init.connect
+def _prove(**_: Any) -> None:
+    composition.prove()
+
+
+@app.task(name="service.fetch")
+def fetch(*, token: str) -> None:
+    """One round of fetching."""
+    composition.crew().fetch(token)
+
+
+@app.task(name="service.deliver")
+def deliver(*, token: str) -> None:
+    """One round of pushing."""
+    composition.crew().deliver(token)

@@ -1,0 +1,85 @@
+"""Pushing: the document that the status URL gives, POSTed to the caller's callback. Three tries, then it is given up (contract: webhooks).
+
+What is to be pushed is due work in the ledger like everything else, so the pauses survive a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import assert_never
+
+from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout
+
+PAUSES = (3.0, 60.0)
+"""Seconds after the first and the second try; after the third there is no other."""
+TIMEOUT = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The receiver answered 2xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The receiver answered something else, or nothing."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooEarly:
+    """Not tried: the fault dial wants it at `at` (epoch seconds)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NothingLeft:
+    """The result is too old to be there: there is nothing to push."""
+
+
+Push = Taken | Refused | TooEarly | NothingLeft
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """When it is tried again, epoch seconds; None: not again. `uncounted`: this was no try."""
+
+    at: float | None
+    uncounted: bool = False
+
+
+def after(push: Push, tries: int, now: float) -> Next:
+    """What follows from a try, the `tries`-th. Pure."""
+    match push:
+        case Taken() | NothingLeft():
+            return Next(None)
+        case TooEarly(at=at):
+            return Next(at, uncounted=True)
+        case Refused():
+            return Next(now + PAUSES[tries - 1] if tries <= len(PAUSES) else None)
+        case _:
+            assert_never(push)
+
+
+class Pusher:
+    """Delivers over the connections of one round."""
+
+    def __init__(self, connections: BaseConnector) -> None:
+        self._connections = connections
+
+    async def push(self, url: str, document: bytes) -> Push:
+        """One try. User and password in `url` become basic authentication; a redirect is not followed, for it would lose the body."""
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT),
+                ClientSession(connector=self._connections, connector_owner=False, timeout=ClientTimeout(total=None)) as session,
+                session.post(url, data=document, headers={"content-type": "application/json"}, allow_redirects=False) as response,
+            ):
+                return Taken() if response.status < 300 else Refused(f"HTTP {response.status}")  # noqa: PLR2004
+        except TimeoutError:
+            return Refused(f"no answer in {TIMEOUT:g} s")
+        except (ClientError, OSError, ValueError) as error:
+            return Refused(f"{type(error).__name__}: {error}")
