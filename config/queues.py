@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from config.schedules import read_schedules
 from config.settings import Settings
 
 INTAKE = "celery"
@@ -94,8 +95,9 @@ def _redis_transport(settings: Settings) -> dict[str, Any]:
 
 
 def beat_settings(settings: Settings) -> dict[str, Any]:
-    """RedBeat, so that a second beat can stand by, and our own two entries."""
+    """RedBeat, so that a second beat can stand by; our own two entries, and the user's; raises `SettingsError` for these."""
     hint = {"expires": HINT_EXPIRES}
+    own = read_schedules(settings.schedules_file) if settings.schedules_file else {}
     return {
         "beat_scheduler": "redbeat.RedBeatScheduler",
         "redbeat_redis_url": settings.redis_url,
@@ -106,5 +108,6 @@ def beat_settings(settings: Settings) -> dict[str, Any]:
         "beat_schedule": {
             "longhaul-dispatch": {"task": "jobs.dispatch", "schedule": TICK, "options": hint},
             "longhaul-sweep": {"task": "jobs.sweep", "schedule": SWEEP, "options": hint},
+            **own,
         },
     }

@@ -83,7 +83,7 @@ class JobStore:
             limit=self.limits.batch_size,
             lease=self.limits.lease,
             # Counted before the call goes out: whatever happens then, the remote may have been asked.
-            count="submissions" if sending else "",
+            count="submissions" if sending else "polls" if polling else "",
             cancelled_lane="" if step is Step.CANCEL else lane(Step.CANCEL, account),
             step=step,
             token=token,
@@ -157,7 +157,7 @@ class JobStore:
             case Retry(due, _):
                 return self._move(job, job.state, step, due, *_counts(step, now, failed=True)), None
             case Resend():
-                return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": ""}, {"polls": 1, "losses": 1}), None
+                return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": ""}, {"losses": 1}), None
             case Hold():
                 # Due since its creation: when the pause ends, the oldest go first.
                 refused = {"submissions": -1} if step is Step.SEND else {}
@@ -225,7 +225,7 @@ def _counts(step: Step, now: float, *, failed: bool) -> tuple[dict[str, str], di
     """Fields and increments of one more try of `step`."""
     match step:
         case Step.POLL:
-            return {"looked": f"{now:.3f}"}, {"polls": 1, "attempts": 1} if failed else {"polls": 1}
+            return {"looked": f"{now:.3f}"}, {"attempts": 1} if failed else {}
         case Step.SEND:
             # A failure may have been billed and stays counted; where the remote took nothing, the claim's count is taken back.
             return {}, {"attempts": 1} if failed else {"submissions": -1}

@@ -6,12 +6,9 @@ import structlog
 from celery import current_app
 
 from jobs.job import Step
-from tasks.runtime import runtime
+from tasks.runtime import HINT_EXPIRES, runtime
 
 log = structlog.get_logger()
-
-HINT_EXPIRES = 120
-"""Seconds after which a hint is dropped; the due work is found again by the next tick."""
 
 
 def start(step: Step, account: str, token: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from celery import shared_task
 
 from jobs.job import State, Step
-from scraperapi.errors import invalid
+from scraperapi.errors import InvalidArgument, invalid
 from tasks.batches import run
 from tasks.runtime import runtime
 
 
-@shared_task(name="jobs.cancel", ignore_result=False)
+@shared_task(name="jobs.cancel", ignore_result=False, throws=(InvalidArgument,))
 def cancel(job_id: str | None = None, account: str | None = None, token: str = "") -> dict[str, str]:
     """Cancel `job_id`; returns `{"id", "status"}`, its state afterwards. A job that has ended stays as it is.
 

@@ -7,6 +7,7 @@ from functools import cache
 
 from redis import Redis
 
+from config.queues import HINT_EXPIRES as HINT_EXPIRES
 from config.settings import Settings, load
 from jobs.callback import Callbacks
 from jobs.decide import Decider

@@ -12,7 +12,7 @@ from scraperapi.errors import InvalidArgument
 from tasks.runtime import runtime
 
 
-@shared_task(name="jobs.submit", bind=True, ignore_result=False)
+@shared_task(name="jobs.submit", bind=True, ignore_result=False, throws=(InvalidArgument,))
 def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
     _keywords_only(args)
@@ -21,7 +21,7 @@ def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     raise Ignore
 
 
-@shared_task(name="jobs.submit_batch", bind=True, ignore_result=False)
+@shared_task(name="jobs.submit_batch", bind=True, ignore_result=False, throws=(InvalidArgument,))
 def submit_batch(
     self: Task[..., Any], *args: Any, requests: object = None, partial: bool = False, **defaults: Any
 ) -> list[str] | dict[str, Any]:

@@ -11,11 +11,12 @@ from workers.lifecycle import connect_signals, exit_with_reason
 
 with exit_with_reason():
     settings = load()
+    beat = beat_settings(settings)
 
 app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
 app.conf.update(
     celery_settings(settings),
-    **beat_settings(settings),
+    **beat,
     task_queues=[Queue(name) for name in WORKER_QUEUES],
     task_default_queue=INTAKE,
     task_routes=ROUTES,
