@@ -1,6 +1,7 @@
 """A remote that answers at once: `POST /jobs` is accepted, every `GET /jobs/<id>` is finished with a small body.
 
-Raw asyncio, so that the remote takes as little as possible of the cores it shares with what is measured.
+With the base path `/running` the same, but no job ever finishes. Raw asyncio, so that the remote takes as little as possible of the cores
+it shares with what is measured.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ class Stub(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer every request that has arrived whole."""
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end]
@@ -39,12 +42,15 @@ class Stub(asyncio.Protocol):
             self.answer(head)
 
     def answer(self, head: bytes) -> None:
+        """Answer the request that begins with `head`."""
         method, path, _ = head.split(b" ", 2)
         if method == b"POST":
             job = {"id": f"r{next(serial):012d}", "status": "running", "statusUrl": "", "url": "http://target.invalid/"}
+        elif path.startswith(b"/running/"):
+            job = {"id": job_id(path), "status": "running", "statusUrl": "", "url": "http://target.invalid/"}
         else:
             job = {
-                "id": path.rsplit(b"/", 1)[1].split(b"?")[0].decode(),
+                "id": job_id(path),
                 "status": "finished",
                 "url": "http://target.invalid/",
                 "response": {"headers": {"sa-statuscode": "200", "sa-credit-cost": "1"}, "body": BODY, "statusCode": 200},
@@ -53,6 +59,10 @@ class Stub(asyncio.Protocol):
         self.transport.write(  # type: ignore[attr-defined]
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
         )
+
+
+def job_id(path: bytes) -> str:
+    return path.rsplit(b"/", 1)[1].split(b"?")[0].decode()
 
 
 async def serve(port: int) -> None:

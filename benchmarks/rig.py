@@ -1,0 +1,221 @@
+"""What every measurement stands on: a fresh server, the stub remote and real worker processes, all on free loopback ports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+from celery import Celery
+from redis import Redis
+
+from config.queues import HINT_EXPIRES, UPKEEP
+from config.settings import Settings
+from jobs.balance import balance
+from jobs.intake import Submission
+from jobs.job import State, Step
+from ledger.connection import connect
+from ledger.results import stream
+from scraperapi.models import ScrapeRequest
+from tasks.runtime import Runtime, build
+from workers.embedded import serving
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+START_WITHIN = 60.0
+END_WITHIN = 300.0
+TICK = 1.0
+GLANCE = 0.02
+"""Seconds between two looks at whether a measurement is over."""
+
+
+class Overdue(Exception):
+    """A measurement did not come to its end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """One server and one remote. `folder` keeps the workers' logs while the rig stands."""
+
+    redis_url: str
+    remote: str
+    redis: Redis
+    caller: Celery
+    folder: Path
+
+    @contextmanager
+    def longhaul(self, **settings: str) -> Iterator[list[psutil.Process]]:
+        """Two of our workers, as the compose file starts them; `settings` without LONGHAUL_ and in lower case."""
+        given = {"redis_url": self.redis_url, "async_url": self.remote, "api_key": "k", "log_level": "WARNING", **settings}
+        environment = {f"LONGHAUL_{name.upper()}": value for name, value in given.items()}
+        line = ["-A", "workers.app", "worker", "--without-gossip", "--without-mingle"]
+        with self._workers([[*line, "-n", f"longhaul-{at}@%h"] for at in range(WORKERS)], environment) as processes:
+            yield processes
+
+    @contextmanager
+    def plain(self, pool: str) -> Iterator[list[psutil.Process]]:
+        """Plain Celery on as many worker processes: one worker with two children, or two workers with threads."""
+        environment = {"PLAIN_REMOTE": self.remote, "PLAIN_BROKER": self.redis_url}
+        line = ["-A", "benchmarks.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
+        lines = [[*line, "-c", str(WORKERS)]] if pool == "prefork" else [[*line, "-c", "4", "-n", f"plain-{at}@%h"] for at in range(WORKERS)]
+        with self._workers(lines, environment) as processes:
+            yield processes
+
+    @contextmanager
+    def runtime(self, **settings: object) -> Iterator[Runtime]:
+        """Our objects in this process, on an emptied server, to prepare jobs with; at the end the books must balance."""
+        self.redis.flushall()
+        runtime = build(Settings(redis_url=self.redis_url, api_key="k", **{"async_url": self.remote, **settings}))  # type: ignore[arg-type]
+        try:
+            yield runtime
+            # A figure counts only where nothing was lost on the way.
+            faults = balance(runtime.store.books()).faults
+            if faults:
+                raise AssertionError("; ".join(faults))
+        finally:
+            runtime.close()
+
+    def now(self) -> float:
+        """The server's time, which envelopes carry."""
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def tick_until(self, done: Callable[[], bool]) -> None:
+        """Send beat's tick each second until `done`."""
+        next_tick = time.monotonic()
+
+        def ticking() -> bool:
+            nonlocal next_tick
+            if time.monotonic() >= next_tick:
+                self.caller.send_task("jobs.dispatch", queue=UPKEEP, expires=HINT_EXPIRES)
+                next_tick += TICK
+            return done()
+
+        self.wait(ticking)
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Return when `done`; raises `Overdue` where that takes too long."""
+        until = time.monotonic() + END_WITHIN
+        while not done():
+            if time.monotonic() > until:
+                raise Overdue(f"not done after {END_WITHIN:g} s; logs:\n{self.logs()}")
+            time.sleep(GLANCE)
+
+    def logs(self) -> str:
+        """The last lines of every worker's log."""
+        return "\n".join(path.read_text()[-1500:] for path in sorted(self.folder.glob("*.log")))
+
+    @contextmanager
+    def _workers(self, lines: Sequence[Sequence[str]], environment: dict[str, str]) -> Iterator[list[psutil.Process]]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGHAUL_")}
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            for at, line in enumerate(lines):
+                with (self.folder / f"worker-{at}.log").open("wb") as log:
+                    started.append(
+                        subprocess.Popen([sys.executable, "-m", "celery", *line], cwd=ROOT, env=clean | environment, stdout=log, stderr=log)
+                    )
+            until = time.monotonic() + START_WITHIN
+            while len(self.caller.control.ping(timeout=0.5)) < len(lines):
+                if time.monotonic() > until or any(process.poll() is not None for process in started):
+                    raise Overdue(f"the workers are not ready; logs:\n{self.logs()}")
+            yield [psutil.Process(process.pid) for process in started]
+        finally:
+            stop(started)
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End processes that this one started, and wait for each."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def prepare(runtime: Runtime, count: int, url_length: int = 0) -> None:
+    """Have `count` jobs submitted and sent by this process, without the workers."""
+    wanted = [Submission(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
+    runtime.store.submit([(f"{uuid4()}", submission) for submission in wanted], watched=False)
+    while runtime.flow.run_batch(Step.SEND, "default").claimed:
+        pass
+
+
+def finished(runtime: Runtime) -> int:
+    """How many jobs have finished."""
+    return runtime.store.books().counts.get(State.FINISHED, 0)
+
+
+def last_envelope(redis: Redis) -> float:
+    """When the newest envelope was written, by the server's clock."""
+    ((entry, _),) = redis.xrevrange(stream("results"), count=1)
+    return int(entry.partition("-")[0]) / 1000
+
+
+def cpu(processes: Sequence[psutil.Process]) -> float:
+    """Seconds of CPU that the processes and their children have used so far."""
+    total = 0.0
+    for process in processes:
+        for member in [process, *process.children(recursive=True)]:
+            times = member.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+@contextmanager
+def standing() -> Iterator[Rig]:
+    """A rig, and its end."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longhaul-bench-")))
+        url = stack.enter_context(serving(free_port()))
+        port = free_port()
+        stub = subprocess.Popen([sys.executable, "-m", "benchmarks.stub_remote", str(port)], cwd=ROOT, stdout=subprocess.PIPE)
+        stack.callback(stop, [stub])
+        assert stub.stdout  # noqa: S101  (a pipe was asked for)
+        stub.stdout.readline()
+        redis = connect(url)
+        stack.callback(redis.close)
+        caller = Celery("bench", broker=url, set_as_current=False)
+        stack.callback(caller.close)
+        yield Rig(url, f"http://127.0.0.1:{port}", redis, caller, folder)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def machine(redis: Redis) -> str:
+    """The machine and the versions, in one line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        model = next((line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+    server = redis.info("server")
+    name = "Valkey" if "valkey_version" in server else "Redis"
+    parts = [
+        f"{os.cpu_count()} x {model}",
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        f"{platform.system()} {platform.release().partition('-')[0]}",
+        f"Python {platform.python_version()}",
+        f"{name} {server.get('valkey_version') or server['redis_version']}",
+        *(f"{package} {version(package)}" for package in ("celery", "kombu", "aiohttp", "requests", "redis")),
+        f"load {os.getloadavg()[0]:.2f}",
+    ]
+    return ", ".join(parts)
