@@ -6,6 +6,7 @@ celery -A service.tasks worker                 the crew
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cache
 
@@ -13,6 +14,7 @@ from celery import Celery
 from fastapi import FastAPI
 from redis import Redis
 
+from config import logs
 from config.queues import HINT_EXPIRES, SERVICE, celery_settings
 from config.settings import Settings, SettingsError, load
 from ledger.connection import connect, problem
@@ -66,10 +68,20 @@ def crew() -> Crew:
 def api() -> FastAPI:
     """The web application."""
     given = settings()
+    set_up_logs()
+    # uvicorn has given its loggers handlers of their own; without them its lines take the same shape as ours.
+    for name in ("uvicorn", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     prove()
     keys = tuple(key.get_secret_value() for key in given.service_api_keys)
     dial = Dial(_redis()) if given.service_faults else None
     return build(Face(_runs(), given.service_public_url, keys, given.service_private_targets, dial, crew().wake))
+
+
+def set_up_logs() -> None:
+    """Log as the settings say."""
+    logs.set_up(settings().log_level, settings().log_format)
 
 
 def prove() -> None:

@@ -62,7 +62,7 @@ class Crew:
             claim = self.runs.claim_fetches(SIZE, self.limits.lease, token)
             if claim.more:
                 self.wake()
-            return asyncio.run(self._fetch_round(claim, token)) if claim.rows else 0
+            return self._count("fetched", asyncio.run(self._fetch_round(claim, token))) if claim.rows else 0
         finally:
             self.runs.due.leave(FETCH, token)
 
@@ -72,9 +72,13 @@ class Crew:
             claim = self.runs.claim_deliveries(PUSHED, self.limits.lease, token)
             if claim.more:
                 self.wake()
-            return asyncio.run(self._push_round(claim, token)) if claim.rows else 0
+            return self._count("pushed", asyncio.run(self._push_round(claim, token))) if claim.rows else 0
         finally:
             self.runs.due.leave(WEBHOOK, token)
+
+    def _count(self, event: str, runs: int) -> int:
+        log.info(event, runs=runs)
+        return runs
 
     async def _fetch_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)

@@ -38,7 +38,7 @@ NOT_YET = ("render", "premium", "ultra_premium", "screenshot", "autoparse", "cou
 """Known to the contract, but beyond this service as yet. `false` and `null` ask for nothing, so they are fine."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_COMMENT = re.compile(rb'(^|[\s,{\[:"\d])(//|/\*)')
+_COMMENT = re.compile(rb"(^|[\s,{\[])(//|/\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _refuse_unknown(params: Json) -> None:
     for name, value in params.items():
         argument = f"apiParams.{name}"
         if name in NOT_YET:
-            if value not in (None, False, "false"):
+            if not (value is None or value is False or value == "false"):
                 raise invalid(argument, value, "not supported by this self-hosted service yet")
         elif name == "max_cost":
             if value is not None and (not _is_number(value) or value < 1):
@@ -236,6 +236,10 @@ def _callback(callback: Any, *, private: bool) -> str | None:
 def _meta(meta: Any) -> Json | None:
     if meta is not None and not isinstance(meta, dict):
         raise invalid("meta", meta, "must be an object")
+    try:
+        json.dumps(meta, allow_nan=False)
+    except ValueError:  # Python reads NaN and 1e999, but no other client would read them back
+        raise invalid("meta", meta, "must not contain NaN or numbers beyond a double") from None
     return meta
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.signals import worker_init
+from celery.signals import setup_logging, worker_init
 
 from service import composition
 
@@ -14,6 +14,11 @@ app = composition.celery_app()
 @worker_init.connect
 def _prove(**_: Any) -> None:
     composition.prove()
+
+
+@setup_logging.connect
+def _set_up_logs(**_: Any) -> None:
+    composition.set_up_logs()
 
 
 @app.task(name="service.fetch")

@@ -1,0 +1,111 @@
+"""The self-hosted service as its users run it: a Redis server, a web process and a Celery worker, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.conftest import free_port
+from workers.embedded import serving
+
+ROOT = Path(__file__).parents[1]
+WEB = ["uvicorn", "--factory", "service.composition:api"]
+WORKER = ["celery", "-A", "service.tasks", "worker", "--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"]
+
+
+def eventually(condition: Callable[[], Any], within: float = 20.0) -> Any:
+    """The first true value of `condition`, asked again and again for at most `within` seconds."""
+    until = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < until, f"not within {within} s"
+        time.sleep(0.03)
+    return value
+
+
+@dataclass
+class Service:
+    """One running service; settings by their names without LONGHAUL_."""
+
+    redis_url: str
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start_web(self) -> None:
+        self._start("web", [*WEB, "--port", str(self.port)])
+        eventually(self._healthy, within=30)
+
+    def start_worker(self) -> None:
+        self._start("worker", WORKER)
+
+    def _start(self, name: str, command: list[str]) -> None:
+        given = {"redis_url": self.redis_url, "service_public_url": self.base, "service_private_targets": "1", **self.settings}
+        environment = os.environ | {f"LONGHAUL_{setting.upper()}": value for setting, value in given.items()}
+        with (self.folder / f"{name}.log").open("ab") as output:
+            self.processes[name] = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    def _healthy(self) -> bool:
+        assert self.processes["web"].poll() is None, (self.folder / "web.log").read_text()
+        try:
+            return requests.get(f"{self.base}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self, name: str, how: int = signal.SIGTERM) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(how)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+    def stop_all(self) -> None:
+        for name in list(self.processes):
+            self.stop(name)
+
+    # What a client does.
+
+    def post(self, url: str, **more: Any) -> dict[str, Any]:
+        answer = requests.post(f"{self.base}/jobs", json={"apiKey": "k", "url": url, **more}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def get(self, run_id: str) -> requests.Response:
+        return requests.get(f"{self.base}/jobs/{run_id}", timeout=10)
+
+    def ended(self, run_id: str, within: float = 20.0) -> dict[str, Any]:
+        """The document of the run once it has ended; reads its result."""
+
+        def look() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.get(run_id).json()
+            return found if found["status"] != "running" else None
+
+        return dict(eventually(look, within))
+
+
+@contextlib.contextmanager
+def service(folder: Path, **settings: str) -> Iterator[Service]:
+    """A whole service of its own, with its own Redis server."""
+    with serving(free_port()) as url:
+        running = Service(url, folder, settings)
+        try:
+            running.start_worker()
+            running.start_web()
+            yield running
+        finally:
+            running.stop_all()

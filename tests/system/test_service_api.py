@@ -1,0 +1,165 @@
+"""The service as a client meets it: web process, Celery worker and Redis server, real pages, real waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+import requests
+
+from ledger.connection import connect
+from service import faults
+from service.runs import SPACE
+from tests.service_process import Service, eventually, service
+from tests.service_target import PAGE, Target, serve
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with serve() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("service"), service_faults="1") as one:
+        yield one
+
+
+def test_a_real_page_comes_back_once(running: Service, target: Target) -> None:
+    made = running.post(f"{target.base}/redirect/1", meta={"order": [1, "ü"]})
+    base = f"{running.base}/jobs/{made['id']}"
+    assert {name: made[name] for name in ("status", "statusUrl", "url", "attempts", "meta")} == {
+        "status": "running",
+        "statusUrl": base,
+        "url": f"{target.base}/redirect/1",
+        "attempts": 0,
+        "meta": {"order": [1, "ü"]},
+    }
+    assert datetime.fromisoformat(made["supposedToRunAt"]).tzinfo is not None
+    ended = running.ended(made["id"])
+    assert (ended["status"], ended["attempts"], ended["meta"]) == ("finished", 1, {"order": [1, "ü"]})
+    assert ended["response"]["body"] == PAGE
+    assert ended["response"]["headers"]["sa-final-url"] == f"{target.base}/page"
+    again = running.get(made["id"])
+    assert (again.status_code, again.json()["status"], again.json()["statusCode"]) == (404, "error", 404)
+
+
+def test_of_many_readers_at_once_one_gets_the_result(running: Service) -> None:
+    made = running.post("http://ok.fault.invalid/readers")
+    with connect(running.redis_url) as redis:  # any reader that asked the service might retrieve it
+        eventually(lambda: redis.hget(f"{SPACE}:record:{made['id']}", "state") == "finished")
+    with ThreadPoolExecutor(16) as pool:
+        codes = list(pool.map(lambda _: running.get(made["id"]).status_code, range(32)))
+    assert sorted(codes) == [200] + [404] * 31
+
+
+@pytest.mark.parametrize(("status", "state"), [(403, "finished"), (404, "finished")])
+def test_finished_is_not_success(running: Service, target: Target, status: int, state: str) -> None:
+    ended = running.ended(running.post(f"{target.base}/status/{status}")["id"])
+    assert (ended["status"], ended["response"]["statusCode"]) == (state, status)
+
+
+def test_trouble_is_tried_again_with_attempts_and_time_moving(running: Service, target: Target) -> None:
+    made = running.post(f"{target.base}/flaky/2")
+    seen: list[dict[str, Any]] = []
+
+    def ended() -> bool:
+        seen.append(running.get(made["id"]).json())
+        return bool(seen[-1]["status"] != "running")
+
+    eventually(ended)
+    assert (seen[-1]["status"], seen[-1]["attempts"], seen[-1]["response"]["body"]) == ("finished", 3, "flaky")
+    times = [document["supposedToRunAt"] for document in seen[:-1]]
+    assert times == sorted(times)
+    assert len(set(times)) >= 3
+
+
+def test_a_run_whose_time_is_over_fails(running: Service, target: Target) -> None:
+    ended = running.ended(running.post(f"{target.base}/status/500", timeoutSec=2)["id"])
+    assert (ended["status"], ended["failReason"]) == ("failed", "failed_due_to_timeout")
+    assert ended["attempts"] >= 2
+    assert "response" not in ended
+    slow = running.ended(running.post(f"{target.base}/slow/9", timeoutSec=1)["id"], within=6)
+    assert slow["status"] == "failed"
+
+
+def test_a_batch_is_an_array_in_order(running: Service) -> None:
+    urls = [f"http://ok.fault.invalid/batch/{n}" for n in range(300)]
+    answer = requests.post(f"{running.base}/batchjobs", json={"api_key": "k", "urls": urls, "meta": {"b": 1}}, timeout=10)
+    assert [made["url"] for made in answer.json()] == urls
+    for made in answer.json():
+        ended = running.ended(made["id"])
+        assert (ended["response"]["body"], ended["meta"]) == (faults.body_for(made["url"]), {"b": 1})
+
+
+def test_fifty_thousand_are_taken_and_one_more_is_not(running: Service) -> None:
+    urls = [f"http://slow-9999.fault.invalid/{n}" for n in range(50_001)]
+    refused = requests.post(f"{running.base}/batchjobs", json={"apiKey": "k", "urls": urls}, timeout=60)
+    assert (refused.status_code, refused.json()["error"]) == (400, "urls: 50001 entries: at most 50000 in one batch")
+
+
+def test_cancelling_ends_it_whatever_is_under_way(running: Service, target: Target) -> None:
+    made = running.post(f"{target.base}/slow/2")
+    eventually(lambda: target.at("/slow/2"))
+    document = {"id": made["id"], "status": "cancelled", "statusUrl": made["statusUrl"], "url": made["url"], "attempts": 1}
+    for _ in range(2):
+        answer = requests.delete(made["statusUrl"], params={"api_key": "k"}, timeout=5)
+        assert (answer.status_code, answer.json()) == (200, document)
+    time.sleep(2.2)  # the page that was under way has come by now
+    assert running.get(made["id"]).json() == document
+
+
+def test_cancelling_what_has_ended_changes_nothing(running: Service) -> None:
+    made = running.post("http://fail.fault.invalid/")
+    running.ended(made["id"])
+    assert requests.delete(made["statusUrl"], timeout=5).json()["status"] == "failed"
+    assert requests.delete(f"{running.base}/jobs/nobody", timeout=5).status_code == 404
+
+
+def test_refusals_are_json_with_words(running: Service) -> None:
+    for path, body, words in (
+        ("/jobs", b'{"url": "http://example.com/"} // hi', "JSON knows no comments"),
+        ("/jobs", b'{"apiKey": "k", "url": "http://example.com/", "apiParams": {"render": true}}', "not supported"),
+        ("/batchjobs", b'{"apiKey": "k", "urls": ["http://example.com/", 7]}', "urls[1]: 7"),
+    ):
+        answer = requests.post(running.base + path, data=body, timeout=5)
+        assert (answer.status_code, answer.json()["status"], answer.json()["statusCode"]) == (400, "error", 400)
+        assert words in answer.json()["error"]
+    for method, path, status in (("GET", "/nowhere", 404), ("PUT", "/jobs", 405), ("POST", "/structured/amazon/product", 404)):
+        answer = requests.request(method, running.base + path, timeout=5)
+        assert (answer.status_code, answer.json()["status"]) == (status, "error")
+
+
+def test_it_has_an_openapi_page(running: Service) -> None:
+    assert "/jobs/{run_id}" in requests.get(f"{running.base}/openapi.json", timeout=5).json()["paths"]
+    assert requests.get(f"{running.base}/docs", timeout=5).ok
+
+
+def test_a_worker_that_dies_loses_nothing(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
+    short = {"http_timeout": "2", "batch_timeout": "3", "lease": "4"}
+    with service(tmp_path_factory.mktemp("service"), **short) as one:
+        made = one.post(f"{target.base}/slow/1.5")
+        eventually(lambda: target.at("/slow/1.5"))
+        one.stop("worker", 9)
+        one.start_worker()
+        ended = one.ended(made["id"], within=30)
+        assert (ended["status"], ended["attempts"]) == ("finished", 2)
+
+
+def test_private_targets_and_strangers_are_refused(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
+    settings = {"service_private_targets": "0", "service_api_keys": '["good"]'}
+    with service(tmp_path_factory.mktemp("service"), **settings) as one:
+        refused = requests.post(f"{one.base}/jobs", json={"apiKey": "good", "url": f"{target.base}/secret"}, timeout=5)
+        assert refused.status_code == 400
+        hidden = requests.post(f"{one.base}/jobs", json={"apiKey": "good", "url": "http://never.fault.invalid/"}, timeout=5).json()
+        assert one.get(hidden["id"]).json()["status"] == "running"  # the dial is off, so this is a name that nobody knows
+        for key, status in (("good", 200), ("bad", 401)):
+            assert requests.get(hidden["statusUrl"], params={"api_key": key}, timeout=5).status_code == status
+            assert requests.get(hidden["statusUrl"], params={"apiKey": key}, timeout=5).status_code == status
+        for body in ({"url": "http://example.com/"}, {"apiKey": "bad", "url": "http://example.com/"}):
+            assert requests.post(f"{one.base}/jobs", json=body, timeout=5).status_code == 401

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from service.webhooks import Next, NothingLeft, Refused, Taken, TooEarly, after
+
+NOW = 1000.0
+
+
+def test_three_tries_with_growing_pauses_then_given_up() -> None:
+    assert [after(Refused("HTTP 500"), tries, NOW) for tries in (1, 2, 3)] == [Next(NOW + 3), Next(NOW + 60), Next(None)]
+
+
+def test_what_was_taken_is_done() -> None:
+    assert after(Taken(), 1, NOW) == Next(None)
+    assert after(NothingLeft(), 2, NOW) == Next(None)
+
+
+def test_too_early_is_no_try() -> None:
+    assert after(TooEarly(NOW + 5), 1, NOW) == Next(NOW + 5, uncounted=True)
