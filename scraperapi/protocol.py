@@ -37,6 +37,8 @@ from scraperapi.models import (
 )
 
 WORDS_SHOWN = 500
+NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
+LONGEST_ID = 200
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -82,14 +84,22 @@ def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | 
     return HttpRequest("POST", f"{base}/jobs", dump_json(body), JSON_HEADERS)
 
 
-def look(base: str, api_key: str, remote_id: str) -> HttpRequest:
-    """`GET /jobs/<id>`: status and, once finished, result. The official client adds `?api_key=`, and so do we."""
-    return HttpRequest("GET", f"{base}/jobs/{quote(remote_id, safe='')}?api_key={quote(api_key, safe='')}")
+def look(base: str, remote_id: str) -> HttpRequest:
+    """`GET /jobs/<id>`: status and, once finished, result.
+
+    As documented, without a credential: the id is the capability, and a key in an address ends up in somebody's log.
+    """
+    return HttpRequest("GET", f"{base}/jobs/{quote(remote_id, safe='')}")
 
 
-def cancel(base: str, api_key: str, remote_id: str) -> HttpRequest:
-    """`DELETE /jobs/<id>`."""
-    return HttpRequest("DELETE", f"{base}/jobs/{quote(remote_id, safe='')}?api_key={quote(api_key, safe='')}")
+def cancel(base: str, remote_id: str) -> HttpRequest:
+    """`DELETE /jobs/<id>`, without a credential like `look`."""
+    return HttpRequest("DELETE", f"{base}/jobs/{quote(remote_id, safe='')}")
+
+
+def probe(base: str, api_key: str) -> HttpRequest:
+    """A look at a job that does not exist, with the key, as the official client sends it: 404 where all is well, 401 for a bad key."""
+    return HttpRequest("GET", f"{base}/jobs/{NO_SUCH_JOB}?api_key={quote(api_key, safe='')}")
 
 
 def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
@@ -98,7 +108,8 @@ def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
     if not isinstance(seen, dict):
         return seen
     remote_id = seen.get("id")
-    if isinstance(remote_id, str) and remote_id:
+    # It has to stand in our ledger and in an address: an id that can't is no id.
+    if isinstance(remote_id, str) and 0 < len(remote_id) <= LONGEST_ID and remote_id.isascii() and remote_id.isprintable():
         return Accepted(remote_id)
     return Malformed(f"accepted without an id: {_shown(seen)}")
 
@@ -140,7 +151,7 @@ def _read_finished(response: object) -> Finished | Malformed:
     status_code = response.get("statusCode", headers.get("sa-statuscode"))
     try:
         code = int(status_code)  # type: ignore[arg-type]  # the except below is the check
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Malformed(f"finished with statusCode {status_code!r}")
     base64_body = response.get("base64EncodedBody")
     if base64_body is not None:
@@ -152,7 +163,7 @@ def _credits(response: Json, headers: Json) -> int | None:
     cost = response.get("credits", headers.get("sa-credit-cost"))
     try:
         return None if cost is None else int(cost)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -198,7 +209,8 @@ def read_words(body: bytes) -> str:
     if isinstance(document, dict):
         for name in ("error", "message", "detail", "failReason"):
             if isinstance(document.get(name), str):
-                return str(document[name])[:WORDS_SHOWN]
+                # Words go into the ledger and the log, which take no lone surrogate.
+                return str(document[name])[:WORDS_SHOWN].encode("utf-8", "replace").decode()
     return text[:WORDS_SHOWN]
 
 
@@ -212,7 +224,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
