@@ -50,16 +50,15 @@ class Remote:
             yield [(job, read(outcome, now)) for job, outcome in group]
 
     def _request(self, step: Step, job: Job, deadline: float, now: float) -> HttpRequest | None:
-        key = self._keys[job.account]
         match step:
             case Step.SEND:
                 if job.cancelled or now >= job.created + deadline:
                     return None
-                return protocol.submit(self._base, key, job.request, self._callback_url(job))
+                return protocol.submit(self._base, self._keys[job.account], job.request, self._callback_url(job))
             case Step.POLL:
-                return protocol.look(self._base, key, job.remote_id or "")
+                return protocol.look(self._base, job.remote_id or "")
             case Step.CANCEL:
-                return protocol.cancel(self._base, key, job.remote_id) if job.remote_id else None
+                return protocol.cancel(self._base, job.remote_id) if job.remote_id else None
             case _:
                 assert_never(step)
 

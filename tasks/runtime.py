@@ -7,7 +7,7 @@ from functools import cache
 
 from redis import Redis
 
-from config.queues import HINT_EXPIRES as HINT_EXPIRES
+from config.queues import HINT_EXPIRES
 from config.settings import Settings, load
 from jobs.callback import Callbacks
 from jobs.decide import Decider
@@ -20,6 +20,8 @@ from ledger.connection import connect
 from scraperapi.batch import BatchClient
 from tasks.announce import watch
 from tasks.outcome import Outcomes
+
+__all__ = ["HINT_EXPIRES", "Runtime", "build", "runtime"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
+from celery.exceptions import SecurityWarning
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_shutdown
 from kombu import Connection
 from kombu.exceptions import KombuError
@@ -26,7 +29,6 @@ EX_CONFIG = 78
 """sysexits.h: something is wrong with the configuration; starting again will not help."""
 EX_UNAVAILABLE = 69
 """sysexits.h: something that is needed does not answer; starting again later may help."""
-NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 UNAUTHORIZED = 401
 PROBE_TIMEOUT = 10.0
 
@@ -79,23 +81,28 @@ def check_broker(settings: Settings) -> None:
 
 def check_account(settings: Settings, name: str, key: str) -> None:
     """Raise where the remote refuses the account's key; a remote that is away is only said."""
-    answer = call(protocol.look(settings.async_url, key, NO_SUCH_JOB), timeout=PROBE_TIMEOUT)
+    answer = call(protocol.probe(settings.async_url, key), timeout=PROBE_TIMEOUT)
     seen = protocol.read_looked(answer, 0.0)
     if isinstance(seen, AccountRefused) and seen.status == UNAUTHORIZED:
         raise PreflightFailed(
             f"{settings.async_url} refuses the key of account `{name}` ({seen.words or 'HTTP 401'}). Is LONGHAUL_API_KEY right?"
         )
     if isinstance(seen, Unreachable):
-        log.warning("the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=seen.words)
+        log.warning(
+            "the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=seen.words.replace(key, "***")
+        )
 
 
 def safe(url: str) -> str:
     """An address without its password."""
-    return str(Connection(url).as_uri())
+    return re.sub(r"//([^:@/]*):[^@/]*@", r"//\1:**@", url)
 
 
 def connect_signals(settings: Settings) -> None:
     """Hang our own starts and stops into Celery's."""
+    set_up(settings.log_level, settings.log_format)
+    # It warns of pickled messages under root; ours are JSON, and a container's only user may well be root.
+    warnings.simplefilter("ignore", SecurityWarning)
     setup_logging.connect(lambda **_: set_up(settings.log_level, settings.log_format), weak=False)
     celeryd_init.connect(lambda **_: _prove(settings), weak=False)
     worker_shutdown.connect(lambda **_: runtime().close(), weak=False)

@@ -1,0 +1,47 @@
+# `make demo` and `make test` need Python 3.11 or newer and make; they set up everything else themselves, in .venv.
+PYTHON ?= python3
+PACKAGES = config scraperapi ledger jobs tasks workers service
+BIN = .venv/bin
+
+.PHONY: help demo up test check bench lock clean
+
+help:  ## Show what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+demo: .venv/run  ## Run 100 real scrape jobs on this machine (URL="..." or URLS=file for your own)
+	@$(BIN)/python -m workers.demo $(if $(URLS),-f "$(URLS)") $(URL)
+
+up: .venv/run  ## Run everything on this machine until Ctrl-C
+	@$(BIN)/longhaul up
+
+test: check  ## Lint, types, architecture and tests: what CI runs
+	$(BIN)/pytest -q
+
+check: .venv/dev  ## Lint, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock:  ## Pin the dependencies anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade pyproject.toml -o requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:  ## Remove the environment and all caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip alone, with every file's hash checked. setuptools comes pinned like the rest, so nothing is fetched beside the list.
+.venv/run: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Longhaul needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || { echo "Making the environment in .venv (once, about a minute) ..."; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,159 @@
+"""`make demo`: the main job, from another service's `send_task` to bodies in a results queue, on this machine, with real parts.
+
+The pages come from a web site that nobody here wrote: the standard library's documentation server, `python -m pydoc`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ledger.connection import connect
+from ledger.results import Reader
+from workers.embedded import serving
+from workers.lifecycle import exit_with_reason
+from workers.local import HOST, Local, free_ports, is_self_hosted
+from workers.printing import say, shortened
+from workers.processes import PartFailed, Processes
+
+PAGES = 100
+SHOWN = 3
+PATIENCE = 600.0
+"""Seconds without a single new envelope after which the demo gives up waiting."""
+ENQUEUE = Path(__file__).parent.parent / "examples" / "enqueue.py"
+# Pages of modules whose import does something: opens a browser, prints, wants a screen.
+ACTING = re.compile(r"(antigravity|this|idlelib|lib2to3|test|tkinter|turtle.*|__.*|_.*|index|topics|keywords)\.html")
+PUBLIC_PAGES = [f"https://docs.python.org/3/library/{name}.html" for name in ("json", "queue", "sched", "asyncio", "zoneinfo")]
+
+
+def main() -> None:
+    """Run the demo; arguments are the user's own URLs, or `-f FILE`. Exit 0 if nothing was lost."""
+    urls = _given(sys.argv[1:])
+    lines: list[str] = []
+    with exit_with_reason(), tempfile.TemporaryDirectory(prefix="longhaul-demo-") as folder:
+        ports = free_ports()
+        self_hosted = is_self_hosted(os.environ)
+        say(f"Starting server, {'service, ' if self_hosted else ''}receiver, 2 workers, Flower and beat on this machine ...")
+        with serving(ports.redis, Path(folder)) as redis_url, Processes(lambda name, line: lines.append(f"{name}: {line}")) as processes:
+            local = Local(ports, redis_url, self_hosted, workers=2, secret=secrets.token_hex(24))
+            try:
+                processes.start(local.remote())
+                processes.start(local.own())
+            except PartFailed as error:
+                say("\n".join([*lines[-30:], str(error)]))
+                sys.exit(1)
+            with _site(wanted=self_hosted and not urls) as pages:
+                urls = urls or pages or PUBLIC_PAGES
+                say(f"Flower: {local.flower_url} (user longhaul, password {local.password}), while it lasts.")
+                say(f"Enqueueing {len(urls)} URLs with send_task from another process ...")
+                started = time.monotonic()
+                ids = _enqueue(urls, redis_url)
+                envelopes = _collect(redis_url, ids)
+                seconds = time.monotonic() - started
+            say("Stopping ...")
+    sys.exit(_report(ids, envelopes, seconds))
+
+
+def _given(arguments: Sequence[str]) -> list[str]:
+    if arguments[:1] == ["-f"]:
+        lines = Path(arguments[1]).read_text(encoding="utf-8").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return list(arguments)
+
+
+@contextmanager
+def _site(*, wanted: bool) -> Iterator[list[str]]:
+    """The documentation server, and the addresses of 100 of its pages."""
+    if not wanted:
+        yield []
+        return
+    # Isolated and without site-packages: the standard library's own modules only. Its prompt ends it where stdin does.
+    command = [sys.executable, "-I", "-S", "-m", "pydoc", "-n", HOST, "-p", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:  # noqa: S603
+        try:
+            assert server.stdout is not None  # noqa: S101  (PIPE above)
+            base = server.stdout.readline().split()[-1]
+            index = requests.get(base, timeout=10).text
+            pages = [page for page in re.findall(r'href="([^"]+\.html)"', index) if not ACTING.fullmatch(page)]
+            say(f"Web site: the standard library's documentation server at {base}, {len(pages)} pages.")
+            yield [base + page for page in dict.fromkeys(pages)][:PAGES]
+        finally:
+            server.terminate()
+
+
+def _enqueue(urls: Sequence[str], redis_url: str) -> list[str]:
+    answer = subprocess.run(  # noqa: S603
+        [sys.executable, "-I", str(ENQUEUE)],
+        input="\n".join(urls),
+        env={**os.environ, "BROKER_URL": redis_url},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return answer.stdout.split()
+
+
+def _collect(redis_url: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read envelopes until each job has one, or none has come for long."""
+    envelopes: dict[str, dict[str, Any]] = {}
+    redis = connect(redis_url)
+    reader = Reader(redis, "results", "demo", "demo")
+    last = time.monotonic()
+    with _progress(len(ids)) as advance:
+        while len(envelopes) < len(ids) and time.monotonic() - last < PATIENCE:
+            entries = reader.read(block=1.0)
+            envelopes |= {entry.envelope["id"]: entry.envelope for entry in entries}
+            reader.acknowledge(entries)
+            if entries:
+                last = time.monotonic()
+            advance(len(envelopes))
+    redis.close()
+    return envelopes
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A live bar on a terminal, a plain line whenever the count has moved otherwise."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        known = [-1]
+
+        def line(done: int) -> None:
+            if done != known[0]:
+                known[0] = done
+                say(f"  {done} of {total} home")
+
+        yield line
+        return
+    with Progress(TextColumn("bringing home"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("jobs", total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _report(ids: Sequence[str], envelopes: dict[str, dict[str, Any]], seconds: float) -> int:
+    for envelope in list(envelopes.values())[:SHOWN]:
+        short = shortened(envelope)
+        sys.stdout.write("\n" + "\n".join(f"  {name:<12} {value}" for name, value in short.items()) + "\n")
+    finished = sum(envelope["status"] == "finished" for envelope in envelopes.values())
+    lost = len(set(ids) - set(envelopes))
+    failed = len(envelopes) - finished
+    sys.stdout.write(f"\ndemo: {len(ids)} submitted, {finished} finished, {failed} failed, {lost} lost, {seconds:.1f} s\n")
+    return 0 if lost == 0 else 1
+
+
+if __name__ == "__main__":
+    main()

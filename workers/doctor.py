@@ -1,0 +1,134 @@
+"""What is wrong with a set-up, and what to do: each check says one thing. Used by `longhaul doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import requests
+from redbeat.decoder import RedBeatJSONDecoder
+from redis import Redis
+
+from config.queues import TICK
+from config.settings import Settings
+from jobs.balance import balance
+from jobs.store import JobStore, Limits
+from ledger.connection import connect
+from ledger.due import Books
+from scraperapi.errors import PreflightFailed
+from workers.lifecycle import check_account, check_broker, check_ledger, safe
+
+BEAT_ENTRY = "longhaul:redbeat:longhaul-dispatch"
+BEAT_LATE = 30 * TICK
+OVERDUE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check; `mend` says what to do where it is not ok."""
+
+    check: str
+    ok: bool
+    words: str
+    mend: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """All checks; those that need the ledger only where it answers."""
+    ledger = _tried("ledger", lambda: check_ledger(settings), safe(settings.redis_url))
+    yield ledger
+    yield _tried("broker", lambda: check_broker(settings), safe(settings.broker))
+    yield from _accounts(settings)
+    if not ledger.ok:
+        return
+    redis = connect(settings.redis_url)
+    try:
+        books = JobStore(redis, Limits()).books()
+        yield _beat(redis, books.now)
+        yield _work(books)
+        yield from _pauses(books)
+        yield _balance(books)
+    finally:
+        redis.close()
+    if settings.public_url:
+        yield _receiver(settings.public_url)
+
+
+def _tried(check: str, attempt: Callable[[], None], words: str) -> Finding:
+    try:
+        attempt()
+    except PreflightFailed as error:
+        return Finding(check, ok=False, words="does not serve", mend=str(error))
+    return Finding(check, ok=True, words=words)
+
+
+def _accounts(settings: Settings) -> Iterator[Finding]:
+    keys = settings.account_keys()
+    if not keys:
+        yield Finding("accounts", ok=True, words="no LONGHAUL_API_KEY here, so the workers' own is not checked")
+    for name, key in keys.items():
+        yield _tried(f"account {name}", lambda name=name, key=key: check_account(settings, name, key), f"not refused by {settings.async_url}")  # type: ignore[misc]
+
+
+def _beat(redis: Redis, now: float) -> Finding:
+    meta = redis.hget(BEAT_ENTRY, "meta")
+    ran = _last_run(str(meta)) if meta else None
+    if ran is None:
+        return Finding("beat", ok=False, words="has never ticked", mend="Start one: celery -A workers.app beat")
+    if now - ran > BEAT_LATE:
+        return Finding(
+            "beat",
+            ok=False,
+            words=f"last ticked {now - ran:.0f} s ago",
+            mend="Is `celery -A workers.app beat` running? Jobs wait for its tick.",
+        )
+    return Finding("beat", ok=True, words=f"ticked {max(now - ran, 0):.0f} s ago")
+
+
+def _last_run(meta: str) -> float | None:
+    ran = json.loads(meta, cls=RedBeatJSONDecoder).get("last_run_at")
+    return ran.timestamp() if ran else None
+
+
+def _work(books: Books) -> Finding:
+    late = max((books.now - lane.oldest for lane in books.lanes if lane.oldest is not None and not lane.paused_until), default=0.0)
+    if late > OVERDUE:
+        return Finding(
+            "workers",
+            ok=False,
+            words=f"due work has waited {late:.0f} s",
+            mend="Are workers running (celery -A workers.app worker)? Add more if they are busy.",
+        )
+    return Finding("workers", ok=True, words="no due work is waiting")
+
+
+def _pauses(books: Books) -> Iterator[Finding]:
+    for lane in books.lanes:
+        if lane.paused_until is not None:
+            step, _, account = lane.name.partition(":")
+            yield Finding(
+                f"account {account}",
+                ok=False,
+                words=f"{step} is paused: {lane.reason}",
+                mend="Nothing is lost; one job will try again by itself. Mend the account if it is refused.",
+            )
+
+
+def _balance(books: Books) -> Finding:
+    faults = balance(books).faults
+    return Finding(
+        "books",
+        ok=not faults,
+        words="; ".join(faults) or "balance",
+        mend="Please report this, with the output of `longhaul status`." if faults else "",
+    )
+
+
+def _receiver(url: str) -> Finding:
+    try:
+        ok = requests.get(f"{url}/health", timeout=5).ok
+    except requests.RequestException:
+        ok = False
+    mend = "" if ok else "Is `uvicorn workers.webhook:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are polled."
+    return Finding("receiver", ok=ok, words=url, mend=mend)

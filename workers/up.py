@@ -1,0 +1,55 @@
+"""`longhaul up`: the parts of one machine, kept running until they are told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import nullcontext
+from pathlib import Path
+
+from scraperapi.errors import PreflightFailed
+from workers.embedded import serving
+from workers.local import FLOWER_USER, Local
+from workers.printing import say
+from workers.processes import PartFailed, Processes, to_stderr
+
+LOOK_EVERY = 1.0
+
+
+def run(local: Local, folder: Path | None) -> None:
+    """Run until SIGINT or SIGTERM, then finish what is in flight. With `folder`, the ledger is an embedded server that keeps its file there.
+
+    Raises `PreflightFailed` where a part does not start.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    ledger = serving(local.ports.redis, folder) if folder else nullcontext(local.redis_url)
+    say("Starting ...")
+    try:
+        with ledger, Processes(to_stderr) as processes:
+            processes.start(local.remote())
+            processes.start(local.own())
+            say(addresses(local))
+            while not stop.wait(LOOK_EVERY):
+                processes.keep()
+            say("Stopping: what is in flight is finished first ...")
+    except PartFailed as error:
+        raise PreflightFailed(str(error)) from None
+    say("Stopped.")
+
+
+def addresses(local: Local) -> str:
+    """Where everything is."""
+    lines = ["", f"  ledger and broker  {local.redis_url}"]
+    if local.self_hosted:
+        lines.append(f"  service            {local.service_url}  (OpenAPI page: {local.service_url}/docs)")
+    lines += [
+        f"  webhook receiver   {local.receiver_url}",
+        f"  Flower             {local.flower_url}  (user {FLOWER_USER}, password {local.password})",
+        "",
+        "  In another shell:  longhaul submit https://example.com/ && longhaul results --follow",
+        "  Ctrl-C ends it all.",
+        "",
+    ]
+    return "\n".join(lines)
