@@ -108,7 +108,9 @@ class Crew:
             attempt = Attempt(int(row.fields["attempts"]), self.runs.give_up_at(row, submission), submission.retry_404)
             calls.append(self.runs.settling(row, verdict(attempt, outcome, now)))
         # What was cancelled or claimed by another in the meantime is refused by the ledger, and that is that.
-        self.runs.due.write(calls)
+        written = self.runs.due.write(calls)
+        if any(became == "finished" and "callback" in row.fields for became, (row, _) in zip(written, done, strict=True)):
+            self.wake()  # a webhook is due now; the tick would find it up to a second later
 
     async def _push_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -61,12 +62,12 @@ def test_failures_come_only_where_expected(running: Service, receiver: Target) -
 
 
 def test_the_dial_can_send_it_twice_late_or_never(running: Service, receiver: Target) -> None:
+    began = time.monotonic()
     push(running, receiver, "late-1", "/hook/late")
     push(running, receiver, "nowebhook", "/hook/never")
     push(running, receiver, "duplicate", "/hook/twice")
     arrived(receiver, 2, "/hook/twice")
-    assert not receiver.at("/hook/late")
-    arrived(receiver, 1, "/hook/late")
+    assert arrived(receiver, 1, "/hook/late")[0].at - began >= 1
     assert not receiver.at("/hook/never")
 
 
