@@ -189,20 +189,22 @@ class Decider:
     def _next_look(self, job: Job, age: float, now: float) -> float:
         rules = self.policies
         pause = growing(age, rules.look_first, rules.look_growth, rules.look_ceiling)
-        due = now + jittered(pause, rules.look_jitter, f"{job.id}:{job.polls}")
-        # The last look comes on time, not up to a pause late; after it there is none.
-        return min(due, max(job.created + rules.deadline, now))
+        return self._in_time(job, now + jittered(pause, rules.look_jitter, f"{job.id}:{job.polls}"), now)
+
+    def _in_time(self, job: Job, due: float, now: float) -> float:
+        # What is last comes on time, not up to a pause late; after it there is nothing.
+        return min(due, max(job.created + self.policies.deadline, now))
 
     def _next_send(self, job: Job, now: float) -> float:
         rules = self.policies
         pause = growing(now - job.created, rules.look_first, rules.look_growth, rules.resend_ceiling)
-        return now + jittered(pause, rules.look_jitter, f"{job.id}:{job.submissions}:{now:.0f}")
+        return self._in_time(job, now + jittered(pause, rules.look_jitter, f"{job.id}:{job.submissions}:{now:.0f}"), now)
 
     def _retry(self, job: Job, reason: str, now: float) -> Retry | Fail:
         if job.attempts + 1 >= self.policies.attempts:
             return Fail(f"gave up after {job.attempts + 1} attempts; last: {reason}")
         pause = doubling(job.attempts, self.policies.retry_first, self.policies.retry_ceiling)
-        return Retry(now + jittered(pause, self.policies.look_jitter, f"{job.id}:{job.attempts}"), reason)
+        return Retry(self._in_time(job, now + jittered(pause, self.policies.look_jitter, f"{job.id}:{job.attempts}"), now), reason)
 
     def _missing(self, job: Job, *, gone: bool, now: float) -> Snooze | Resend | Expire:
         if not gone and now - (job.sent or job.created) < self.policies.grace:
