@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from scraperapi.errors import InvalidArgument, invalid
@@ -17,6 +17,7 @@ from scraperapi.models import Json, ScrapeRequest
 
 MAX_URL = 8192
 MAX_META = 16 * 1024
+MAX_DEPTH = 100
 MAX_BATCH = 50_000
 MAX_RESUBMIT = 10
 MAX_TIMEOUT = 72 * 3600
@@ -52,14 +53,14 @@ def read_submission(arguments: Mapping[str, Any], terms: Terms) -> Submission:
     """The submission in the keyword arguments of `jobs.submit`; raises `InvalidArgument`."""
     for name in arguments:
         if name not in ARGUMENTS:
-            raise invalid(name, arguments[name], f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}")
+            raise _secretive(name, arguments[name], f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}")
     return Submission(
         request=ScrapeRequest(
             url=_url("url", arguments.get("url")),
             method=_method(arguments.get("method", "GET")),
             headers=_headers(arguments.get("headers")),
             body=_body(arguments.get("body")),
-            api_params=_object("api_params", arguments.get("api_params")),
+            api_params=_api_params(arguments.get("api_params")),
             timeout_sec=_timeout(arguments.get("timeout_sec")),
         ),
         meta=_meta(arguments.get("meta")),
@@ -81,7 +82,7 @@ class Batch:
 def read_batch(requests: object, defaults: Mapping[str, Any], terms: Terms) -> Batch:
     """The submissions of `jobs.submit_batch`: each entry an object of arguments or just a URL. Raises where the list itself is wrong."""
     if not isinstance(requests, Sequence) or isinstance(requests, str):
-        raise invalid("requests", requests, "must be a list of URLs or of objects with the arguments of jobs.submit")
+        raise _secretive("requests", requests, "must be a list of URLs or of objects with the arguments of jobs.submit")
     if not requests:
         raise invalid("requests", requests, "must have at least one entry")
     if len(requests) > MAX_BATCH:
@@ -113,7 +114,7 @@ def _entry(entry: object, defaults: Mapping[str, Any], terms: Terms) -> Submissi
     if isinstance(entry, str):
         entry = {"url": entry}
     if not isinstance(entry, Mapping):
-        raise invalid("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
+        raise _secretive("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
     return read_submission({**defaults, **entry}, terms)
 
 
@@ -144,7 +145,9 @@ def _method(value: object) -> str:
 
 
 def _headers(value: object) -> dict[str, str]:
-    headers = _object("headers", value)
+    headers = {} if value is None else value
+    if not _is_object(headers):
+        raise _secretive("headers", value, "must be an object with string keys")
     for name, content in headers.items():
         if not HEADER_NAME.fullmatch(name):
             raise invalid("headers", name, "is not a header's name")
@@ -170,9 +173,34 @@ def _secretive(argument: str, value: object, rule: str) -> InvalidArgument:
 def _object(name: str, value: object) -> dict[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not _is_object(value):
         raise invalid(name, value, "must be an object with string keys")
     return value
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _api_params(value: object) -> Json:
+    params = _object("api_params", value)
+    _size("api_params", params)
+    return params
+
+
+def _size(name: str, value: Json) -> int:
+    """The bytes of `value` as JSON; raises where it can't be written, or could not be read again."""
+    if not _fits(value, MAX_DEPTH):
+        raise InvalidArgument(f"{name}: an object nested more than {MAX_DEPTH} deep: must be flatter")
+    try:
+        return len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    except (TypeError, ValueError) as error:
+        raise invalid(name, value, f"must be JSON ({error})") from None
+
+
+def _fits(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return depth > 0 and all(_fits(one, depth - 1) for one in inner)
 
 
 def _timeout(value: object) -> float | None:
@@ -187,10 +215,7 @@ def _meta(value: object) -> Json | None:
     if value is None:
         return None
     meta = _object("meta", value)
-    try:
-        size = len(json.dumps(meta, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-    except (TypeError, ValueError) as error:
-        raise invalid("meta", value, f"must be JSON ({error})") from None
+    size = _size("meta", meta)
     if size > MAX_META:
         raise invalid("meta", value, f"must be at most {MAX_META} bytes of JSON; this is {size}")
     return meta
