@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 import structlog
 
@@ -14,7 +15,7 @@ from service import documents, faults, webhooks
 from service.fetch import Fetcher, connector
 from service.rounds import Round
 from service.runs import FETCH, WEBHOOK, Runs, submission_of
-from service.verdict import Answered, Attempt, Outcome, verdict
+from service.verdict import Again, Answered, Attempt, Done, Outcome, Over, Verdict, verdict
 
 SIZE = 50
 """Runs that one round has under way at once."""
@@ -106,7 +107,9 @@ class Crew:
         for row, outcome in done:
             submission = submission_of(row)
             attempt = Attempt(int(row.fields["attempts"]), self.runs.give_up_at(row, submission), submission.retry_404)
-            calls.append(self.runs.settling(row, verdict(attempt, outcome, now)))
+            decided = verdict(attempt, outcome, now)
+            log.debug("attempted", run=row.id, attempts=attempt.attempts, decided=type(decided).__name__, words=_words(decided))
+            calls.append(self.runs.settling(row, decided))
         # What was cancelled or claimed by another in the meantime is refused by the ledger, and that is that.
         written = self.runs.due.write(calls)
         if any(became == "finished" and "callback" in row.fields for became, (row, _) in zip(written, done, strict=True)):
@@ -147,6 +150,16 @@ class Crew:
             calls.append(self.runs.delivering(row, follows.at, uncounted=follows.uncounted))
         self.runs.due.write(calls)
         self.runs.delivered([row.id for row, push in done if isinstance(push, webhooks.Taken)])
+
+
+def _words(decided: Verdict) -> str:
+    match decided:
+        case Again(words=words) | Over(reason=words):
+            return words
+        case Done():
+            return ""
+        case _:
+            assert_never(decided)
 
 
 def _clock(claim: Claim) -> Callable[[], float]:

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from email.utils import parsedate_to_datetime
 
+import structlog
 from aiohttp import (
     AddrInfoType,
     BaseConnector,
@@ -54,6 +55,8 @@ _OURS = frozenset(
 )
 """Headers that belong to the connection, which is the service's and not the caller's."""
 
+log = structlog.get_logger()
+
 
 class PrivateAddress(OSError):
     """The target, or where it redirects to, is an address that is not public."""
@@ -90,6 +93,10 @@ class Fetcher:
             return Trouble(_words(error))
         except ValueError as error:  # what yarl and the IDNA codec say of odd hosts
             return Hopeless(f"not a URL that can be fetched: {error}")
+        except Exception as error:
+            # A bug in here must not take the round's other runs with it, again and again.
+            log.exception("a fetch broke")
+            return Trouble(_words(error))
 
     async def _attempt(self, submission: Submission) -> Outcome:
         # Cookies live for one attempt: a redirect may rely on them, the next run must not see them.
@@ -148,8 +155,8 @@ def _answer(submission: Submission, response: ClientResponse, body: bytes) -> Ou
             wanted=submission.output_format,
             binary=submission.binary_target,
         )
-    except RecursionError:
-        return Hopeless(f"nested too deeply to be turned into {submission.output_format}")
+    except Exception as error:  # noqa: BLE001  (the converters raise whatever a page makes them raise, RecursionError first)
+        return Hopeless(f"the page cannot be converted: {_words(error)[:200]}")
     return Answered(response.status, dump_json(document).decode(), _retry_after(response))
 
 

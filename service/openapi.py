@@ -75,10 +75,15 @@ SUBMISSION = _body("url", {"type": "string"}, "https://example.com/")
 BATCH_SUBMISSION = _body("urls", {"type": "array", "items": {"type": "string"}, "maxItems": 50_000}, ["https://example.com/"])
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
+    "default": _answer("Anything else that goes wrong", _ERROR_SHAPE),
     400: _answer("What was sent breaks a rule: names the field, the value and the rule", _ERROR_SHAPE),
     401: _answer("The key is missing or not known", _ERROR_SHAPE),
 }
-_GONE: dict[int | str, dict[str, Any]] = {401: _REFUSED[401], 404: _answer("Unknown id, or the result is gone", _ERROR_SHAPE)}
+_GONE: dict[int | str, dict[str, Any]] = {
+    "default": _REFUSED["default"],
+    401: _REFUSED[401],
+    404: _answer("Unknown id, or the result is gone", _ERROR_SHAPE),
+}
 
 JOB = _REFUSED | {200: _answer("Accepted", _JOB_SHAPE)}
 BATCH = _REFUSED | {200: _answer("Accepted, in the order of `urls`", {"type": "array", "items": _JOB_SHAPE})}

@@ -46,13 +46,14 @@ class Service:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_web(self) -> None:
-        self._start("web", [*WEB, "--port", str(self.port)])
+        self.launch("web")
         eventually(self._healthy, within=30)
 
     def start_worker(self) -> None:
-        self._start("worker", WORKER)
+        self.launch("worker")
 
-    def _start(self, name: str, command: list[str]) -> None:
+    def launch(self, name: str) -> None:
+        command = WORKER if name == "worker" else [*WEB, "--port", str(self.port)]
         given = {"redis_url": self.redis_url, "service_public_url": self.base, "service_private_targets": "1", **self.settings}
         environment = os.environ | {f"LONGHAUL_{setting.upper()}": value for setting, value in given.items()}
         with (self.folder / f"{name}.log").open("ab") as output:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ import requests
 from ledger.connection import connect
 from service import faults
 from service.runs import SPACE
+from tests.conftest import free_port
 from tests.service_process import Service, eventually, service
 from tests.service_target import PAGE, Target, serve
+from workers.embedded import serving
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +167,36 @@ def test_private_targets_and_strangers_are_refused(tmp_path_factory: pytest.Temp
             assert requests.get(hidden["statusUrl"], params={"apiKey": key}, timeout=5).status_code == status
         for body in ({"url": "http://example.com/"}, {"apiKey": "bad", "url": "http://example.com/"}):
             assert requests.post(f"{one.base}/jobs", json=body, timeout=5).status_code == 401
+
+
+def test_without_its_ledger_it_says_so_and_then_goes_on(tmp_path: Path) -> None:
+    port = free_port()
+    with ExitStack() as ledger:
+        one = Service(ledger.enter_context(serving(port)), tmp_path)
+        try:
+            one.start_web()
+            ledger.close()
+            for answer in (
+                requests.post(f"{one.base}/jobs", json={"apiKey": "k", "url": "http://example.com/"}, timeout=30),
+                one.get("anything"),
+            ):
+                assert (answer.status_code, answer.json()["status"]) == (503, "error")
+            ledger.enter_context(serving(port))
+            assert one.post("http://example.com/")["status"] == "running"
+        finally:
+            one.stop_all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("service_retention", "-1", "LONGHAUL_SERVICE_RETENTION"),
+        ("redis_url", "redis://127.0.0.1:1/0", "the ledger (LONGHAUL_REDIS_URL) does not answer"),
+    ],
+)
+def test_it_refuses_to_start_with_a_reason(tmp_path: Path, name: str, value: str, words: str) -> None:
+    one = Service("redis://127.0.0.1:1/0", tmp_path, {name: value})
+    for command in ("web", "worker"):
+        one.launch(command)
+        assert one.processes.pop(command).wait(30) != 0
+        assert words in (tmp_path / f"{command}.log").read_text()
