@@ -205,7 +205,8 @@ def _headers(headers: Any) -> dict[str, str]:
         if not isinstance(value, str):
             raise invalid(f"headers.{name}", value, "must be a string")
         if any(character in value for character in "\r\n\0") or not _is_text(value):
-            raise invalid(f"headers.{name}", value, "must not contain line breaks")
+            # The value stays unsaid: it may be a credential, and errors end up in logs.
+            raise InvalidArgument(f"headers.{name}: must not contain line breaks, or characters that are none")
     return {name.lower(): value for name, value in headers.items()}
 
 
