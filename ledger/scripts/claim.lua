@@ -41,9 +41,11 @@ while limit > 0 and examined < most do
   for _, id in ipairs(ids) do
     examined = examined + 1
     local record = record_of(id)
-    local found = redis.call('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel')
+    local found = redis.call('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel', 'sent')
     local ends = tonumber(found[3] or 0) + deadline
-    local urgent = math.min(ends, tonumber(found[4] or now) + guaranteed) - headroom
+    -- Not finished when it was last looked at, or when it was sent: kept for `guaranteed` from there at least.
+    local seen = tonumber(found[4]) or tonumber(found[6]) or now
+    local urgent = math.min(ends, seen + guaranteed) - headroom
     if not found[1] then
       redis.call('ZREM', due, id)
     elseif found[5] and cancelled_lane ~= '' then
