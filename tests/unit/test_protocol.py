@@ -74,10 +74,14 @@ class TestRequests:
         assert json.loads(protocol.submit(BASE, "k", ScrapeRequest("https://e.com/", "POST", body="")).body)["body"] == ""
 
     @pytest.mark.parametrize(("build", "method"), [(protocol.look, "GET"), (protocol.cancel, "DELETE")])
-    def test_ids_and_keys_cannot_leave_their_place_in_the_address(self, build, method):
-        request = build(BASE, "a&b=c", "../x?y")
-        assert (request.method, request.url) == (method, "http://remote.test/jobs/..%2Fx%3Fy?api_key=a%26b%3Dc")
+    def test_an_id_cannot_leave_its_place_in_the_address_and_no_key_is_in_it(self, build, method):
+        request = build(BASE, "../x?y")
+        assert (request.method, request.url) == (method, "http://remote.test/jobs/..%2Fx%3Fy")
         assert request.body is None
+
+    def test_a_probe_carries_the_key_and_asks_for_a_job_that_there_is_not(self):
+        request = protocol.probe(BASE, "a&b=c")
+        assert (request.method, request.url) == ("GET", f"http://remote.test/jobs/{protocol.NO_SUCH_JOB}?api_key=a%26b%3Dc")
 
 
 class TestSubmitted:
