@@ -75,6 +75,8 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             )
         case "bytes":
             return web.Response(body=b"x" * int(rest), content_type="text/plain")
+        case "nested":
+            return web.Response(text="<div>" * 5000 + "deep", content_type="text/html")
         case "image":
             return web.Response(body=b"\x89PNG\x00\xff", content_type="image/png")
         case "flaky":

@@ -126,3 +126,10 @@ def test_private_addresses_are_refused_where_the_connection_is_made(target: Targ
 def test_odd_hosts_raise_nothing(url: str) -> None:
     [outcome] = fetch(Submission(url))
     assert isinstance(outcome, Trouble | Hopeless)
+
+
+def test_a_page_that_breaks_its_converter_fails_alone(target: Target) -> None:
+    nested, fine = fetch(Submission(f"{target.base}/nested", output_format="markdown"), Submission(f"{target.base}/page"))
+    assert isinstance(nested, Hopeless)
+    assert "cannot be converted" in nested.reason
+    assert isinstance(fine, Answered)
