@@ -69,10 +69,11 @@ def api() -> FastAPI:
     """The web application."""
     given = settings()
     set_up_logs()
-    # uvicorn has given its loggers handlers of their own; without them its lines take the same shape as ours.
-    for name in ("uvicorn", "uvicorn.access"):
+    # uvicorn has given its loggers handlers of their own. Without them its lines take the same shape as ours, and there is no access log at
+    # any level: the vendor's client writes its key into the address.
+    for name, propagates in (("uvicorn", True), ("uvicorn.access", False)):
         logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        logging.getLogger(name).propagate = propagates
     prove()
     keys = tuple(key.get_secret_value() for key in given.service_api_keys)
     dial = Dial(_redis()) if given.service_faults else None

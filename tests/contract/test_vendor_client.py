@@ -15,7 +15,7 @@ KEY = "a-key-of-ours"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("service"), service_faults="1", service_api_keys=f'["{KEY}"]') as one:
+    with service(tmp_path_factory.mktemp("service"), service_faults="1", service_api_keys=f'["{KEY}"]', log_level="DEBUG") as one:
         yield one
 
 
@@ -56,6 +56,14 @@ def test_every_error_has_the_status_that_the_client_reads(client: ScraperAPIAsyn
     assert stranger.create("http://example.com/")["statusCode"] == 401
     assert stranger.get("no-such-id")["statusCode"] == 401
     assert client.amazon.product("B000000000")["status"] == "error"
+
+
+def test_the_key_is_in_no_log(client: ScraperAPIAsyncClient, running: Service) -> None:
+    created = client.create("http://ok.fault.invalid/secret")
+    client.wait(created["id"], cooldown=0.05, max_retries=200)
+    logs = [(running.folder / f"{name}.log").read_text() for name in ("web", "worker")]
+    assert "attempted" in logs[1]  # at DEBUG there would be an access log
+    assert not [log for log in logs if KEY in log]
 
 
 def test_a_webhook_can_be_asked_for(client: ScraperAPIAsyncClient) -> None:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scraperapi.errors import InvalidArgument
@@ -180,6 +180,7 @@ def test_is_private_takes_scopes() -> None:
     assert is_private("224.0.0.1")
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner), max_leaves=8
