@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.decide import Decider, Decision, Fail, Finish, ends_pause
+from jobs.decide import Decider, Decision, Fail, Finish, Hold, ends_pause
 from jobs.job import Job, Step
 from jobs.remote import Remote
 from jobs.store import Applied, JobStore
@@ -60,7 +60,8 @@ class Flow:
             now = claimed.now + time.monotonic() - started
             decided = [(job, decide(job, seen, now)) for job, seen in answers]
             self._apply(step, decided, now, report)
-            if probing and any(ends_pause(seen) for _, seen in answers):
+            held = any(isinstance(decision, Hold) for _, decision in decided)
+            if probing and not held and any(ends_pause(seen) for _, seen in answers):
                 self.store.resume(step, account)
                 # The account is in order again: the others need not wait for the next tick.
                 report.more = True
@@ -75,8 +76,7 @@ class Flow:
             return False
         now = self.store.now()
         decision = self.decider.after_look(job, read_job(document), now)
-        remote_id = document.get("id")
-        if isinstance(decision, Fail) and job.remote_id not in {None, remote_id}:
+        if isinstance(decision, Fail) and job.remote_id is not None and job.remote_id != document.get("id"):
             return True  # a former submission's failure says nothing about this one
         if isinstance(decision, Finish | Fail):
             self._apply(Step.POLL, [(job, decision)], now, Report(Step.POLL, job.account, 1, more=False))

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from jobs.balance import balance
+from jobs.decide import Decider
+from jobs.flow import Flow
+from jobs.job import Step
+from jobs.policies import Policies
+from jobs.remote import Remote
+from jobs.store import Applied, JobStore
+from scraperapi.batch import BatchClient
+from tests.builders import START, Clock, a_store, a_submission, envelopes
+from tests.flow.scraper import Scraper
+from tests.wire import Wire, wire
+
+LEASE = 120.0
+
+
+@dataclass
+class World:
+    """The real parts on one clock, and the remote that they talk to."""
+
+    redis: Redis
+    wire: Wire
+    calls: BatchClient
+    scraper: Scraper
+    clock: Clock
+    store: JobStore
+    watched: list[Applied]
+    flow: Flow
+
+    def submit(self, *ids: str, **changes: Any) -> None:
+        self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], watched=False)
+
+    def run(self, *steps: Step) -> None:
+        """One healthy batch of each step."""
+        for step in steps:
+            self.flow.run_batch(step, "default")
+
+    def send(self, *ids: str) -> None:
+        """Submit jobs and have the remote take them; their first look is due when this returns."""
+        self.submit(*ids)
+        self.run(Step.SEND)
+        self.clock.now += 3
+
+    def bring_home(self, most: int = 60) -> None:
+        """Healthy batches and passing time until every job has ended."""
+        for _ in range(most):
+            if balance(self.store.books()).open == 0:
+                return
+            self.run(*Step)
+            self.clock.now += 30
+        raise AssertionError(f"still open: {balance(self.store.books()).states}")
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """The one envelope of each job; the books balance and nothing is left open."""
+        found = envelopes(self.redis)
+        books = balance(self.store.books())
+        assert (books.faults, books.open) == ([], 0)
+        by_id = {envelope["id"]: envelope for envelope in found}
+        assert len(by_id) == len(found) == books.submitted
+        return by_id
+
+
+@pytest.fixture(scope="session")
+def calls() -> Iterator[BatchClient]:
+    client = BatchClient(timeout=20, batch_timeout=30, max_bytes=1024 * 1024)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def remote_wire() -> Iterator[Wire]:
+    with wire(Scraper()) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
+    """Makes a new world, with an empty ledger; may be called again and again."""
+
+    def make(looks: int = 1, policies: Policies | None = None, **limits: Any) -> World:
+        redis.flushall()
+        scraper, clock, watched = Scraper(looks), Clock(START), []
+        remote_wire.answer = scraper
+        store = a_store(redis, clock, **({"lease": LEASE} | limits))
+        remote = Remote(remote_wire.base, {"default": "key"}, calls, lambda job: job.callback or None)
+        return World(
+            redis, remote_wire, calls, scraper, clock, store, watched, Flow(store, remote, Decider(policies or Policies()), watched.extend)
+        )
+
+    return make
+
+
+@pytest.fixture
+def world(fresh) -> World:
+    return fresh()

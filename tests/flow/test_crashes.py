@@ -1,0 +1,187 @@
+"""A crash between any two steps of send, poll, finish and cancel: every crossing of every seam, one after the other.
+
+Nothing is told where the seams lie: each method of the collaborators is one, before it and after it, and each group of answers. A scenario
+is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from jobs.flow import Flow
+from jobs.job import Step
+from tests.flow.conftest import LEASE, World
+from tests.flow.scraper import result
+
+
+class Crash(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+@dataclass
+class Seams:
+    """Counts the crossings; the `at`-th is the last thing that this process does. 0: none."""
+
+    at: int
+    crossed: list[str] = field(default_factory=list)
+
+    def cross(self, name: str) -> None:
+        self.crossed.append(name)
+        if len(self.crossed) == self.at:
+            raise Crash(name)
+
+
+class Around:
+    """A collaborator whose every call is a seam, before and after; iterators are one at each item."""
+
+    def __init__(self, inner: Any, seams: Seams) -> None:
+        self._inner, self._seams = inner, seams
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._seams.cross(f"before {name}")
+            answer = found(*args, **kwargs)
+            if name == "act":
+                return self._each(answer)
+            self._seams.cross(f"after {name}")
+            return answer
+
+        return call
+
+    def _each(self, groups: Any) -> Any:
+        for group in groups:
+            self._seams.cross("an answer was read")
+            yield group
+            self._seams.cross("an answer was dealt with")
+
+
+def crashing(flow: Flow, seams: Seams) -> Flow:
+    wrapped = {name: Around(getattr(flow, name), seams) for name in ("store", "remote", "decider")}
+    return replace(flow, **wrapped, watch=Around(flow, seams).watch)
+
+
+def every_crash(
+    fresh: Callable[..., World], scenario: Callable[[World, Any], None], check: Callable[[World], None], **options: Any
+) -> list[str]:
+    """Run `scenario` with a crash at each crossing in turn, bring the jobs home, and check; returns the names of the crossings."""
+    at = 0
+    while True:
+        at += 1
+        world = fresh(**options)
+        seams = Seams(at)
+        crashed = False
+        try:
+            scenario(world, crashing(world.flow, seams))
+        except Crash:
+            crashed = True
+        world.clock.now += LEASE + 1
+        world.bring_home()
+        check(world)
+        if not crashed:
+            return seams.crossed
+
+
+def billed(world: World) -> None:
+    """Exactly one envelope for each job with its own body; a second submission exactly where one had to be made or may have been."""
+    for id_, envelope in world.results().items():
+        url = f"https://example.com/{id_}"
+        assert (envelope["status"], envelope["body"]) == ("finished", f"body of {url}")
+        assert world.scraper.posts[url] <= envelope["submissions"] <= 2
+        if world.scraper.reads[url] == 2:
+            assert (envelope["submissions"], world.scraper.posts[url]) == (2, 2)
+
+
+def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_nothing(fresh):
+    lost_and_fetched_again = []
+
+    def scenario(world, flow):
+        world.submit("a", "b")
+        for _ in range(3):
+            for step in (Step.SEND, Step.POLL):
+                flow.run_batch(step, "default")
+            world.clock.now += 10
+
+    def check(world):
+        billed(world)
+        lost_and_fetched_again.append(max(world.scraper.reads.values()) == 2)
+
+    crossed = every_crash(fresh, scenario, check)
+    assert {"before claim", "after claim", "before act", "an answer was read", "after after_look", "before apply", "after apply"} <= set(
+        crossed
+    )
+    assert len(crossed) > 40
+    # Between the reading and the end lie a few crossings: there a job was submitted again, and nowhere else.
+    assert 2 <= sum(lost_and_fetched_again) <= 12
+
+
+def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(fresh):
+    def scenario(world, flow):
+        world.send("a")
+        world.scraper.jobs.clear()
+        world.clock.now += 100
+        for _ in range(3):
+            for step in (Step.POLL, Step.SEND):
+                flow.run_batch(step, "default")
+            world.clock.now += 10
+
+    def check(world):
+        (envelope,) = world.results().values()
+        assert envelope["status"] in {"finished", "expired"}
+        # resubmit=1: where the crash made the second result unreadable as well, it is said and not hidden.
+        if envelope["status"] == "expired":
+            assert world.scraper.reads["https://example.com/a"] == 1
+            assert envelope["failReason"] == "the remote lost the result 2 times; resubmit=1"
+        else:
+            assert envelope["body"] == "body of https://example.com/a"
+
+    every_crash(fresh, scenario, check)
+
+
+def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_running(fresh):
+    def scenario(world, flow):
+        world.send("running")
+        world.submit("queued")
+        for id_ in ("running", "queued"):
+            flow.store.cancel(id_)
+        flow.run_batch(Step.CANCEL, "default")
+
+    def check(world):
+        for envelope in world.results().values():
+            # Where the crash came before the mark, nobody has cancelled anything.
+            assert envelope["status"] in {"cancelled", "finished"}
+        assert world.scraper.jobs == {}
+
+    crossed = every_crash(fresh, scenario, check)
+    assert {"before cancel", "after cancel", "after claim", "an answer was read", "after apply"} <= set(crossed)
+
+
+def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
+    def scenario(world, flow):
+        world.send("a")
+        assert flow.take_pushed("a", result("remote-1", "https://example.com/a"))
+        flow.run_batch(Step.POLL, "default")
+
+    every_crash(fresh, scenario, billed, looks=0)
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_claimant_that_dies_again_and_again_loses_nothing(fresh, looks):
+    world = fresh(looks)
+    world.submit("a")
+    for at in (2, 4, 6):
+        for step in (Step.SEND, Step.POLL):
+            try:
+                crashing(world.flow, Seams(at)).run_batch(step, "default")
+            except Crash:
+                world.clock.now += LEASE + 1
+    world.bring_home()
+    (envelope,) = world.results().values()
+    assert envelope["status"] in {"finished", "expired"}
