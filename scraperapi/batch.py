@@ -99,7 +99,7 @@ class BatchClient:
             outcome = await self._answer(session, request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             outcome = Unreachable(_words(error))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  (whatever it is, it is this call's outcome: raised here, it would break off all others)
             outcome = Interrupted(_words(error))
         finally:
             arrived.put((key, outcome))

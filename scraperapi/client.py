@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from scraperapi.models import Interrupted, TooLarge, Unreachable
 from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
@@ -26,7 +27,13 @@ def call(request: HttpRequest, *, timeout: float, max_bytes: int = 1024 * 1024) 
                 if len(body) > max_bytes:
                     return TooLarge(max_bytes)
             return HttpAnswer(answer.status_code, answer.headers, body)
-    except (requests.ConnectionError, requests.exceptions.InvalidURL) as error:
-        return Unreachable(str(error))
     except requests.RequestException as error:
-        return Interrupted(str(error))
+        return Unreachable(str(error)) if _never_connected(error) else Interrupted(str(error))
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    """A broken connection is a `requests.ConnectionError` as well; only urllib3's reason tells them apart."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL | requests.exceptions.SSLError):
+        return True
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.ConnectionError) and isinstance(getattr(cause, "reason", None), NewConnectionError)
