@@ -1,4 +1,4 @@
-"""What the two batch tasks do: one round of fetching, one round of pushing. Plain calls, so that tests run them without Celery."""
+"""What the two batch tasks do: one round of fetching, one round of pushing. Knows no Celery."""
 
 from __future__ import annotations
 
@@ -48,38 +48,33 @@ class Crew:
     base: str
     start: Callable[[str, str], None]
 
-    def wake(self) -> int:
-        """Start as many rounds as there is due work and room for; returns how many. Repeating it changes nothing."""
-        started = 0
+    def wake(self) -> None:
+        """Start as many rounds as there is due work and room for. Repeating it changes nothing."""
         for lane, size in ((FETCH, SIZE), (WEBHOOK, PUSHED)):
             for _, token in self.runs.due.dispatch(lane, [lane], size=size, most=self.limits.most, lease=self.limits.lease):
                 self.start(lane, token)
-                started += 1
-        return started
 
-    def fetch(self, token: str = "") -> int:
-        """One round of fetching; returns how many attempts it made."""
+    def fetch(self, token: str) -> None:
+        """One round of fetching; `token` as `start` was given it."""
         try:
             claim = self.runs.claim_fetches(SIZE, self.limits.lease, token)
             if claim.more:
                 self.wake()
-            return self._count("fetched", asyncio.run(self._fetch_round(claim, token))) if claim.rows else 0
+            if claim.rows:
+                log.info("fetched", runs=asyncio.run(self._fetch_round(claim, token)))
         finally:
             self.runs.due.leave(FETCH, token)
 
-    def deliver(self, token: str = "") -> int:
-        """One round of pushing; returns how many tries it made."""
+    def deliver(self, token: str) -> None:
+        """One round of pushing; `token` as `start` was given it."""
         try:
             claim = self.runs.claim_deliveries(PUSHED, self.limits.lease, token)
             if claim.more:
                 self.wake()
-            return self._count("pushed", asyncio.run(self._push_round(claim, token))) if claim.rows else 0
+            if claim.rows:
+                log.info("pushed", runs=asyncio.run(self._push_round(claim, token)))
         finally:
             self.runs.due.leave(WEBHOOK, token)
-
-    def _count(self, event: str, runs: int) -> int:
-        log.info(event, runs=runs)
-        return runs
 
     async def _fetch_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)
