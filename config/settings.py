@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 HOUR = 3600.0
 
@@ -44,9 +45,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LONGHAUL_", secrets_dir=os.environ.get("LONGHAUL_SECRETS_DIR"), frozen=True)
 
-    redis_url: RedisUrl = "redis://127.0.0.1:6379/0"
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     """The ledger and the results queues."""
-    broker_url: str | None = None
+    broker_url: str | None = Field(None, repr=False)
     """Celery's broker; default: `redis_url`."""
     async_url: HttpBase = "https://async.scraperapi.com"
     """The remote's Async API, or this repository's own service."""
@@ -119,6 +120,8 @@ class Settings(BaseSettings):
             ("batch_timeout", self.batch_timeout),
             ("lease", self.lease),
             ("visibility_timeout", self.visibility_timeout),
+            # A message that is delivered again must find its job, even if that has ended meanwhile.
+            ("keep_ended", self.keep_ended),
         ]
         for (shorter, low), (longer, high) in pairwise(bounds):
             if low >= high:
@@ -146,11 +149,17 @@ def load() -> Settings:
     """The settings of this process; `SettingsError` names each variable that is wrong."""
     try:
         return Settings()
+    except SourceError as error:
+        # Its own words name the field only; the value, which may hold keys, is not in them.
+        name = str(error).partition('"')[2].partition('"')[0]
+        raise SettingsError(f"LONGHAUL_{name.upper()}: must be JSON") from None
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(fault) for fault in error.errors(include_url=False, include_context=False))) from None
 
 
 def _sentence(fault: ErrorDetails) -> str:
-    name = "_".join(str(part) for part in fault["loc"])
     words = str(fault["msg"]).removeprefix("Value error, ")
-    return f"LONGHAUL_{name.upper()}: {words}" if name else words
+    if not fault["loc"]:
+        return words
+    name, *inner = fault["loc"]
+    return f"LONGHAUL_{str(name).upper()}{''.join(f'[{part}]' for part in inner)}: {words}"

@@ -1,0 +1,141 @@
+import os
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings, SettingsError, load
+
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("LONGHAUL_"):
+            monkeypatch.delenv(name)
+
+
+def refused(monkeypatch, **variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"LONGHAUL_{name}", value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    return str(error.value)
+
+
+def test_without_any_variable_everything_has_its_default():
+    settings = load()
+    assert settings.broker == settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert settings.account_keys() == {}
+    assert (settings.http_timeout, settings.batch_timeout, settings.lease, settings.visibility_timeout) == (60, 90, 120, 300)
+
+
+def test_variables_and_their_types_arrive(monkeypatch):
+    for name, value in {
+        "REDIS_URL": "rediss://h/1",
+        "BROKER_URL": "redis://b/2",
+        "API_KEY": "k1",
+        "API_KEYS": '{"second": "k2"}',
+        "ASYNC_URL": "http://127.0.0.1:8080/",
+        "LOOK_FIRST": "0.5",
+        "BATCH_SIZE": "7",
+    }.items():
+        monkeypatch.setenv(f"LONGHAUL_{name}", value)
+    settings = load()
+    assert (settings.broker, settings.async_url, settings.look_first, settings.batch_size) == ("redis://b/2", "http://127.0.0.1:8080", 0.5, 7)
+    assert settings.account_keys() == {"default": "k1", "second": "k2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("REDIS_URL", "http://x", "must be a redis://, rediss:// or unix:// address"),
+        ("REDIS_URL", "", "must be a redis://, rediss:// or unix:// address"),
+        ("ASYNC_URL", "async.scraperapi.com", "must be an http:// or https:// address"),
+        ("PUBLIC_URL", "ftp://x", "must be an http:// or https:// address"),
+        ("SERVICE_PUBLIC_URL", "x", "must be an http:// or https:// address"),
+        ("LOOK_FIRST", "0", "Input should be greater than 0"),
+        ("LOOK_FIRST", "soon", "Input should be a valid number, unable to parse string as a number"),
+        ("LOOK_GROWTH", "1", "Input should be greater than 1"),
+        ("LOOK_GROWTH", "11", "Input should be less than or equal to 10"),
+        ("LOOK_CEILING", "7201", "Input should be less than or equal to 7200"),
+        ("LOOK_JITTER", "0.6", "Input should be less than or equal to 0.5"),
+        ("LOOK_JITTER", "-0.1", "Input should be greater than or equal to 0"),
+        ("DEADLINE", "259201", "Input should be less than or equal to 259200"),
+        ("MAX_BODY_BYTES", "0", "Input should be greater than 0"),
+        ("BATCH_SIZE", "1.5", "Input should be a valid integer, unable to parse string as an integer"),
+        ("MAX_BATCHES", "-1", "Input should be greater than 0"),
+        ("WORKER_THREADS", "x", "Input should be a valid integer, unable to parse string as an integer"),
+        ("RESULTS_HIGH_ENTRIES", "0", "Input should be greater than 0"),
+        ("RESULTS_HIGH_BYTES", "0", "Input should be greater than 0"),
+        ("KEEP_ENDED", "599", "Input should be greater than or equal to 600"),
+        ("RESULT_EXPIRES", "259199", "Input should be greater than or equal to 259200"),
+        ("LOG_FORMAT", "xml", "String should match pattern '^(text|json)$'"),
+        ("LOG_LEVEL", "debug", "String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'"),
+        ("SERVICE_READ_GRACE", "-1", "Input should be greater than or equal to 0"),
+        ("SERVICE_FAULTS", "perhaps", "Input should be a valid boolean, unable to interpret input"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_and_the_fault(monkeypatch, name, value, words):
+    assert refused(monkeypatch, **{name: value}) == f"LONGHAUL_{name}: {words}"
+
+
+@pytest.mark.parametrize("value", ["not json", "{", f"{SECRET}", '["a"]', '{"a": {"b": 1}}', '{"a": 5}'])
+def test_wrong_accounts_name_their_variable_and_quote_nothing(monkeypatch, value):
+    message = refused(monkeypatch, API_KEYS=value)
+    assert message.startswith("LONGHAUL_API_KEYS")
+    assert "LONGHAUL_API_KEYS_" not in message
+    assert SECRET not in message
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch):
+    assert refused(monkeypatch, LOOK_FIRST="0", LEASE="x").splitlines() == [
+        "LONGHAUL_LOOK_FIRST: Input should be greater than 0",
+        "LONGHAUL_LEASE: Input should be a valid number, unable to parse string as a number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"HTTP_TIMEOUT": "90"}, "LONGHAUL_HTTP_TIMEOUT (90) must be below LONGHAUL_BATCH_TIMEOUT (90)"),
+        ({"BATCH_TIMEOUT": "120"}, "LONGHAUL_BATCH_TIMEOUT (120) must be below LONGHAUL_LEASE (120)"),
+        ({"LEASE": "300"}, "LONGHAUL_LEASE (300) must be below LONGHAUL_VISIBILITY_TIMEOUT (300)"),
+        (
+            {"VISIBILITY_TIMEOUT": "3000", "KEEP_ENDED": "3000"},
+            "LONGHAUL_VISIBILITY_TIMEOUT (3000) must be below LONGHAUL_KEEP_ENDED (3000)",
+        ),
+        ({"VISIBILITY_TIMEOUT": "100"}, "LONGHAUL_LEASE (120) must be below LONGHAUL_VISIBILITY_TIMEOUT (100)"),
+    ],
+)
+def test_each_bound_ends_before_the_next(monkeypatch, variables, words):
+    assert refused(monkeypatch, **variables) == words
+
+
+def test_a_receiver_without_a_secret_is_refused(monkeypatch):
+    message = refused(monkeypatch, PUBLIC_URL="https://us.test")
+    assert message == "LONGHAUL_PUBLIC_URL is set, so LONGHAUL_WEBHOOK_SECRET must be: a long random string of your own"
+
+
+def test_two_keys_for_one_account_are_refused(monkeypatch):
+    message = refused(monkeypatch, API_KEY="a", API_KEYS='{"default": "b"}')
+    assert message == "LONGHAUL_API_KEYS names `default`, which is LONGHAUL_API_KEY's account"
+
+
+def test_no_secret_stands_in_the_settings_text():
+    settings = Settings(
+        api_key=SecretStr(SECRET),
+        api_keys={"a": SecretStr(SECRET)},
+        webhook_secret=SecretStr(SECRET),
+        service_api_keys=[SecretStr(SECRET)],
+        redis_url=f"redis://:{SECRET}@h/0",
+        broker_url=f"amqp://me:{SECRET}@h",
+    )
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert settings.account_keys() == {"a": SECRET, "default": SECRET}
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        load().lease = 5
