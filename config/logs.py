@@ -7,13 +7,16 @@ import sys
 
 import structlog
 
-QUIET = {
+LEAST = {
+    # Celery's own DEBUG lines quote whole messages, with whatever secrets are in them: they stay off at any level.
+    "celery": logging.INFO,
+    "kombu": logging.WARNING,
     # A line for each message received and for each task done is two lines a job.
     "celery.worker.strategy": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "celery.beat": logging.WARNING,
-    "kombu": logging.WARNING,
     "aiohttp": logging.WARNING,
+    "urllib3": logging.INFO,
     "uvicorn.access": logging.WARNING,
 }
 
@@ -50,5 +53,5 @@ def set_up(level: str = "INFO", style: str = "text") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name, least in QUIET.items():
-        logging.getLogger(name).setLevel(max(least, root.level) if level != "DEBUG" else root.level)
+    for name, least in LEAST.items():
+        logging.getLogger(name).setLevel(max(least, root.level))

@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """Each pause is made longer or shorter by up to this share, so that jobs of one batch spread out."""
     deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
     """Age at which a job gets its last look."""
+    not_found_grace: float = Field(60.0, ge=0, le=HOUR)
+    """Age up to which a 404 is taken for the remote's replication lag and not for a loss."""
     max_body_bytes: Count = 50 * 1024 * 1024
     """Longest answer that is read from the remote."""
 

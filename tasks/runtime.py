@@ -66,6 +66,7 @@ def build(settings: Settings) -> Runtime:
         look_ceiling=settings.look_ceiling,
         look_jitter=settings.look_jitter,
         deadline=settings.deadline,
+        grace=settings.not_found_grace,
     )
     store = JobStore(redis, limits, Outcomes(int(settings.result_expires)).note)
     keys = settings.account_keys()

@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from config.logs import set_up
 from tasks.runtime import runtime
+from workers.app import app
 from workers.lifecycle import check_ledger, exit_with_reason
 
 log = structlog.get_logger()
@@ -62,9 +62,9 @@ async def health(_: Request) -> Response:
 @asynccontextmanager
 async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     with exit_with_reason():
-        settings = runtime().settings
-        set_up(settings.log_level, settings.log_format)
-        await run_in_threadpool(check_ledger, settings)
+        await run_in_threadpool(check_ledger, runtime().settings)
+    # Flower is told of a pushed job's end through this app.
+    app.set_default()
     yield
     runtime().close()
 

@@ -1,0 +1,148 @@
+"""The whole system as users run it: every part a process of its own, on free loopback ports, with a caller's view of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from celery import Celery
+from redis import Redis
+
+from jobs.balance import Balance, balance
+from jobs.store import JobStore, Limits
+from ledger.connection import connect
+from ledger.results import Reader
+from workers.local import Local, free_ports
+from workers.processes import Part, Processes
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
+# Short bounds, so that what a dead process held comes back in seconds; each still below the next, as rule 5 asks.
+FAST = {
+    "LONGHAUL_LOOK_FIRST": "0.2",
+    "LONGHAUL_LOOK_CEILING": "1",
+    "LONGHAUL_NOT_FOUND_GRACE": "5",
+    "LONGHAUL_HTTP_TIMEOUT": "4",
+    "LONGHAUL_BATCH_TIMEOUT": "5",
+    "LONGHAUL_LEASE": "6",
+    "LONGHAUL_VISIBILITY_TIMEOUT": "12",
+    "LONGHAUL_SERVICE_FAULTS": "1",
+    "LONGHAUL_MAX_BODY_BYTES": str(4 * 1024 * 1024),
+    "LONGHAUL_LOG_LEVEL": "DEBUG",
+}
+
+
+def until(look: Callable[[], T], what: str, seconds: float = 40.0) -> T:
+    """Wait until `look` gives something true, and return it."""
+    end = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+    return seen
+
+
+@dataclass
+class Installation:
+    """`lines`: what the processes have logged, with their names."""
+
+    local: Local
+    processes: Processes
+    redis: Redis
+    lines: list[tuple[str, str]]
+    caller: Celery
+    envelopes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of a user's shell beside this installation."""
+        return {**clean_environ(), **self.local.env}
+
+    def submit(self, url: str, **arguments: Any) -> str:
+        """Send one `jobs.submit` as another service does; the job's id."""
+        return str(self.caller.send_task("jobs.submit", kwargs={"url": url, **arguments}).id)
+
+    def read(self, queue: str = "results") -> None:
+        """Read what is in a results queue into `envelopes`, one list for each id: a duplicate would show."""
+        reader = Reader(self.redis, queue, "tests", "tests")
+        while entries := reader.read():
+            for entry in entries:
+                self.envelopes.setdefault(entry.envelope["id"], []).append(entry.envelope)
+            reader.acknowledge(entries)
+
+    def envelope(self, job_id: str, queue: str = "results", seconds: float = 40.0) -> dict[str, Any]:
+        """The one envelope of a job."""
+
+        def arrived() -> bool:
+            self.read(queue)
+            return job_id in self.envelopes
+
+        until(arrived, f"an envelope of job {job_id}", seconds)
+        (envelope,) = self.envelopes[job_id]
+        return envelope
+
+    def books(self) -> Balance:
+        """The balance of the books at this moment."""
+        return balance(JobStore(self.redis, Limits()).books())
+
+    def pids(self, name: str) -> list[int]:
+        """Process ids of the part `name`."""
+        return [child.process.pid for child in self.processes._children if child.part.name == name]
+
+    def command(self, *arguments: str, given: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the `longhaul` command."""
+        line = [sys.executable, "-m", "workers.cli", *arguments]
+        return subprocess.run(
+            line, input=given, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+        )
+
+    def node(self) -> str:
+        """The part of a worker's name after the @."""
+        return socket.gethostname()
+
+    def flower(self, path: str) -> requests.Response:
+        """What Flower answers to its user."""
+        user, _, password = self.local.env["FLOWER_BASIC_AUTH"].partition(":")
+        return requests.get(f"{self.local.flower_url}{path}", auth=(user, password), timeout=10)
+
+
+def clean_environ() -> dict[str, str]:
+    """This process's environment without settings of the person who runs the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LONGHAUL_", "FLOWER_"))}
+
+
+@contextmanager
+def installed(redis_url: str, settings: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()) -> Iterator[Installation]:
+    """Start it all, and end it all; `leave_out` names parts that are not wanted. Books are checked at the end."""
+    lines: list[tuple[str, str]] = []
+    local = Local(free_ports(), redis_url, self_hosted=True, workers=2, secret="0123456789abcdef" * 3)
+    extra = {**FAST, **(settings or {})}
+    redis = connect(redis_url)
+    caller = Celery(broker=redis_url, backend=redis_url)
+    with Processes(lambda name, line: lines.append((name, line))) as processes:
+        installation = Installation(local, processes, redis, lines, caller)
+        try:
+            processes.start(_with(local.remote(), extra, leave_out))
+            processes.start(_with(local.own(), extra, leave_out))
+            until(lambda: sum("ready." in line for _, line in lines) >= 3, "two workers and the fetcher ready")
+            yield installation
+            until(lambda: not installation.books().open, "every job ended")
+            assert installation.books().faults == []
+        except BaseException:
+            sys.stderr.write("\n".join(f"{name:<8} | {line}" for name, line in lines[-200:]))
+            raise
+        finally:
+            redis.close()
+            caller.close()
+
+
+def _with(parts: Sequence[Part], extra: Mapping[str, str], leave_out: Sequence[str]) -> list[Part]:
+    return [replace(part, env={**part.env, **extra}) for part in parts if part.name not in leave_out]

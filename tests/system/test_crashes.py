@@ -1,0 +1,83 @@
+"""Processes die in the middle of their work, and the server with them; each job still ends in its one envelope."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from service.faults import body_for
+from tests.conftest import free_port
+from tests.installation import Installation, installed, until
+from workers.embedded import serving
+
+JOBS = 150
+
+
+@pytest.fixture
+def apart() -> Iterator[Installation]:
+    """An installation of this test's own, poll only: every body must be read by a worker."""
+    with serving(free_port()) as redis_url, installed(redis_url, leave_out=("flower", "webhook")) as installation:
+        yield installation
+
+
+def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None:
+    urls = [f"http://slow-{1 + n % 4}.fault.invalid/killed-{n}" for n in range(JOBS)]
+    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5}).get(timeout=30)
+    killed = 0
+    for share in (0.1, 0.4, 0.7):
+        until(lambda s=share: apart.books().envelopes >= s * JOBS, f"{share:.0%} of the envelopes", 120)
+        for name in ("worker1", "worker2"):
+            (pid,) = apart.pids(name)
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        apart.processes.keep()
+    for job_id, url in zip(ids, urls, strict=True):
+        envelope = apart.envelope(job_id, seconds=150)
+        assert envelope["status"] == "finished"
+        assert envelope["body"] == body_for(url)
+    assert killed == 6
+    apart.read()
+    assert {len(envelopes) for envelopes in apart.envelopes.values()} == {1}
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(apart: Installation) -> None:
+    urls = [f"http://slow-1.fault.invalid/stopped-{n}" for n in range(JOBS)]
+    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False}).get(timeout=30)
+    until(lambda: apart.books().envelopes >= JOBS // 10, "the first envelopes")
+    for name in ("worker1", "worker2"):
+        (pid,) = apart.pids(name)
+        os.kill(pid, signal.SIGTERM)
+    until(
+        lambda: all(child.process.poll() is not None for child in apart.processes._children if child.part.name.startswith("worker")),
+        "both stopped",
+    )
+    apart.processes.keep()
+    for job_id, url in zip(ids, urls, strict=True):
+        envelope = apart.envelope(job_id, seconds=120)
+        # Nothing that was read was lost on the way: no job had to be submitted twice.
+        assert (envelope["status"], envelope["submissions"]) == ("finished", 1)
+        assert envelope["body"] == body_for(url)
+
+
+def test_a_server_that_is_restarted_goes_on_from_its_file(tmp_path) -> None:
+    port = free_port()
+    server = serving(port, tmp_path)
+    redis_url = server.__enter__()
+    try:
+        with installed(redis_url, leave_out=("flower", "webhook")) as longhaul:
+            urls = [f"http://slow-2.fault.invalid/restart-{n}" for n in range(40)]
+            ids = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5}).get(timeout=30)
+            until(lambda: longhaul.books().states["running"] > 0, "running jobs")
+            server.__exit__(None, None, None)
+            gone = time.monotonic()
+            server = serving(port, tmp_path)
+            server.__enter__()
+            assert time.monotonic() - gone < 30
+            for job_id, url in zip(ids, urls, strict=True):
+                assert longhaul.envelope(job_id, seconds=120)["body"] == body_for(url)
+    finally:
+        server.__exit__(None, None, None)
