@@ -1,0 +1,102 @@
+"""What finish.lua notes against a real Celery `AsyncResult`: nobody else says what Celery's backend must find."""
+
+import threading
+
+import pytest
+from celery import Celery
+from celery.exceptions import TimeoutError as NotYet
+
+from config.queues import celery_settings
+from config.settings import Settings
+from jobs.decide import Cancel, Expire, Fail, Finish, Sent
+from jobs.job import Step
+from jobs.store import JobStore, Limits
+from tasks.outcome import Outcomes
+from tests.builders import a_submission, finished
+
+
+@pytest.fixture
+def store(redis):
+    return JobStore(redis, Limits(), Outcomes(3600).note)
+
+
+@pytest.fixture
+def caller(redis_url):
+    app = Celery("caller", set_as_current=False)
+    app.conf.update(celery_settings(Settings(redis_url=redis_url)))
+    yield app
+    app.backend.result_consumer.stop()
+    app.backend.client.close()
+    app.close()
+
+
+def submit(store, *ids):
+    store.submit([(id_, a_submission(meta={"n": 1})) for id_ in ids], watched=True)
+    store.apply(Step.SEND, [(job, Sent(f"remote-{job.id}", store.now())) for job in store.claim(Step.SEND, "default").jobs], store.now())
+
+
+def end(store, decision):
+    now = store.now()
+    for applied in store.apply(Step.POLL, [(job, decision) for job in store.claim(Step.POLL, "default").jobs], now):
+        assert applied.written == "finished"
+
+
+ENDS = [
+    (Finish(finished("the body").response), {"status": "finished", "statusCode": 200, "headers": {"sa-statuscode": "200"}}),
+    (Fail("why"), {"status": "failed", "failReason": "why"}),
+    (Expire("late"), {"status": "expired", "failReason": "late"}),
+    (Cancel(), {"status": "cancelled"}),
+]
+
+
+def told(envelope, own):
+    """That `envelope` is the job's, without a body."""
+    assert envelope.items() >= ({"id": "a", "kind": "job", "url": "https://example.com/", "meta": {"n": 1}, "submissions": 1} | own).items()
+    assert not {"body", "base64EncodedBody"} & set(envelope)
+
+
+@pytest.mark.parametrize(("decision", "own"), ENDS, ids=lambda value: type(value).__name__)
+def test_who_asks_after_the_end_gets_the_envelope_without_its_body(store, caller, decision, own):
+    submit(store, "a")
+    end(store, decision)
+    result = caller.AsyncResult("a")
+    told(result.get(timeout=5), own)
+    assert (result.state, result.ready(), result.successful(), result.failed()) == ("SUCCESS", True, True, False)
+    assert result.date_done is not None
+
+
+@pytest.mark.parametrize(("decision", "own"), ENDS, ids=lambda value: type(value).__name__)
+def test_who_waits_before_the_end_is_told_when_it_comes(store, caller, redis, decision, own):
+    submit(store, "a")
+    result = caller.AsyncResult("a")
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(result.get(timeout=20)))
+    waiting.start()
+    while not redis.pubsub_numsub("celery-task-meta-a")[0][1]:
+        assert waiting.is_alive()
+    assert found == []
+    end(store, decision)
+    waiting.join(20)
+    told(found[0], own)
+
+
+def test_who_asks_before_the_end_is_told_to_wait(store, caller):
+    submit(store, "a")
+    result = caller.AsyncResult("a")
+    assert (result.state, result.ready()) == ("PENDING", False)
+    with pytest.raises(NotYet):
+        result.get(timeout=0.1)
+
+
+def test_several_results_are_collected_together(store, caller):
+    submit(store, "a", "b")
+    end(store, Cancel())
+    results = caller.ResultSet([caller.AsyncResult("a"), caller.AsyncResult("b")])
+    assert [one["status"] for one in results.get(timeout=5)] == ["cancelled", "cancelled"]
+
+
+def test_a_result_can_be_forgotten(store, caller, redis):
+    submit(store, "a")
+    end(store, Cancel())
+    caller.AsyncResult("a").forget()
+    assert not redis.exists("celery-task-meta-a")
