@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,9 +94,14 @@ class Installation:
         """The balance of the books at this moment."""
         return balance(JobStore(self.redis, Limits()).books())
 
-    def pids(self, name: str) -> list[int]:
-        """Process ids of the part `name`."""
-        return [child.process.pid for child in self.processes._children if child.part.name == name]
+    def stop(self, *names: str, by: signal.Signals) -> None:
+        """Send `by` to the parts, wait until they have ended, and start them again."""
+        ending = [child.process for child in self.processes._children if child.part.name in names]
+        for process in ending:
+            process.send_signal(by)
+        for process in ending:
+            process.wait(timeout=60)
+        self.processes.keep()
 
     def command(self, *arguments: str, given: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the `longhaul` command."""

@@ -21,7 +21,7 @@ import requests
 READY_WITHIN = 60.0
 RESTART_PAUSE = 2.0
 QUICK = 10.0
-QUICK_ENDS = 3
+QUICK_ENDS = 5
 WIDTH = 8
 
 
