@@ -17,6 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from jobs.decide import Decider, Decision, Fail, Finish, Hold, ends_pause
 from jobs.job import Job, Step
 from jobs.remote import Remote
@@ -25,6 +28,7 @@ from scraperapi.models import Json
 from scraperapi.protocol import read_job
 
 INSIST = 5
+AGAIN = 0.5
 
 
 @dataclass(slots=True)
@@ -83,12 +87,22 @@ class Flow:
         return True
 
     def _apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, report: Report) -> None:
-        done = self.store.apply(step, decided, now)
-        done = [self._insist(step, applied, now) for applied in done]
+        done = [self._insist(step, applied, now) for applied in self._written(step, decided, now)]
         taken = [applied for applied in done if applied.written in {"moved", "finished"}]
         report.counts.update(type(applied.decision).__name__.lower() for applied in taken)
         report.late += len(done) - len(taken)
         self.watch(taken)
+
+    def _written(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
+        """A result in hand outlasts a restart of the ledger: it is written again until the lease would end. Every write may run twice."""
+        until = time.monotonic() + self.store.limits.lease
+        while True:
+            try:
+                return self.store.apply(step, decided, now)
+            except (RedisConnectionError, RedisTimeoutError):
+                if time.monotonic() > until or not any(isinstance(decision, Finish) for _, decision in decided):
+                    raise
+                time.sleep(AGAIN)
 
     def _insist(self, step: Step, applied: Applied, now: float) -> Applied:
         """A result in hand may be the only copy there is: whoever is fenced off with one reads the record again, and ends it as it is now."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.balance import balance
 from jobs.decide import Fail, Finish
@@ -129,8 +130,7 @@ class TestLostReplies:
         assert world.scraper.posts[A] == 1
         assert list(world.results()) == ["a"]
 
-    @pytest.mark.parametrize("looks", [0, 1])
-    @pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+    @pytest.mark.parametrize(("step", "looks"), [(Step.SEND, 0), (Step.POLL, 1)])
     def test_of_a_write(self, fresh, step, looks):
         world = fresh(looks)
         (world.send if step is Step.POLL else world.submit)("a")
@@ -140,6 +140,54 @@ class TestLostReplies:
         # What was written stands: nothing was read or billed a second time.
         assert (world.scraper.posts[A], world.scraper.reads[A]) == (1, 1)
         assert list(world.results()) == ["a"]
+
+    def test_of_the_write_of_a_result(self, fresh):
+        world = fresh(looks=0)
+        world.send("a")
+        replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(Step.POLL, "default")
+        assert world.results()["a"]["body"] == f"body of {A}"
+
+    def test_a_result_in_hand_outlasts_a_ledger_that_is_away(self, fresh):
+        world = fresh(looks=0)
+        world.send("a")
+
+        class Away:
+            """A ledger that is away when the result is there, and back a moment later."""
+
+            calls = 0
+            limits = world.store.limits
+
+            def __getattr__(self, name):
+                return getattr(world.store, name)
+
+            def apply(self, *args):
+                self.calls += 1
+                if self.calls == 1:
+                    raise RedisTimeoutError("away")
+                return world.store.apply(*args)
+
+        report = replace(world.flow, store=Away()).run_batch(Step.POLL, "default")
+        assert report.counts == {"finish": 1}
+        assert (world.results()["a"]["submissions"], world.scraper.posts[A]) == (1, 1)
+
+    def test_a_ledger_that_stays_away_ends_the_batch_after_its_lease(self, fresh):
+        world = fresh(looks=0, lease=1.0)
+        world.send("a")
+
+        class Away:
+            limits = world.store.limits
+
+            def __getattr__(self, name):
+                return getattr(world.store, name)
+
+            def apply(self, *_):
+                raise RedisConnectionError("away")
+
+        with pytest.raises(RedisConnectionError, match=r"^away$"):
+            replace(world.flow, store=Away()).run_batch(Step.POLL, "default")
+        world.clock.now += 100
+        world.bring_home()
+        assert world.results()["a"]["submissions"] == 2
 
     def test_of_a_post(self, fresh):
         world = fresh(looks=0)

@@ -1,6 +1,7 @@
 """Every verb of the ledger on a real server, with a clock that the tests set."""
 
 import pytest
+from redis.exceptions import ResponseError
 
 from ledger.due import Due, HighWater, New, Note
 from ledger.results import PREFIX, stream
@@ -271,6 +272,15 @@ class TestFinish:
         put(due, "a")
         finish(due, "a", 0, next_lane="cleaning")
         assert ids(claim(due, lane="cleaning")) == ["a"]
+
+    def test_where_the_queue_cannot_take_the_envelope_nothing_has_happened(self, due, redis):
+        put(due, "a")
+        claim(due)
+        redis.set(stream("q"), "not a stream")
+        before, books = due.get("a"), due.books()
+        with pytest.raises(ResponseError, match=r"WRONGTYPE"):
+            finish(due, "a", 1, stream=stream("q"), envelope="{}", note=Note("note-a", "told", 50))
+        assert (due.get("a"), due.books(), redis.get("note-a")) == (before, books, None)
 
     def test_where_memory_is_out_nothing_has_happened(self, due, redis):
         put(due, "a")
