@@ -40,6 +40,14 @@ def test_a_script_that_was_forgotten_between_two_calls_runs_once(lua, redis):
     assert redis.hget(f"{SPACE}:books", "submitted") == "4"
 
 
+def test_where_one_of_two_scripts_was_forgotten_only_its_calls_are_made_again(lua, redis):
+    lua.run("create", *create("a").args)
+    redis.script_flush()
+    lua.run("create", *create("b").args)
+    finish = Call("finish", ["1", "a", "0", "done", 60, "", "", "", "", 0, "", 0])
+    assert lua.run_all([create("c"), finish, create("d")]) == [[1], "finished", [1]]
+
+
 def test_an_error_is_raised_after_all_calls_have_run(lua, redis):
     redis.set(f"{SPACE}:record:a", "not a hash")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
