@@ -174,7 +174,8 @@ def _read(outcome: HttpOutcome, now: float) -> Refusal | Json:
     status = outcome.status
     if status // 100 == 2:  # noqa: PLR2004  (2xx)
         try:
-            document = json.loads(outcome.body)
+            # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
+            document = json.loads(outcome.body, parse_constant=lambda _: None)
         except (ValueError, RecursionError) as error:
             return Malformed(f"not JSON ({error}): {outcome.body[:80]!r}")
         return document if isinstance(document, dict) else Malformed(f"not an object: {_shown(document)}")

@@ -136,6 +136,15 @@ class TestLooked:
         response = {"headers": {}, "body": body, "statusCode": 200}
         assert looked({"status": "finished", "response": response}) == Finished(TargetResponse(200, {}, body=body))
 
+    def test_numbers_that_are_no_json_are_handed_on_as_nothing(self):
+        seen = looked(b'{"status":"finished","response":{"statusCode":200,"headers":{},"body":{"a":NaN,"b":[-Infinity,1]}}}')
+        assert seen == Finished(TargetResponse(200, {}, body={"a": None, "b": [None, 1]}))
+
+    @pytest.mark.parametrize("name", ["statusCode", "credits"])
+    def test_a_number_beyond_all_bounds_does_not_raise(self, name):
+        seen = looked(b'{"status":"finished","response":{"statusCode":200,"headers":{},"body":"","' + name.encode() + b'":1e999}}')
+        assert isinstance(seen, Malformed) if name == "statusCode" else seen.response.credits is None
+
     def test_a_response_without_a_body_has_an_empty_one(self):
         assert looked({"status": "finished", "response": {"statusCode": 204, "headers": {}}}) == Finished(TargetResponse(204, {}, body=""))
 
