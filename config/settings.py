@@ -96,6 +96,8 @@ class Settings(BaseSettings):
 
     schedules_file: Path | None = None
     """The user's own recurring work: see `docs/schedules.md`."""
+    pulse_file: Path | None = None
+    """A file that a worker touches every two seconds while it makes progress, for its health check; unset: none."""
     log_format: str = Field("text", pattern="^(text|json)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

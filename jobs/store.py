@@ -126,6 +126,10 @@ class JobStore:
         )
         return [(name.partition(":")[2], token) for name, token in started]
 
+    def ticked(self) -> float | None:
+        """When the due loop last came round, by the ledger's time; None where it never has."""
+        return self._due.ticked()
+
     def cancel(self, job_id: str) -> tuple[str, str]:
         """Mark a job as cancelled. Returns (what became of it, its account): `marked`, `missing`, or the state it has ended in."""
         row = self._due.get(job_id)

@@ -8,6 +8,7 @@ they ended in. Every write of a state is one of the scripts in `scripts/`, and a
     <space>:due:<lane>      sorted set: id -> time of its next action, or the end of its lease
     <space>:pause:<lane>    hash: until, count, reason
     <space>:batches:<step>  sorted set: batches under way -> when they are given up for lost
+    <space>:ticked          when the due loop last came round
     <space>:books           hash: submitted, envelopes, and one counter for each state
     <space>:lanes           set of every lane that ever held a record
 """

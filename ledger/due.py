@@ -205,6 +205,10 @@ class Due:
         flat = self._lua.run("dispatch", self._now(), step, size, most, lease, *lanes)
         return list(pairwise(flat))[::2]
 
+    def ticked(self) -> float | None:
+        """When `dispatch` last ran, epoch seconds; None where it never has."""
+        return _time(str(self.redis.get(f"{self.space}:ticked") or ""))
+
     def leave(self, step: str, token: str) -> None:
         """Give a batch's token back."""
         self.redis.zrem(f"{self.space}:working:{step}", token)

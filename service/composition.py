@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from redis import Redis
 
 from config import logs
+from config.pulse import show_pulse
 from config.queues import HINT_EXPIRES, SERVICE, celery_settings
 from config.settings import Settings, SettingsError, load
 from ledger.connection import connect, problem
@@ -83,6 +84,11 @@ def api() -> FastAPI:
 def set_up_logs() -> None:
     """Log as the settings say."""
     logs.set_up(settings().log_level, settings().log_format)
+
+
+def show_pulse_of_worker() -> None:
+    """Give this worker's health check something to look at."""
+    show_pulse(settings().pulse_file, longest=settings().visibility_timeout)
 
 
 def prove() -> None:

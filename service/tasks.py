@@ -16,6 +16,11 @@ def _prove(**_: Any) -> None:
     composition.prove()
 
 
+@worker_init.connect
+def _show_pulse(**_: Any) -> None:
+    composition.show_pulse_of_worker()
+
+
 @setup_logging.connect
 def _set_up_logs(**_: Any) -> None:
     composition.set_up_logs()

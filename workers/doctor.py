@@ -45,7 +45,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     redis = connect(settings.redis_url)
     try:
         books = JobStore(redis, Limits()).books()
-        yield _beat(redis, books.now)
+        yield examine_beat(redis, books.now)
         yield _work(books)
         yield from _pauses(books)
         yield _balance(books)
@@ -71,7 +71,8 @@ def _accounts(settings: Settings) -> Iterator[Finding]:
         yield _tried(f"account {name}", lambda name=name, key=key: check_account(settings, name, key), f"not refused by {settings.async_url}")  # type: ignore[misc]
 
 
-def _beat(redis: Redis, now: float) -> Finding:
+def examine_beat(redis: Redis, now: float) -> Finding:
+    """Whether some beat ticks."""
     meta = redis.hget(BEAT_ENTRY, "meta")
     ran = _last_run(str(meta)) if meta else None
     if ran is None:

@@ -15,6 +15,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 
 from config.logs import set_up
+from config.pulse import show_pulse
 from config.settings import Settings, SettingsError
 from ledger.connection import connect, problem
 from scraperapi import protocol
@@ -103,6 +104,7 @@ def connect_signals(settings: Settings) -> None:
     set_up(settings.log_level, settings.log_format)
     # It warns of pickled messages under root; ours are JSON, and a container's only user may well be root.
     warnings.simplefilter("ignore", SecurityWarning)
+    show_pulse(settings.pulse_file, longest=settings.visibility_timeout)
     setup_logging.connect(lambda **_: set_up(settings.log_level, settings.log_format), weak=False)
     celeryd_init.connect(lambda **_: _prove(settings), weak=False)
     worker_shutdown.connect(lambda **_: runtime().close(), weak=False)

@@ -3,6 +3,7 @@
 -- Returns {lane, token, lane, token, ...}.
 local now, step, size, most, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local started, working = space .. ':started:' .. step, space .. ':working:' .. step
+redis.call('SET', space .. ':ticked', seconds(now))
 redis.call('ZREMRANGEBYSCORE', started, '-inf', seconds(now))
 redis.call('ZREMRANGEBYSCORE', working, '-inf', seconds(now))
 local waiting = redis.call('ZRANGE', started, 0, -1)
