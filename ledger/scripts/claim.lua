@@ -2,7 +2,7 @@
 -- and its fence grows, so that a writer who comes after the lease is known.
 -- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token, deadline (s of age),
 --       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), names of blobs ...
--- Returns {now, pauses so far, 1 if more is due, {id, {field, value, ...}, blob, ...}, ...}.
+-- Returns {now, pauses so far, 1 if there is more to claim or to walk through, {id, {field, value, ...}, blob, ...}, ...}.
 local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local counted, cancelled_lane, step, token, deadline = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local high_entries, high_bytes, queues = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
@@ -14,7 +14,8 @@ if token ~= '' then
   redis.call('ZADD', space .. ':working:' .. step, seconds(now + lease), token)
 end
 
-local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count')
+local REST = 30
+local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count', 'walked', 'rests')
 local paused = pause[1] and now < tonumber(pause[1])
 if pause[1] and not paused then
   -- The pause is over: one record goes ahead as a probe, the others wait for what it meets.
@@ -35,9 +36,16 @@ local function is_full(queue)
 end
 
 local claimed, examined, skipped, most = {seconds(now), tonumber(pause[2] or 0), 0}, 0, 0, 10 * limit
+-- A paused lane is walked through claim by claim, for what has reached its deadline may stand behind any number of others; then it rests.
+local walking = paused and now >= tonumber(pause[4] or 0)
+local ended = not walking
+if walking then skipped = tonumber(pause[3] or 0) elseif paused then limit = 0 end
 while limit > 0 and examined < most do
   local ids = redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', skipped, limit)
-  if #ids == 0 then break end
+  if #ids == 0 then
+    ended = true
+    break
+  end
   for _, id in ipairs(ids) do
     examined = examined + 1
     local record = record_of(id)
@@ -71,6 +79,11 @@ while limit > 0 and examined < most do
       limit = limit - 1
     end
   end
+end
+if walking and ended then redis.call('HSET', space .. ':pause:' .. lane, 'walked', 0, 'rests', seconds(now + REST)) end
+if walking and not ended then
+  redis.call('HSET', space .. ':pause:' .. lane, 'walked', skipped)
+  claimed[3] = 1
 end
 if not pause[1] and #redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, 1) > 0 then claimed[3] = 1 end
 return claimed

@@ -385,6 +385,24 @@ class TestPauses:
         assert ids(claim(due, deadline=100.0)) == ["old"]
         assert ids(claim(due, deadline=100.0)) == []
 
+    def test_a_record_past_its_deadline_leaves_a_paused_lane_however_many_others_stand_before_it(self, due, clock):
+        put(due, "old")
+        move(due, "old", 0, at=START + 100)
+        clock.now += 50
+        put(due, *(f"young {n}" for n in range(95)))
+        due.hold("lane", START + 10_000, "why", 0)
+        clock.now = START + 100
+        claims = [claim(due, limit=2, deadline=100.0) for _ in range(6)]
+        assert [ids(claimed) for claimed in claims] == [[], [], [], [], ["old"], []]
+        assert [claimed.more for claimed in claims] == [True, True, True, True, False, False]
+
+    def test_a_paused_lane_that_was_walked_through_rests_so_that_many_batches_do_not_walk_it_at_once(self, due, clock):
+        put(due, *(f"young {n}" for n in range(30)))
+        due.hold("lane", START + 10_000, "why", 0)
+        assert [claim(due, limit=2).more for _ in range(4)] == [True, False, False, False]
+        clock.now += 30
+        assert [claim(due, limit=2).more for _ in range(3)] == [True, False, False]
+
     def test_other_lanes_go_on(self, due):
         put(due, "a", lane="one")
         put(due, "b", lane="two")
