@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
 from celery.exceptions import SecurityWarning
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_shutdown
+from celery.signals import celeryd_init, import_modules, setup_logging, worker_shutdown
 from kombu import Connection
 from kombu.exceptions import KombuError
 
@@ -47,13 +47,8 @@ def exit_with_reason() -> Iterator[None]:
         sys.exit(EX_UNAVAILABLE)
 
 
-def preflight(settings: Settings) -> None:
-    """Prove ledger, broker and credentials, or raise `PreflightFailed` with the reason and the mend.
-
-    A remote that does not answer is no reason: the jobs wait for it. A key that it refuses is.
-    """
-    check_ledger(settings)
-    check_broker(settings)
+def check_accounts(settings: Settings) -> None:
+    """Raise where there is no account, or where the remote refuses one's key. A remote that does not answer is no reason: jobs wait for it."""
     if not settings.account_keys():
         raise PreflightFailed("No account: set LONGHAUL_API_KEY (any text will do for a self-hosted service without keys).")
     for name, key in settings.account_keys().items():
@@ -106,17 +101,13 @@ def connect_signals(settings: Settings) -> None:
     warnings.simplefilter("ignore", SecurityWarning)
     show_pulse(settings.pulse_file, longest=settings.visibility_timeout)
     setup_logging.connect(lambda **_: set_up(settings.log_level, settings.log_format), weak=False)
-    celeryd_init.connect(lambda **_: _prove(settings), weak=False)
+    # Sent by workers, beat and Flower before they do anything else; beat's own signal comes after a minute of RedBeat's tries to connect.
+    import_modules.connect(lambda **_: _prove(settings, check_ledger, check_broker), weak=False)
+    celeryd_init.connect(lambda **_: _prove(settings, check_ledger, check_broker, check_accounts), weak=False)
     worker_shutdown.connect(lambda **_: runtime().close(), weak=False)
-    beat_init.connect(lambda **_: _prove_beat(settings), weak=False)
 
 
-def _prove(settings: Settings) -> None:
+def _prove(settings: Settings, *checks: Callable[[Settings], None]) -> None:
     with exit_with_reason():
-        preflight(settings)
-
-
-def _prove_beat(settings: Settings) -> None:
-    with exit_with_reason():
-        check_ledger(settings)
-        check_broker(settings)
+        for check in checks:
+            check(settings)

@@ -1,0 +1,75 @@
+"""Processes prove at their start that their parts answer, or end with the reason and the mend."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_port
+from tests.installation import ROOT, clean_environ, installed, until
+
+WORKER = ("-m", "celery", "-A", "workers.app", "worker")
+BEAT = ("-m", "celery", "-A", "workers.app", "beat")
+RECEIVER = ("-m", "uvicorn", "workers.webhook:api", "--port", "0")
+
+
+def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    env = {**clean_environ(), **settings}
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
+def test_a_ledger_that_does_not_answer_is_named_with_the_mend(process: tuple[str, ...]) -> None:
+    ended = start(*process, LONGHAUL_REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0", LONGHAUL_API_KEY="k")
+    assert ended.returncode in {69, 3}  # 3: uvicorn's own code for a start that failed
+    assert "The ledger at redis://:**@127.0.0.1" in ended.stderr
+    assert "LONGHAUL_REDIS_URL" in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+@pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
+def test_a_wrong_setting_is_named(process: tuple[str, ...], redis_url: str) -> None:
+    ended = start(*process, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_LOOK_GROWTH="0.5")
+    assert ended.returncode == 78
+    assert "LONGHAUL_LOOK_GROWTH: Input should be greater than 1" in ended.stderr
+
+
+def test_a_broker_that_does_not_answer_is_named(redis_url: str) -> None:
+    ended = start(*WORKER, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0", LONGHAUL_API_KEY="k")
+    assert ended.returncode == 69
+    assert "LONGHAUL_BROKER_URL" in ended.stderr
+
+
+def test_a_worker_without_an_account_says_what_to_set(redis_url: str) -> None:
+    ended = start(*WORKER, LONGHAUL_REDIS_URL=redis_url)
+    assert ended.returncode == 69
+    assert "set LONGHAUL_API_KEY" in ended.stderr
+
+
+def test_a_key_that_the_remote_refuses_ends_the_worker(redis_url: str) -> None:
+    with installed(redis_url, {"LONGHAUL_SERVICE_API_KEYS": '["right", "local"]'}, leave_out=("flower", "webhook", "beat")) as longhaul:
+        ended = start(*WORKER, **{**longhaul.local.env, "LONGHAUL_API_KEY": "wr0ng"})
+    assert ended.returncode == 69
+    assert "refuses the key of account `default`" in ended.stderr
+    assert "wr0ng" not in ended.stderr
+
+
+def test_a_line_of_the_schedules_that_is_wrong_is_named(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.toml"
+    file.write_text('[[schedule]]\nname = "a"\nevery = 5\n\n[[schedule]]\nname = "b"\ncron = "61 * * * *"\n')
+    ended = start(*BEAT, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_SCHEDULES_FILE=str(file))
+    assert ended.returncode == 78
+    assert f"{file}, line 7: cron: '61 * * * *'" in ended.stderr
+
+
+def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.toml"
+    file.write_text('[[schedule]]\nname = "often"\nevery = 1\narguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n')
+    with installed(redis_url, {"LONGHAUL_SCHEDULES_FILE": str(file)}, leave_out=("flower",)) as longhaul:
+        until(lambda: longhaul.redis.xlen("longhaul:results:often") >= 3, "three scheduled envelopes")
+        longhaul.stop_for_good("beat")
+        longhaul.read("often")
+    assert {envelopes[0]["url"] for envelopes in longhaul.envelopes.values()} == {"http://ok.fault.invalid/often"}
