@@ -55,10 +55,17 @@ class Reader:
 
     def take_over(self, idle: float, count: int = 100) -> list[Entry]:
         """Up to `count` envelopes that a consumer of this group, perhaps this one before it was restarted, has held for `idle` seconds."""
-        _, entries, *_ = self._redis.xautoclaim(
-            self._stream, self._group, self._consumer, min_idle_time=int(idle * 1000), start_id="0-0", count=count
-        )
-        return [_entry(id_, fields) for id_, fields in entries if fields]
+        taken: list[Entry] = []
+        cursor = "0-0"
+        # One call looks at ten times its count at most; behind those may be more.
+        while len(taken) < count:
+            cursor, entries, *_ = self._redis.xautoclaim(
+                self._stream, self._group, self._consumer, min_idle_time=int(idle * 1000), start_id=cursor, count=count - len(taken)
+            )
+            taken += [_entry(id_, fields) for id_, fields in entries if fields]
+            if cursor == "0-0":
+                break
+        return taken
 
     def acknowledge(self, entries: Iterable[Entry]) -> None:
         """Say that these envelopes are safe with the consumer, and delete them."""

@@ -586,5 +586,12 @@ def test_without_a_clock_the_servers_own_time_is_used(redis):
     assert abs(due.books().now - claimed.now) < 60
 
 
+def test_the_ledger_tells_when_the_due_loop_last_came_round(due, clock):
+    assert due.ticked() is None
+    clock.now += 5
+    due.dispatch("step", ["lane"], size=1, most=1, lease=LEASE)
+    assert due.ticked() == START + 5
+
+
 def test_nothing_to_write_is_nothing(due):
     assert due.write([]) == []

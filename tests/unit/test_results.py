@@ -80,6 +80,13 @@ def test_what_was_read_a_moment_ago_is_left_to_its_consumer(redis, reader):
     assert Reader(redis, "q", "group", "two").take_over(idle=60) == []
 
 
+def test_what_a_dead_consumer_left_is_found_behind_any_number_that_a_live_one_holds(redis, reader):
+    put(redis, *(f"live {n}" for n in range(50)), "left")
+    entries = reader.read()
+    redis.xclaim(stream("q"), "group", "one", 0, [entries[-1].id], idle=60_000)
+    assert ids(Reader(redis, "q", "group", "two").take_over(idle=30, count=1)) == ["left"]
+
+
 def test_a_consumer_that_was_started_again_takes_over_from_itself(redis, reader):
     put(redis, "a")
     reader.read()
