@@ -58,10 +58,10 @@ class TestTheWholeWay:
         world.run(Step.SEND, Step.POLL)
         assert world.store.get("a").state is State.RUNNING
         assert envelopes(world.redis) == []
-        world.clock.now += 3
+        world.clock.now += 10
         world.run(Step.POLL)
         assert world.store.get("a").polls == 1
-        world.clock.now += 10
+        world.clock.now += 20
         world.run(Step.POLL)
         (envelope,) = world.results().values()
         assert (
