@@ -7,12 +7,14 @@ from kombu import Queue
 
 from config.queues import INTAKE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
 from config.settings import load
+from workers.broker import use_kept_clients
 from workers.lifecycle import connect_signals, exit_with_reason
 
 with exit_with_reason():
     settings = load()
     beat = beat_settings(settings)
 
+use_kept_clients()
 app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
 app.conf.update(
     celery_settings(settings),
@@ -20,6 +22,7 @@ app.conf.update(
     task_queues=[Queue(name) for name in WORKER_QUEUES],
     task_default_queue=INTAKE,
     task_routes=ROUTES,
+    worker_consumer="workers.broker:Consumer",
     # A misspelt queue would swallow messages in silence.
     task_create_missing_queues=False,
     imports=("tasks.submit", "tasks.send", "tasks.poll", "tasks.cancel", "tasks.dispatch", "tasks.sweep"),

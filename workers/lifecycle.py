@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 import warnings
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 
 import structlog
 from celery.exceptions import SecurityWarning
-from celery.signals import celeryd_init, import_modules, setup_logging, worker_shutdown
+from celery.signals import celeryd_init, import_modules, setup_logging, worker_ready, worker_shutdown
 from kombu import Connection
 from kombu.exceptions import KombuError
 
@@ -104,7 +105,15 @@ def connect_signals(settings: Settings) -> None:
     # Sent by workers, beat and Flower before they do anything else; beat's own signal comes after a minute of RedBeat's tries to connect.
     import_modules.connect(lambda **_: _prove(settings, check_ledger, check_broker), weak=False)
     celeryd_init.connect(lambda **_: _prove(settings, check_ledger, check_broker, check_accounts), weak=False)
+    worker_ready.connect(lambda **_: _collect_seldom(), weak=False)
     worker_shutdown.connect(lambda **_: runtime().close(), weak=False)
+
+
+def _collect_seldom() -> None:
+    """Spare the garbage collector what never becomes garbage: a fifth of the CPU of a look, with hundreds of calls under way."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _prove(settings: Settings, *checks: Callable[[Settings], None]) -> None:

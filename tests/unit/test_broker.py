@@ -1,0 +1,63 @@
+import time
+
+import pytest
+from celery import Celery
+from celery.events.dispatcher import EventDispatcher
+from kombu import Connection
+from kombu.asynchronous import Hub
+
+from workers.broker import Consumer, Transport, use_kept_clients
+
+
+@pytest.fixture
+def channel(redis_url):
+    with Connection(redis_url, transport=Transport) as connection:
+        yield connection.channel()
+
+
+def test_a_channel_keeps_its_client(channel):
+    with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+        assert first is second
+        assert first.ping()
+
+
+def test_a_lost_connection_makes_a_new_client(channel):
+    with channel.conn_or_acquire() as before:
+        before.ping()
+    channel._disconnect_pools()
+    with channel.conn_or_acquire() as after:
+        assert after is not before
+        assert after.ping()
+
+
+def test_the_event_loop_has_a_client_of_its_own(channel):
+    with channel.conn_or_acquire() as kept:
+        assert channel.client is not kept
+
+
+def test_redis_addresses_mean_our_transport(redis_url):
+    use_kept_clients()
+    with Connection(redis_url) as connection:
+        assert isinstance(connection.transport, Transport)
+    with Celery("test", broker=redis_url, set_as_current=False).connection_for_read() as connection:
+        assert isinstance(connection.transport, Transport)
+
+
+def test_events_go_out_in_groups():
+    sent = []
+    consumer = Consumer.__new__(Consumer)
+    consumer.hub = Hub()
+    consumer.event_dispatcher = EventDispatcher.__new__(EventDispatcher)
+    consumer.event_dispatcher.flush = lambda: sent.append(time.monotonic())
+    began = time.monotonic()
+    for _ in range(50):
+        consumer.on_send_event_buffered()
+    while not sent and time.monotonic() < began + 10:
+        consumer.hub.run_once()
+    assert len(sent) == 1
+    assert sent[0] - began >= 0.1
+    consumer.on_send_event_buffered()
+    while len(sent) < 2 and time.monotonic() < began + 10:
+        consumer.hub.run_once()
+    assert len(sent) == 2
+    consumer.hub.close()
