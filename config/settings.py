@@ -6,6 +6,7 @@ Times are in seconds, sizes in bytes. A wrong value stops the process with the v
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
@@ -43,7 +44,9 @@ Count = Annotated[int, Field(gt=0)]
 class Settings(BaseSettings):
     """One instance a process, read once."""
 
-    model_config = SettingsConfigDict(env_prefix="LONGHAUL_", secrets_dir=os.environ.get("LONGHAUL_SECRETS_DIR"), frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LONGHAUL_", env_ignore_empty=True, secrets_dir=os.environ.get("LONGHAUL_SECRETS_DIR"), frozen=True
+    )
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     """The ledger and the results queues."""
@@ -150,7 +153,12 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of this process; `SettingsError` names each variable that is wrong."""
+    """The settings of this process; `SettingsError` names each variable that is wrong or that there is none of that name."""
+    known = {f"LONGHAUL_{name.upper()}" for name in Settings.model_fields} | {"LONGHAUL_SECRETS_DIR"}
+    for name in sorted(os.environ):
+        if name.startswith("LONGHAUL_") and name.upper() not in known:
+            near = get_close_matches(name, known, 1)
+            raise SettingsError(f"{name}: is no setting{f'; is {near[0]} meant?' if near else ''}")
     try:
         return Settings()
     except SourceError as error:

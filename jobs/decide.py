@@ -18,6 +18,7 @@ from scraperapi.models import (
     Interrupted,
     LookSeen,
     Malformed,
+    NoKey,
     NotFound,
     NothingAsked,
     Rejected,
@@ -42,9 +43,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Not ready, or nothing happened: the same step again at `due`. Not an error; costs no attempt."""
+    """Not ready, or nothing happened: the same step again at `due`. Not an error; costs no attempt.
+
+    `alive`: the remote has shown that it has the job and no result yet.
+    """
 
     due: float
+    alive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,10 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The end of a job that can't succeed."""
+    """The end of a job that can't succeed; `attempts` are failures that it had since it was claimed."""
 
     reason: str
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,14 @@ class Decider:
                 return Fail(f"the remote rejected the request: {words}")
             case AccountRefused() | Throttled():
                 return self._hold(job, seen, now)
+            case NoKey():
+                return self._pause_account(job, f"account `{job.account}` has no key here: set LONGHAUL_API_KEYS", now)
             case NotFound():
                 # No single job's fault: every submission to this address would get it.
                 return self._pause_account(job, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?", now)
             case Unreachable():
                 return Snooze(self._next_send(job, now))
-            case RemoteTrouble(status, _) if status in OUTAGE:
+            case RemoteTrouble(status, _) if status == OUTAGE:
                 return Snooze(self._next_send(job, now))
             case RemoteTrouble(status, words):
                 return self._retry(job, f"HTTP {status} from the remote: {words}", now)
@@ -154,7 +162,9 @@ class Decider:
                 return Fail(reason)
             case Cancelled():
                 return Cancel()
-            case Running() | RemoteTrouble() | Unreachable() | Interrupted():
+            case Running():
+                return self._snooze(job, now, alive=True)
+            case RemoteTrouble() | Unreachable() | Interrupted():
                 return self._snooze(job, now)
             case NotFound(gone):
                 return self._missing(job, gone=gone, now=now)
@@ -183,8 +193,8 @@ class Decider:
             case _:
                 assert_never(seen)
 
-    def _snooze(self, job: Job, now: float) -> Snooze:
-        return Snooze(self._next_look(job, now - (job.sent or job.created), now))
+    def _snooze(self, job: Job, now: float, *, alive: bool = False) -> Snooze:
+        return Snooze(self._next_look(job, now - (job.sent or job.created), now), alive)
 
     def _next_look(self, job: Job, age: float, now: float) -> float:
         rules = self.policies
@@ -202,7 +212,7 @@ class Decider:
 
     def _retry(self, job: Job, reason: str, now: float) -> Retry | Fail:
         if job.attempts + 1 >= self.policies.attempts:
-            return Fail(f"gave up after {job.attempts + 1} attempts; last: {reason}")
+            return Fail(f"gave up after {job.attempts + 1} attempts; last: {reason}", attempts=1)
         pause = doubling(job.attempts, self.policies.retry_first, self.policies.retry_ceiling)
         return Retry(self._in_time(job, now + jittered(pause, self.policies.look_jitter, f"{job.id}:{job.attempts}"), now), reason)
 
@@ -229,8 +239,8 @@ class Decider:
 
 
 def ends_pause(seen: Seen) -> bool:
-    """Whether this answer shows that the account is in order again."""
-    return not isinstance(seen, AccountRefused | Throttled | Unreachable | Interrupted | RemoteTrouble | Malformed | TooLarge | NothingAsked)
+    """Whether this answer shows that the account is in order again: the remote has dealt with the call itself."""
+    return isinstance(seen, Accepted | Running | Finished | Failed | Cancelled | NotFound | Rejected)
 
 
 def _hours(seconds: float) -> str:

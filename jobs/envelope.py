@@ -42,7 +42,7 @@ def envelope(job: Job, decision: End, now: float) -> Json:
                 document["body"] = response.body
             if response.credits is not None:
                 document["credits"] = response.credits
-        case Fail(reason) | Expire(reason):
+        case Fail(reason, _) | Expire(reason):
             document["failReason"] = reason
         case Cancel():
             pass
@@ -51,7 +51,7 @@ def envelope(job: Job, decision: End, now: float) -> Json:
     if job.remote_id:
         document["remoteId"] = job.remote_id
     document |= {
-        "attempts": job.attempts,
+        "attempts": job.attempts + (decision.attempts if isinstance(decision, Fail) else 0),
         "polls": job.polls,
         "submissions": job.submissions,
         "submittedAt": iso(job.created),

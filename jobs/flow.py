@@ -59,11 +59,12 @@ class Flow:
         report = Report(step, account, len(claimed.jobs), claimed.more)
         decide = self._decide(step)
         probing = bool(claimed.jobs) and claimed.jobs[0].pauses > 0
+        taken: list[Applied] = []
         for answers in self.remote.act(step, claimed.jobs, self.store.limits.deadline, claimed.now):
             # The ledger's time, carried on: this machine's clock may be wrong.
             now = claimed.now + time.monotonic() - started
             decided = [(job, decide(job, seen, now)) for job, seen in answers]
-            self._apply(step, decided, now, report)
+            taken += self._apply(step, decided, now, report)
             held = any(isinstance(decision, Hold) for _, decision in decided)
             if probing and not held and any(ends_pause(seen) for _, seen in answers):
                 self.store.resume(step, account)
@@ -71,6 +72,8 @@ class Flow:
                 report.more = True
         if not report.more:
             self.store.leave(step, token)
+        # Not between the answers: with the broker away this takes seconds, and bodies would wait in memory.
+        self.watch(taken)
         return report
 
     def take_pushed(self, job_id: str, document: Json) -> bool:
@@ -83,15 +86,15 @@ class Flow:
         if isinstance(decision, Fail) and job.remote_id is not None and job.remote_id != document.get("id"):
             return True  # a former submission's failure says nothing about this one
         if isinstance(decision, Finish | Fail):
-            self._apply(Step.POLL, [(job, decision)], now, Report(Step.POLL, job.account, 1, more=False))
+            self.watch(self._apply(Step.POLL, [(job, decision)], now, Report(Step.POLL, job.account, 1, more=False)))
         return True
 
-    def _apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, report: Report) -> None:
+    def _apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, report: Report) -> list[Applied]:
         done = [self._insist(step, applied, now) for applied in self._written(step, decided, now)]
         taken = [applied for applied in done if applied.written in {"moved", "finished"}]
         report.counts.update(type(applied.decision).__name__.lower() for applied in taken)
         report.late += len(done) - len(taken)
-        self.watch(taken)
+        return taken
 
     def _written(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
         """A result in hand outlasts a restart of the ledger: it is written again until the lease would end. Every write may run twice."""
@@ -105,12 +108,15 @@ class Flow:
                 time.sleep(AGAIN)
 
     def _insist(self, step: Step, applied: Applied, now: float) -> Applied:
-        """A result in hand may be the only copy there is: whoever is fenced off with one reads the record again, and ends it as it is now."""
+        """A result in hand may be the only copy there is: whoever is fenced off with one reads the record again, and ends it as it is now.
+
+        A failure that the remote told of its present submission is such a result; one of a former submission is not.
+        """
         for _ in range(INSIST):
-            if applied.written != "stale" or not isinstance(applied.decision, Finish):
+            if applied.written != "stale" or not isinstance(applied.decision, Finish | Fail):
                 break
             job = self.store.get(applied.job.id)
-            if job is None:
+            if job is None or (isinstance(applied.decision, Fail) and job.remote_id != applied.job.remote_id):
                 break
             (applied,) = self.store.apply(step, [(job, applied.decision)], now)
         return applied

@@ -5,10 +5,10 @@
 | not ready | running, an unknown status, 404 in the grace time | - | look again later; free |
 | network | no connection | send again; free, for the remote saw nothing | look again later; free |
 | broken off | connection lost, timed out | an attempt, for it may have been billed | look again later; free |
-| outage | 502, 503, 504 | send again; free | look again later; free |
-| error | 500 and other codes | an attempt | look again later; free |
+| outage | 503 | send again; free | look again later; free |
+| error | 500, 502, 504 and other codes | an attempt, for behind a gateway it may have been taken | look again later; free |
 | malformed | 2xx that is not the contract | an attempt | an attempt |
-| account | 401, 403, 429, and 404 to a submission | the account's sending is paused | the account's looking is paused |
+| account | 401, 403, 429, 404 to a submission, no key here | the account's sending is paused | the account's looking is paused |
 | rejected | 400, 403 for `max_cost` | the job fails with the remote's words | likewise |
 | too large | an answer over LONGHAUL_MAX_BODY_BYTES | - | the job fails after this one look |
 | lost | 404 after running, 410 | - | submit again, `resubmit` times at most, then expire |
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OUTAGE = frozenset({502, 503, 504})
+OUTAGE = 503
 
 
 @dataclass(frozen=True, slots=True)

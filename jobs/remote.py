@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, assert_never
 
 from jobs.job import Job, Step
 from scraperapi import protocol
-from scraperapi.models import CancelSeen, LookSeen, NothingAsked, Seen, SubmitSeen
+from scraperapi.models import CancelSeen, LookSeen, NoKey, NothingAsked, Seen, SubmitSeen
 from scraperapi.protocol import HttpOutcome, HttpRequest
 
 T = TypeVar("T")
@@ -33,32 +33,34 @@ class Remote:
     def act(self, step: Step, jobs: Sequence[Job], deadline: float, now: float) -> Iterator[list[tuple[Job, Any]]]:
         """Make the calls of `step` for all jobs at once; gives what was seen in groups, as the answers arrive.
 
-        Jobs that need no call come first, with `NothingAsked`. `deadline`: age in seconds at which a job is not submitted any more.
+        Jobs without a call come first, with `NothingAsked` or `NoKey`. `deadline`: age in seconds at which a job is not submitted any more.
         """
         calls: list[tuple[Job, HttpRequest]] = []
         idle: list[tuple[Job, Seen]] = []
         for job in jobs:
             request = self._request(step, job, deadline, now)
-            if request is None:
-                idle.append((job, NothingAsked()))
-            else:
+            if isinstance(request, HttpRequest):
                 calls.append((job, request))
+            else:
+                idle.append((job, request))
         if idle:
             yield idle
         read = _reader(step)
         for group in self._caller.perform(calls):
             yield [(job, read(outcome, now)) for job, outcome in group]
 
-    def _request(self, step: Step, job: Job, deadline: float, now: float) -> HttpRequest | None:
+    def _request(self, step: Step, job: Job, deadline: float, now: float) -> HttpRequest | NothingAsked | NoKey:
         match step:
             case Step.SEND:
                 if job.cancelled or now >= job.created + deadline:
-                    return None
+                    return NothingAsked()
+                if job.account not in self._keys:
+                    return NoKey()
                 return protocol.submit(self._base, self._keys[job.account], job.request, self._callback_url(job))
             case Step.POLL:
                 return protocol.look(self._base, job.remote_id or "")
             case Step.CANCEL:
-                return protocol.cancel(self._base, job.remote_id) if job.remote_id else None
+                return protocol.cancel(self._base, job.remote_id) if job.remote_id else NothingAsked()
             case _:
                 assert_never(step)
 

@@ -115,15 +115,10 @@ class JobStore:
         """Give a batch's token back, so that another may start."""
         self._due.leave(step, token)
 
-    def dispatch(self, step: Step, accounts: Sequence[str]) -> list[tuple[str, str]]:
-        """(account, token) of each batch to start now."""
-        started = self._due.dispatch(
-            step,
-            [lane(step, account) for account in accounts],
-            size=self.limits.batch_size,
-            most=self.limits.max_batches,
-            lease=self.limits.lease,
-        )
+    def dispatch(self, step: Step) -> list[tuple[str, str]]:
+        """(account, token) of each batch to start now. Every lane counts, also one whose account has gone from the settings."""
+        lanes = [name for name in self._due.lanes() if name.startswith(f"{step}:")]
+        started = self._due.dispatch(step, lanes, size=self.limits.batch_size, most=self.limits.max_batches, lease=self.limits.lease)
         return [(name.partition(":")[2], token) for name, token in started]
 
     def ticked(self) -> float | None:
@@ -156,10 +151,13 @@ class JobStore:
             case Sent(remote_id, due):
                 fields = {"remote": remote_id, "sent": f"{now:.3f}"}
                 return self._move(job, State.RUNNING, Step.POLL, due, fields), None
-            case Snooze(due):
-                return self._move(job, job.state, step, due, *_counts(step, now, failed=False)), None
+            case Snooze(due, alive):
+                # Kept for 24 hours from here at least, for here it was not finished: see the claim's back-pressure.
+                looked = {"looked": f"{now:.3f}"} if alive else {}
+                # Where the remote took nothing, the claim's count is taken back.
+                return self._move(job, job.state, step, due, looked, {"submissions": -1} if step is Step.SEND else {}), None
             case Retry(due, _):
-                return self._move(job, job.state, step, due, *_counts(step, now, failed=True)), None
+                return self._move(job, job.state, step, due, {}, {"attempts": 1}), None
             case Resend():
                 return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": ""}, {"losses": 1}), None
             case Hold():
@@ -223,20 +221,6 @@ def _record(job_id: str, wanted: Submission, *, watched: bool) -> New:
     if options:
         blobs[OPTIONS] = dump_json(options).decode()
     return New(job_id, State.QUEUED, lane(Step.SEND, wanted.account), fields, blobs)
-
-
-def _counts(step: Step, now: float, *, failed: bool) -> tuple[dict[str, str], dict[str, int]]:
-    """Fields and increments of one more try of `step`."""
-    match step:
-        case Step.POLL:
-            return {"looked": f"{now:.3f}"}, {"attempts": 1} if failed else {}
-        case Step.SEND:
-            # A failure may have been billed and stays counted; where the remote took nothing, the claim's count is taken back.
-            return {}, {"attempts": 1} if failed else {"submissions": -1}
-        case Step.CANCEL:
-            return {}, {"attempts": 1} if failed else {}
-        case _:
-            assert_never(step)
 
 
 def _holds(step: Step, decided: Sequence[tuple[Job, Decision]]) -> dict[tuple[Step, str], tuple[Job, Hold]]:

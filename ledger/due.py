@@ -209,6 +209,10 @@ class Due:
         """When `dispatch` last ran, epoch seconds; None where it never has."""
         return _time(str(self.redis.get(f"{self.space}:ticked") or ""))
 
+    def lanes(self) -> list[str]:
+        """Every lane that ever held a record, by name."""
+        return sorted(str(name) for name in self.redis.smembers(f"{self.space}:lanes"))
+
     def leave(self, step: str, token: str) -> None:
         """Give a batch's token back."""
         self.redis.zrem(f"{self.space}:working:{step}", token)

@@ -140,8 +140,13 @@ class NothingAsked:
     """The step needed no call to the remote."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """The call needs the key of an account that this installation does not have (any more)."""
+
+
 Refusal = NotFound | Rejected | AccountRefused | Throttled | RemoteTrouble | Unreachable | Interrupted | Malformed | TooLarge
-SubmitSeen = Accepted | NothingAsked | Refusal
+SubmitSeen = Accepted | NothingAsked | NoKey | Refusal
 LookSeen = Running | Finished | Failed | Cancelled | Refusal
 CancelSeen = Cancelled | NothingAsked | Refusal
 Seen = SubmitSeen | LookSeen | CancelSeen

@@ -153,6 +153,11 @@ def _read_finished(response: object) -> Finished | Malformed:
         code = int(status_code)  # type: ignore[arg-type]  # the except below is the check
     except (TypeError, ValueError, OverflowError):
         return Malformed(f"finished with statusCode {status_code!r}")
+    try:
+        # Deeper by what an envelope puts around it: what was read has to be written again.
+        dump_json([[[response.get("body")]]] if isinstance(response.get("body"), dict | list) else None)
+    except RecursionError:
+        return Malformed("finished with a body that is nested too deeply")
     base64_body = response.get("base64EncodedBody")
     if base64_body is not None:
         return Finished(TargetResponse(code, headers, base64_body=str(base64_body), credits=_credits(response, headers)))

@@ -56,7 +56,7 @@ def _events(applied: Applied) -> Iterator[tuple[str, dict[str, Any]]]:
         case Finish():
             result = {key: document.get(key) for key in ("status", "statusCode", "polls", "submissions")}
             yield "task-succeeded", {"uuid": job.id, "result": repr(result), "runtime": _age(applied)}
-        case Fail(reason) | Expire(reason):
+        case Fail(reason, _) | Expire(reason):
             yield "task-failed", {"uuid": job.id, "exception": f"{document.get('status')}: {reason}", "traceback": ""}
         case Cancel():
             # Not `revoked`, which ranks below any state of our own and would be passed over.

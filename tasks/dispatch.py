@@ -12,7 +12,6 @@ from tasks.runtime import runtime
 @shared_task(name="jobs.dispatch", send_events=False)
 def dispatch() -> None:
     """Start as many batches as there is due work and room for. Running it twice, or late, changes nothing."""
-    accounts = tuple(runtime().terms.accounts)
     for step in Step:
-        for account, token in runtime().store.dispatch(step, accounts):
+        for account, token in runtime().store.dispatch(step):
             start(step, account, token)

@@ -41,6 +41,8 @@ FAST = {
     "LONGHAUL_LOG_LEVEL": "DEBUG",
 }
 
+QUEUE = "tests"
+
 
 def until(look: Callable[[], T], what: str, seconds: float = 40.0) -> T:
     """Wait until `look` gives something true, and return it."""
@@ -69,9 +71,9 @@ class Installation:
 
     def submit(self, url: str, **arguments: Any) -> str:
         """Send one `jobs.submit` as another service does; the job's id."""
-        return str(self.caller.send_task("jobs.submit", kwargs={"url": url, **arguments}).id)
+        return str(self.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE, **arguments}).id)
 
-    def read(self, queue: str = "results") -> None:
+    def read(self, queue: str = QUEUE) -> None:
         """Read what is in a results queue into `envelopes`, one list for each id: a duplicate would show."""
         reader = Reader(self.redis, queue, "tests", "tests")
         while entries := reader.read():
@@ -79,7 +81,7 @@ class Installation:
                 self.envelopes.setdefault(entry.envelope["id"], []).append(entry.envelope)
             reader.acknowledge(entries)
 
-    def envelope(self, job_id: str, queue: str = "results", seconds: float = 40.0) -> dict[str, Any]:
+    def envelope(self, job_id: str, queue: str = QUEUE, seconds: float = 40.0) -> dict[str, Any]:
         """The one envelope of a job."""
 
         def arrived() -> bool:

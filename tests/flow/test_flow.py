@@ -96,7 +96,7 @@ class TestTheWholeWay:
     def test_a_batch_that_leaves_work_keeps_its_token_and_the_last_gives_it_back(self, fresh):
         world = fresh(batch_size=1)
         world.submit("a", "b")
-        ((_, token), *_) = world.store.dispatch(Step.SEND, ["default"])
+        ((_, token), *_) = world.store.dispatch(Step.SEND)
         working = "longhaul:{jobs}:working:send"
         world.flow.run_batch(Step.SEND, "default", token)
         assert world.redis.zrange(working, 0, -1) == [token]
@@ -385,7 +385,7 @@ class TestAccounts:
         assert lane.reason == reason
         assert lane.paused_until == pytest.approx(world.clock.now + pause, abs=4)
         assert world.flow.run_batch(step, "default").claimed == 0
-        assert world.store.dispatch(step, ["default"]) == []
+        assert world.store.dispatch(step) == []
 
         world.clock.now = lane.paused_until
         asked = len(world.wire.asked)

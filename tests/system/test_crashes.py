@@ -9,7 +9,7 @@ import pytest
 
 from service.faults import body_for
 from tests.conftest import free_port
-from tests.installation import Installation, installed, until
+from tests.installation import QUEUE, Installation, installed, until
 from workers.embedded import serving
 
 JOBS = 150
@@ -24,7 +24,9 @@ def apart() -> Iterator[Installation]:
 
 def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None:
     urls = [f"http://slow-{1 + n % 4}.fault.invalid/killed-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5}).get(timeout=30)
+    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}).get(
+        timeout=30
+    )
     for share in (0.1, 0.4, 0.7):
         until(lambda s=share: apart.books().envelopes >= s * JOBS, f"{share:.0%} of the envelopes", 120)
         apart.stop("worker1", "worker2", by=signal.SIGKILL)
@@ -38,7 +40,7 @@ def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(apart: Installation) -> None:
     urls = [f"http://slow-1.fault.invalid/stopped-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False}).get(timeout=30)
+    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "queue": QUEUE}).get(timeout=30)
     until(lambda: apart.books().envelopes >= JOBS // 10, "the first envelopes")
     apart.stop("worker1", "worker2", by=signal.SIGTERM)
     for job_id, url in zip(ids, urls, strict=True):
@@ -55,7 +57,9 @@ def test_a_server_that_is_restarted_goes_on_from_its_file(tmp_path) -> None:
     try:
         with installed(redis_url, leave_out=("flower", "webhook")) as longhaul:
             urls = [f"http://slow-2.fault.invalid/restart-{n}" for n in range(40)]
-            ids = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5}).get(timeout=30)
+            ids = longhaul.caller.send_task(
+                "jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}
+            ).get(timeout=30)
             until(lambda: longhaul.books().states["running"] > 0, "running jobs")
             server.__exit__(None, None, None)
             server = serving(port, tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import requests
 
-from tests.installation import Installation, until
+from tests.installation import QUEUE, Installation, until
 
 
 def test_a_job_is_one_row_whose_state_goes_on_until_the_job_ends(longhaul: Installation) -> None:
@@ -33,7 +33,7 @@ def test_a_job_that_fails_is_a_failed_row_and_a_cancelled_one_a_cancelled(longha
 
 
 def test_the_jobs_of_a_batch_have_no_row(longhaul: Installation) -> None:
-    result = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/no-row"]})
+    result = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/no-row"], "queue": QUEUE})
     (job_id,) = result.get(timeout=30)
     longhaul.envelope(job_id)
     until(lambda: longhaul.flower(f"/api/task/info/{result.id}").ok, "the batch's own row")
@@ -76,7 +76,7 @@ def test_a_service_without_celery_enqueues_through_flower(longhaul: Installation
     user, _, password = longhaul.local.env["FLOWER_BASIC_AUTH"].partition(":")
     answer = requests.post(
         f"{longhaul.local.flower_url}/api/task/send-task/jobs.submit",
-        json={"kwargs": {"url": "http://ok.fault.invalid/through-flower"}},
+        json={"kwargs": {"url": "http://ok.fault.invalid/through-flower", "queue": QUEUE}},
         auth=(user, password),
         timeout=10,
     )

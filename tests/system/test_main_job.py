@@ -11,46 +11,34 @@ import pytest
 import requests
 
 from service.faults import binary_for, body_for, object_for
-from tests.installation import ROOT, Installation, clean_environ, until
+from tests.installation import QUEUE, ROOT, Installation, clean_environ, until
 
 
 def url_of(words: str, name: str) -> str:
     return f"http://{words}.fault.invalid/{name}"
 
 
-def test_a_service_that_knows_only_celery_gets_its_results_from_a_stream(longhaul: Installation) -> None:
+def test_the_two_examples_of_the_readme_enqueue_and_read(longhaul: Installation) -> None:
     urls = [url_of("ok", f"readme-{n}") for n in range(5)]
-    enqueued = subprocess.run(
-        [sys.executable, "-I", ROOT / "examples" / "enqueue.py"],
-        input="\n".join(urls),
-        env={**clean_environ(), "BROKER_URL": longhaul.local.redis_url},
+    enqueued = example("enqueue.py", given="\n".join(urls), BROKER_URL=longhaul.local.redis_url)
+    until(lambda: longhaul.redis.xlen("longhaul:results:results") == len(urls), "five envelopes in the queue")
+    read = example("read_results.py", REDIS_URL=longhaul.local.redis_url)
+    lengths = {line.split()[0]: line.split()[1:] for line in read.splitlines()}
+    assert lengths == {job_id: ["finished", str(len(body_for(url)))] for job_id, url in zip(enqueued.split(), urls, strict=True)}
+    assert longhaul.redis.xlen("longhaul:results:results") == 0
+
+
+def example(name: str, given: str = "", **env: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-I", ROOT / "examples" / name],
+        input=given,
+        env={**clean_environ(), **env},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    ids = enqueued.stdout.split()
-    for job_id, url in zip(ids, urls, strict=True):
-        assert longhaul.envelope(job_id)["body"] == body_for(url)
-    assert len(ids) == 5
-
-
-def test_the_reader_of_the_readme_takes_what_there_is_and_leaves_nothing(longhaul: Installation) -> None:
-    stream = "longhaul:results:results"
-    longhaul.read()
-    job_id = longhaul.submit(url_of("ok", "reader"))
-    until(lambda: longhaul.redis.xlen(stream), "the envelope in the queue")
-    read = subprocess.run(
-        [sys.executable, "-I", ROOT / "examples" / "read_results.py"],
-        env={**clean_environ(), "REDIS_URL": longhaul.local.redis_url},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert read.stdout.split()[:2] == [job_id, "finished"]
-    assert longhaul.redis.xlen(stream) == 0
-    longhaul.redis.xgroup_destroy(stream, "my-service")
+    return ended.stdout
 
 
 PASSES = [
@@ -147,7 +135,7 @@ def test_wrong_entries_of_a_batch_are_named_and_the_good_ones_taken_on_demand(lo
         longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": wanted}).get(timeout=30)
     assert type(refused.value).__name__ == "InvalidArgument"
     assert longhaul.books().submitted == before
-    answer = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": wanted, "partial": True}).get(timeout=30)
+    answer = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": wanted, "partial": True, "queue": QUEUE}).get(timeout=30)
     assert [entry["index"] for entry in answer["rejected"]] == [1, 2]
     assert longhaul.envelope(answer["ids"][0])["status"] == "finished"
 
@@ -175,13 +163,13 @@ def test_a_wrong_argument_fails_the_task_at_once_and_records_nothing(
 
 
 def test_a_job_is_a_task_to_its_caller(longhaul: Installation) -> None:
-    result = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("slow-1", "as-a-task")})
+    result = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("slow-1", "as-a-task"), "queue": QUEUE})
     outcome = result.get(timeout=40)
     assert outcome["id"] == result.id
     assert outcome["status"] == "finished"
     assert "body" not in outcome
     assert longhaul.caller.AsyncResult(result.id).state == "SUCCESS"
-    failed = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("fail", "as-a-task")}).get(timeout=40)
+    failed = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("fail", "as-a-task"), "queue": QUEUE}).get(timeout=40)
     assert (failed["status"], failed["failReason"]) == ("failed", "failed_due_to_timeout")
 
 

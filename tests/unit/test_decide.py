@@ -18,6 +18,7 @@ from scraperapi.models import (
     Failed,
     Interrupted,
     Malformed,
+    NoKey,
     NotFound,
     NothingAsked,
     Rejected,
@@ -44,9 +45,10 @@ SEND = [
     (NotFound(), Hold(LATER + 30, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?")),
     (NotFound(gone=True), Hold(LATER + 30, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?")),
     (Unreachable("refused"), Snooze(LATER + 60)),
-    (RemoteTrouble(502, "x"), Snooze(LATER + 60)),
     (RemoteTrouble(503, "x"), Snooze(LATER + 60)),
-    (RemoteTrouble(504, "x"), Snooze(LATER + 60)),
+    (RemoteTrouble(502, "x"), Retry(LATER + 5, "HTTP 502 from the remote: x")),
+    (RemoteTrouble(504, "x"), Retry(LATER + 5, "HTTP 504 from the remote: x")),
+    (NoKey(), Hold(LATER + 30, "account `default` has no key here: set LONGHAUL_API_KEYS")),
     (RemoteTrouble(500, "oops"), Retry(LATER + 5, "HTTP 500 from the remote: oops")),
     (RemoteTrouble(301, ""), Retry(LATER + 5, "HTTP 301 from the remote: ")),
     (RemoteTrouble(429, "target"), Retry(LATER + 5, "HTTP 429 from the remote: target")),
@@ -60,8 +62,8 @@ LOOK = [
     (finished("x"), Finish(finished("x").response)),
     (Failed("failed_due_to_timeout"), Fail("failed_due_to_timeout")),
     (Cancelled(), Cancel()),
-    (Running(), Snooze(LATER + 600)),
-    (Running("a status of tomorrow"), Snooze(LATER + 600)),
+    (Running(), Snooze(LATER + 600, alive=True)),
+    (Running("a status of tomorrow"), Snooze(LATER + 600, alive=True)),
     (RemoteTrouble(500, "x"), Snooze(LATER + 600)),
     (RemoteTrouble(503, "x"), Snooze(LATER + 600)),
     (RemoteTrouble(429, "target"), Snooze(LATER + 600)),
@@ -136,7 +138,7 @@ class TestDeadline:
             assert last == Expire("not finished within 72 hours")
 
     def test_just_before_the_deadline_there_is_one_more_look_and_it_is_on_time(self):
-        assert DECIDER.after_look(a_job(), Running(), AT_DEADLINE - 1) == Snooze(AT_DEADLINE)
+        assert DECIDER.after_look(a_job(), Running(), AT_DEADLINE - 1) == Snooze(AT_DEADLINE, alive=True)
 
     def test_a_retried_look_is_not_later_than_the_deadline(self):
         decision = DECIDER.after_look(a_job(attempts=8), Malformed("x"), AT_DEADLINE - 1)
@@ -209,11 +211,12 @@ class TestAttempts:
     def test_the_pauses_between_attempts_double_up_to_five_minutes_and_the_tenth_is_the_last(self):
         decisions = [DECIDER.after_send(a_job(attempts=n), Interrupted("reset"), LATER) for n in range(10)]
         assert [round(decision.due - LATER) for decision in decisions[:-1]] == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-        assert decisions[-1] == Fail("gave up after 10 attempts; last: the submission broke off: reset")
+        assert decisions[-1] == Fail("gave up after 10 attempts; last: the submission broke off: reset", attempts=1)
 
     def test_attempts_bound_malformed_looks_as_well(self):
         assert DECIDER.after_look(a_job(attempts=9), Malformed("x"), LATER) == Fail(
-            "gave up after 10 attempts; last: the remote's answer is malformed: x"
+            "gave up after 10 attempts; last: the remote's answer is malformed: x",
+            attempts=1,
         )
 
     @pytest.mark.parametrize("seen", [Running(), Unreachable("x"), Interrupted("x"), RemoteTrouble(500, "x")])
@@ -278,7 +281,7 @@ class TestLooking:
         assert pause <= 720.001
 
     def test_a_resubmitted_job_begins_with_short_pauses_again(self):
-        assert DECIDER.after_look(a_job(sent=LATER, losses=1), Running(), LATER + 2) == Snooze(pytest.approx(LATER + 5.2))
+        assert DECIDER.after_look(a_job(sent=LATER, losses=1), Running(), LATER + 2) == Snooze(pytest.approx(LATER + 5.2), alive=True)
 
     def test_submissions_that_did_not_arrive_are_tried_again_within_a_minute(self):
         pauses = [DECIDER.after_send(a_job(), Unreachable(""), START + age).due - START - age for age in (0, 2, 5.2, 50, 10_000)]

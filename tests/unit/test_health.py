@@ -81,9 +81,9 @@ def test_a_worker_is_healthy_where_the_due_loop_comes_round(settings, redis):
     with pytest.raises(Unhealthy, match="never"):
         health.worker(settings)
     store = JobStore(redis, Limits())
-    store.dispatch(Step.POLL, ["default"])
+    store.dispatch(Step.POLL)
     assert "due loop 0 s ago" in health.worker(settings)
-    JobStore(redis, Limits(), clock=lambda: time.time() - LATE - 5).dispatch(Step.POLL, ["default"])
+    JobStore(redis, Limits(), clock=lambda: time.time() - LATE - 5).dispatch(Step.POLL)
     with pytest.raises(Unhealthy, match=r"3[45] s ago"):
         health.worker(settings)
 

@@ -50,7 +50,6 @@ def test_variables_and_their_types_arrive(monkeypatch):
     ("name", "value", "words"),
     [
         ("REDIS_URL", "http://x", "must be a redis://, rediss:// or unix:// address"),
-        ("REDIS_URL", "", "must be a redis://, rediss:// or unix:// address"),
         ("ASYNC_URL", "async.scraperapi.com", "must be an http:// or https:// address"),
         ("PUBLIC_URL", "ftp://x", "must be an http:// or https:// address"),
         ("SERVICE_PUBLIC_URL", "x", "must be an http:// or https:// address"),
@@ -139,3 +138,15 @@ def test_no_secret_stands_in_the_settings_text():
 def test_settings_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         load().lease = 5
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch):
+    monkeypatch.setenv("LONGHAUL_PUBLIC_URL", "")
+    monkeypatch.setenv("LONGHAUL_REDIS_URL", "")
+    assert (load().public_url, load().redis_url) == (None, "redis://127.0.0.1:6379/0")
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(monkeypatch):
+    monkeypatch.setenv("LONGHAUL_LOOK_FRIST", "3")
+    with pytest.raises(SettingsError, match=r"LONGHAUL_LOOK_FRIST: is no setting; is LONGHAUL_LOOK_FIRST meant\?"):
+        load()

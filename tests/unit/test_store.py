@@ -294,9 +294,9 @@ class TestDispatch:
     def test_batches_are_started_for_the_accounts_that_have_due_work(self, redis, clock):
         store = a_store(redis, clock, batch_size=2, max_batches=4)
         submit(store, "a", "b", "c")
-        started = store.dispatch(Step.SEND, ["default", "second"])
+        started = store.dispatch(Step.SEND)
         assert [account for account, _ in started] == ["default", "default"]
-        assert store.dispatch(Step.SEND, ["default"]) == []
+        assert store.dispatch(Step.SEND) == []
         for account, token in started:
             store.claim(Step.SEND, account, token)
             store.leave(Step.SEND, token)
@@ -304,7 +304,7 @@ class TestDispatch:
 
     def test_an_account_may_have_a_colon(self, store):
         store.submit([("a", a_submission(account="my:account"))], watched=False)
-        ((account, _),) = store.dispatch(Step.SEND, ["my:account"])
+        ((account, _),) = store.dispatch(Step.SEND)
         assert account == "my:account"
         (job,) = store.claim(Step.SEND, account).jobs
         assert job.account == "my:account"
@@ -428,7 +428,7 @@ def machine(redis):  # noqa: C901  (a machine has many rules)
 
         @rule(step=st.sampled_from(Step))
         def dispatch(self, step):
-            for account, token in self.store.dispatch(step, ["default"]):
+            for account, token in self.store.dispatch(step):
                 self.claims += [(step, job) for job in self.store.claim(step, account, token).jobs]
                 self.store.leave(step, token)
 
