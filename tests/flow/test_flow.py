@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from jobs.balance import balance
 from jobs.decide import Fail, Finish
 from jobs.job import State, Step
+from jobs.remote import Remote
 from tests.builders import HOUR, START, a_submission, envelopes, finished
 from tests.flow.conftest import LEASE
 from tests.flow.scraper import Scraper, result
@@ -328,6 +329,16 @@ class TestFence:
         assert (report.counts, report.late) == ({}, 1)
         assert world.store.get("a").polls == 2
 
+    def test_a_late_failure_of_the_present_submission_is_insisted_on_and_a_former_ones_is_not(self, fresh):
+        for same in (True, False):
+            world = fresh(looks=0)
+            world.send("a")
+            job = world.store.get("a")
+            seen = replace(job, fence=job.fence - 1, remote_id=job.remote_id if same else "remote-0")
+            (applied,) = world.store.apply(Step.POLL, [(seen, Fail("timeout"))], START)
+            assert applied.written == "stale"
+            assert world.flow._insist(Step.POLL, applied, START).written == ("finished" if same else "stale")
+
     def test_insisting_ends_when_the_job_has_ended(self, fresh):
         world = fresh(looks=0)
         world.send("a")
@@ -431,6 +442,25 @@ class TestAccounts:
         world.clock.now = START + 72 * HOUR
         world.run(Step.SEND)
         assert world.results()["a"]["failReason"] == "not accepted by the remote within 72 hours"
+
+    def test_jobs_of_an_account_that_has_gone_from_the_settings_wait_and_end_at_their_deadline(self, world):
+        world.submit("a", account="gone")
+        ((account, token),) = world.store.dispatch(Step.SEND)
+        world.flow.run_batch(Step.SEND, account, token)
+        assert lanes(world)["send:gone"].reason == "account `gone` has no key here: set LONGHAUL_API_KEYS"
+        assert world.scraper.documents == []
+        world.clock.now = START + 72 * HOUR
+        world.flow.run_batch(Step.SEND, "gone")
+        assert world.results()["a"]["status"] == "expired"
+
+    def test_a_running_job_of_an_account_that_has_gone_is_still_brought_home(self, fresh):
+        world = fresh(looks=0)
+        world.submit("a", account="gone")
+        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda _: None)).run_batch(Step.SEND, "gone")
+        world.clock.now += 10
+        ((account, _),) = world.store.dispatch(Step.POLL)
+        world.flow.run_batch(Step.POLL, account)
+        assert world.results()["a"]["status"] == "finished"
 
     def test_a_probe_that_meets_an_outage_does_not_end_the_pause(self, world):
         world.submit("a", "b")

@@ -331,3 +331,12 @@ def test_no_document_at_all_raises(document):
 )
 def test_no_response_at_all_raises(response):
     assert isinstance(read_job({"status": "finished", "response": response}), Finished | Malformed)
+
+
+def test_a_body_that_can_be_read_but_not_written_again_is_malformed():
+    deep: object = None
+    for _ in range(20_000):
+        deep = [deep]
+    assert read_job({"status": "finished", "response": {"statusCode": 200, "headers": {}, "body": deep}}) == Malformed(
+        "finished with a body that is nested too deeply"
+    )
