@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -18,13 +18,14 @@ from scraperapi.models import Interrupted, TooLarge, Unreachable
 from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
 
 T = TypeVar("T")
+Arrived = SimpleQueue[list[tuple[T, HttpOutcome]]]
 
 
 class BatchClient:
     """Starts its loop at its first batch; `close` ends it. `timeout` in seconds bounds each call as a whole, `max_bytes` its answer."""
 
     def __init__(self, *, timeout: float, batch_timeout: float, max_bytes: int) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(10.0, timeout))
+        self._timeout = timeout
         self._batch_timeout = batch_timeout
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -39,14 +40,14 @@ class BatchClient:
         """
         if not calls:
             return
-        arrived: SimpleQueue[tuple[T, HttpOutcome]] = SimpleQueue()
+        arrived: Arrived[T] = SimpleQueue()
         batch = asyncio.run_coroutine_threadsafe(self._call_all(calls, arrived), self._running_loop())
         missing = len(calls)
         try:
             while missing:
-                group = [arrived.get(timeout=self._batch_timeout)]
+                group = arrived.get(timeout=self._batch_timeout)
                 while not arrived.empty():
-                    group.append(arrived.get_nowait())
+                    group += arrived.get_nowait()
                 missing -= len(group)
                 yield group
         except Empty:
@@ -73,18 +74,35 @@ class BatchClient:
                 self._thread.start()
             return self._loop
 
-    async def _call_all(self, calls: Sequence[tuple[T, HttpRequest]], arrived: SimpleQueue[tuple[T, HttpOutcome]]) -> None:
+    async def _call_all(self, calls: Sequence[tuple[T, HttpRequest]], arrived: Arrived[T]) -> None:
         session = self._open_session()
-        async with asyncio.TaskGroup() as group:
-            for key, request in calls:
-                group.create_task(self._call(session, key, request, arrived))
+        loop = asyncio.get_running_loop()
+        group: list[tuple[T, HttpOutcome]] = []
+
+        def hand_over() -> None:
+            arrived.put(group.copy())
+            group.clear()
+
+        def done(key: T, outcome: HttpOutcome) -> None:
+            # What one turn of the loop brings goes over together: each handing-over makes two threads change places.
+            if not group:
+                loop.call_soon(hand_over)
+            group.append((key, outcome))
+
+        tasks = [loop.create_task(self._call(session, key, request, done)) for key, request in calls]
+        try:
+            # One clock for all, which start together; aiohttp would wind one up for each.
+            await asyncio.wait(tasks, timeout=self._timeout)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # The batches bound the number of connections; a pool's own bound would make calls wait inside their timeouts.
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, self._timeout)),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
@@ -93,8 +111,8 @@ class BatchClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _call(self, session: aiohttp.ClientSession, key: T, request: HttpRequest, arrived: SimpleQueue[tuple[T, HttpOutcome]]) -> None:
-        outcome: HttpOutcome = Interrupted("the call was broken off")
+    async def _call(self, session: aiohttp.ClientSession, key: T, request: HttpRequest, done: Callable[[T, HttpOutcome], None]) -> None:
+        outcome: HttpOutcome = Interrupted(f"no answer within {self._timeout:g} s")
         try:
             outcome = await self._answer(session, request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
@@ -102,7 +120,7 @@ class BatchClient:
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this call's outcome: raised here, it would break off all others)
             outcome = Interrupted(_words(error))
         finally:
-            arrived.put((key, outcome))
+            done(key, outcome)
 
     async def _answer(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpOutcome:
         async with session.request(request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False) as response:

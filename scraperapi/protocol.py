@@ -39,6 +39,9 @@ from scraperapi.models import (
 WORDS_SHOWN = 500
 NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 LONGEST_ID = 200
+# NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
+DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -153,15 +156,23 @@ def _read_finished(response: object) -> Finished | Malformed:
         code = int(status_code)  # type: ignore[arg-type]  # the except below is the check
     except (TypeError, ValueError, OverflowError):
         return Malformed(f"finished with statusCode {status_code!r}")
-    try:
-        # Deeper by what an envelope puts around it: what was read has to be written again.
-        dump_json([[[response.get("body")]]] if isinstance(response.get("body"), dict | list) else None)
-    except RecursionError:
+    if not _writable(response.get("body"), headers):
         return Malformed("finished with a body that is nested too deeply")
     base64_body = response.get("base64EncodedBody")
     if base64_body is not None:
         return Finished(TargetResponse(code, headers, base64_body=str(base64_body), credits=_credits(response, headers)))
     return Finished(TargetResponse(code, headers, body=response.get("body", ""), credits=_credits(response, headers)))
+
+
+def _writable(body: object, headers: Json) -> bool:
+    """Whether what was read can be written again; an envelope is a little deeper than an answer."""
+    if isinstance(body, str) and all(isinstance(value, str) for value in headers.values()):
+        return True
+    try:
+        dump_json([[[body, headers]]])
+    except RecursionError:
+        return False
+    return True
 
 
 def _credits(response: Json, headers: Json) -> int | None:
@@ -179,8 +190,7 @@ def _read(outcome: HttpOutcome, now: float) -> Refusal | Json:
     status = outcome.status
     if status // 100 == 2:  # noqa: PLR2004  (2xx)
         try:
-            # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
-            document = json.loads(outcome.body, parse_constant=lambda _: None)
+            document = DECODER.decode(outcome.body.decode("utf-8", "surrogatepass"))
         except (ValueError, RecursionError) as error:
             return Malformed(f"not JSON ({error}): {outcome.body[:80]!r}")
         return document if isinstance(document, dict) else Malformed(f"not an object: {_shown(document)}")
@@ -237,7 +247,7 @@ def read_retry_after(value: str | None, now: float) -> float | None:
 def dump_json(value: object) -> bytes:
     """UTF-8 JSON, as short as it gets. A lone surrogate, which JavaScript's JSON may carry, stays an escape."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return ENCODER.encode(value).encode()
     except UnicodeEncodeError:
         return json.dumps(value, separators=(",", ":")).encode()
 
