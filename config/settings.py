@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     lease: Seconds = 120.0
     visibility_timeout: Seconds = 300.0
 
-    batch_size: Count = 100
+    batch_size: Count = 200
     max_batches: Count = 32
     """Most batches of one step at once, in all workers together."""
     worker_threads: Count = 8

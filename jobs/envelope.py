@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import assert_never
 
 from jobs.decide import Cancel, End, Expire, Fail, Finish
@@ -65,6 +66,7 @@ def without_body(document: Json) -> Json:
     return {key: value for key, value in document.items() if key not in BODY_KEYS}
 
 
+@lru_cache(maxsize=1024)
 def iso(time: float) -> str:
-    """ISO 8601 UTC to the millisecond."""
+    """ISO 8601 UTC to the millisecond. Remembered, for the jobs of a batch share their times."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -80,7 +80,7 @@ def read_row(row: Row, pauses: int = 0) -> Job:
     """The job in a row of the ledger. An ended job has lost its request; its `url` is empty."""
     fields = row.fields
     subject: dict[str, Any] = json.loads(row.blobs.get("subject") or "{}")
-    options: dict[str, Any] = json.loads(row.blobs.get("options") or "{}")
+    options: dict[str, Any] = json.loads(row.blobs["options"]) if row.blobs.get("options") else {}
     sent = fields.get("sent")
     return Job(
         id=row.id,

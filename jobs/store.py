@@ -31,7 +31,7 @@ class Limits:
     """The store's numbers, in seconds and counts; see `config.settings`."""
 
     lease: float = 120.0
-    batch_size: int = 100
+    batch_size: int = 200
     max_batches: int = 32
     deadline: float = 72 * 3600.0
     keep_ended: int = 24 * 3600

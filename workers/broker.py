@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery.worker import consumer
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 
 EVENTS_EVERY = 0.1
 
@@ -56,9 +56,3 @@ class Consumer(consumer.Consumer):
     def _flush(self) -> None:
         self._flush_is_due = False
         self._flush_events()
-
-
-def use_kept_clients() -> None:
-    """Make `redis://` and `rediss://` mean our transport in this process."""
-    for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = "workers.broker:Transport"

@@ -1,4 +1,4 @@
--- Pause a lane: nothing of it is claimed until the pause ends. A batch whose hundred records all met the same refusal is one pause.
+-- Pause a lane: nothing of it is claimed until the pause ends. A batch whose records all met the same refusal is one pause.
 -- ARGV: now, lane, until, reason, pauses so far as its claim saw them
 -- Returns the number of pauses in a row.
 local key, until_, seen = space .. ':pause:' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])

@@ -6,7 +6,7 @@ from celery.events.dispatcher import EventDispatcher
 from kombu import Connection
 from kombu.asynchronous import Hub
 
-from workers.broker import Consumer, Transport, use_kept_clients
+from workers.broker import Channel, Consumer, Transport
 
 
 @pytest.fixture
@@ -35,12 +35,13 @@ def test_the_event_loop_has_a_client_of_its_own(channel):
         assert channel.client is not kept
 
 
-def test_redis_addresses_mean_our_transport(redis_url):
-    use_kept_clients()
-    with Connection(redis_url) as connection:
+def test_an_app_that_names_the_transport_has_its_channels(redis_url):
+    app = Celery("test", broker=redis_url, set_as_current=False)
+    app.conf.broker_transport = "workers.broker:Transport"
+    with app.connection_for_write() as connection:
         assert isinstance(connection.transport, Transport)
-    with Celery("test", broker=redis_url, set_as_current=False).connection_for_read() as connection:
-        assert isinstance(connection.transport, Transport)
+        assert isinstance(connection.default_channel, Channel)
+        assert connection.default_channel.client.ping()
 
 
 def test_events_go_out_in_groups():
