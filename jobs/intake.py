@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
+from ledger.results import QUEUE_NAME
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.models import Json, ScrapeRequest
 
@@ -22,7 +23,6 @@ MAX_BATCH = 50_000
 MAX_RESUBMIT = 10
 MAX_TIMEOUT = 72 * 3600
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 CONTROL = re.compile(r"[\x00-\x20\x7f]")
 ARGUMENTS = ("url", "method", "headers", "body", "api_params", "meta", "timeout_sec", "queue", "account", "resubmit", "callback")

@@ -6,8 +6,8 @@ An entry has one field, `envelope`, of JSON. Consumers deduplicate by the envelo
 
 from __future__ import annotations
 
-import contextlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 PREFIX = "longhaul:results:"
+# A name with a colon could escape its key space.
+QUEUE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+QUEUE_RULE = "must be 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit"
 
 
 def stream(queue: str) -> str:
@@ -35,7 +38,7 @@ class Reader:
     """One consumer of a group on one results queue.
 
     A group is made at its first use and begins with the oldest entry. `acknowledge` deletes what it acknowledges, so one queue serves one
-    group: give a second application a queue of its own.
+    group: give a second application a queue of its own. Raises `ValueError` for a name that no results queue can have.
     """
 
     def __init__(self, redis: Redis, queue: str, group: str, consumer: str) -> None:
@@ -43,8 +46,14 @@ class Reader:
         self._stream = stream(queue)
         self._group = group
         self._consumer = consumer
-        with contextlib.suppress(ResponseError):  # BUSYGROUP: it is there
+        if not QUEUE_NAME.fullmatch(queue):
+            raise ValueError(f"queue: {queue!r}: {QUEUE_RULE}")
+        try:
             redis.xgroup_create(self._stream, group, id="0", mkstream=True)
+        except ResponseError as error:
+            # The group is there.
+            if not str(error).startswith("BUSYGROUP"):
+                raise
 
     def read(self, count: int = 100, block: float | None = None) -> list[Entry]:
         """Up to `count` new envelopes; waits up to `block` seconds (below 10) for the first, not at all where it is None."""

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from redis.exceptions import ResponseError
 
 from ledger.results import Reader, stream
 
@@ -100,3 +101,16 @@ def test_an_entry_that_somebody_deleted_is_passed_over(redis, reader):
     entries = reader.read()
     redis.xdel(stream("q"), entries[0].id)
     assert ids(Reader(redis, "q", "group", "two").take_over(idle=0)) == ["b"]
+
+
+@pytest.mark.parametrize("queue", ["", "a:b", "-a", "a b", "x" * 65, "a\n"])
+def test_a_name_that_no_queue_can_have_is_refused_and_makes_nothing(redis, queue):
+    with pytest.raises(ValueError, match=r"queue: .*: must be 1 to 64 letters, digits, '_', '-' or '\.', beginning with"):
+        Reader(redis, queue, "group", "one")
+    assert redis.keys() == []
+
+
+def test_a_key_that_is_no_stream_is_said(redis):
+    redis.set(stream("q"), "text")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        Reader(redis, "q", "group", "one")
