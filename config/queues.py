@@ -37,7 +37,7 @@ HINT_EXPIRES = 120
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Celery's settings as every process of ours uses them; times in seconds."""
     transport: dict[str, Any] = {}
-    if settings.broker.startswith(("redis", "rediss", "unix")):
+    if settings.broker.startswith(("redis://", "rediss://")):
         transport = _redis_transport(settings)
     return {
         "broker_url": settings.broker,

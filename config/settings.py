@@ -6,6 +6,7 @@ Times are in seconds, sizes in bytes. A wrong value stops the process with the v
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
 HOUR = 3600.0
+SHORTEST_SECRET = 16
+ALIKE = 0.85
+"""How like a setting's name another must be to be taken for it, misspelt: between 0 and 1, as difflib measures it."""
+# Kubernetes gives every pod some for each of its services, after the service's name: LONGHAUL_REDIS_PORT is close to LONGHAUL_REDIS_URL.
+INJECTED = re.compile(r"_SERVICE_HOST$|_PORT(_|$)")
 
 
 class SettingsError(Exception):
@@ -30,13 +36,28 @@ def _http_base(url: str) -> str:
 
 
 def _redis_url(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a redis://, rediss:// or unix:// address")
+    if not url.startswith(("redis://", "rediss://")):
+        raise ValueError("must be a redis:// or rediss:// address")
     return url
+
+
+def _broker_url(url: str) -> str:
+    # Any other transport would be given none of the options that keep it from hanging: see config/queues.py.
+    if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
+        raise ValueError("must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported")
+    return url
+
+
+def _long(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(f"must be at least {SHORTEST_SECRET} characters long: a random string of your own (openssl rand -hex 24)")
+    return secret
 
 
 HttpBase = Annotated[str, AfterValidator(_http_base)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
+LongSecret = Annotated[SecretStr, AfterValidator(_long)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -50,13 +71,13 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     """The ledger and the results queues."""
-    broker_url: str | None = Field(None, repr=False)
+    broker_url: BrokerUrl | None = Field(None, repr=False)
     """Celery's broker; default: `redis_url`."""
     async_url: HttpBase = "https://async.scraperapi.com"
     """The remote's Async API, or this repository's own service."""
     public_url: HttpBase | None = None
     """Where the remote can reach the webhook receiver; unset: poll only."""
-    webhook_secret: SecretStr | None = None
+    webhook_secret: LongSecret | None = None
     """Makes the receiver's paths and password unguessable; needed where `public_url` is set."""
     api_key: SecretStr | None = None
     """The key of account `default`."""
@@ -153,12 +174,14 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of this process; `SettingsError` names each variable that is wrong or that there is none of that name."""
+    """The settings of this process; `SettingsError` names each variable that is wrong, or whose name is nearly that of a setting."""
     known = {f"LONGHAUL_{name.upper()}" for name in Settings.model_fields} | {"LONGHAUL_SECRETS_DIR"}
     for name in sorted(os.environ):
-        if name.startswith("LONGHAUL_") and name.upper() not in known:
-            near = get_close_matches(name, known, 1)
-            raise SettingsError(f"{name}: is no setting{f'; is {near[0]} meant?' if near else ''}")
+        upper = name.upper()
+        if not upper.startswith("LONGHAUL_") or upper in known or INJECTED.search(upper):
+            continue
+        if near := get_close_matches(upper, known, 1, ALIKE):
+            raise SettingsError(f"{name}: is no setting; is {near[0]} meant?")
     try:
         return Settings()
     except SourceError as error:

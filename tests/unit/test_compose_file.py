@@ -76,11 +76,11 @@ def test_secrets_are_outside_the_repository():
 def test_a_secret_is_named_like_its_setting(tmp_path):
     (tmp_path / "longhaul_api_key").write_text("from a file\n")
     (tmp_path / "longhaul_service_api_keys").write_text('["one", "two"]\n')
-    (tmp_path / "longhaul_webhook_secret").write_text("long and random\n")
+    (tmp_path / "longhaul_webhook_secret").write_text("long and quite random\n")
     settings = Settings(_secrets_dir=tmp_path)
     assert settings.account_keys() == {"default": "from a file"}
     assert [key.get_secret_value() for key in settings.service_api_keys] == ["one", "two"]
-    assert settings.webhook_secret.get_secret_value() == "long and random"
+    assert settings.webhook_secret.get_secret_value() == "long and quite random"
 
 
 def test_a_worker_can_be_scaled():

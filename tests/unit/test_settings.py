@@ -5,7 +5,9 @@ from pydantic import SecretStr
 
 from config.settings import Settings, SettingsError, load
 
-SECRET = "hunter2-hunter2"
+SECRET = "hunter2-hunter2-hunter2"
+
+BROKERS = "must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported"
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,11 @@ def test_variables_and_their_types_arrive(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("REDIS_URL", "http://x", "must be a redis://, rediss:// or unix:// address"),
+        ("REDIS_URL", "http://x", "must be a redis:// or rediss:// address"),
+        ("REDIS_URL", "unix:///run/redis.sock", "must be a redis:// or rediss:// address"),
+        ("BROKER_URL", "sentinel://h:26379", BROKERS),
+        ("BROKER_URL", "redis", BROKERS),
+        ("WEBHOOK_SECRET", "fifteen letters", "must be at least 16 characters long: a random string of your own (openssl rand -hex 24)"),
         ("ASYNC_URL", "async.scraperapi.com", "must be an http:// or https:// address"),
         ("PUBLIC_URL", "ftp://x", "must be an http:// or https:// address"),
         ("SERVICE_PUBLIC_URL", "x", "must be an http:// or https:// address"),
@@ -150,3 +156,28 @@ def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(monkeypatch):
     monkeypatch.setenv("LONGHAUL_LOOK_FRIST", "3")
     with pytest.raises(SettingsError, match=r"LONGHAUL_LOOK_FRIST: is no setting; is LONGHAUL_LOOK_FIRST meant\?"):
         load()
+
+
+@pytest.mark.parametrize("url", ["redis://b/2", "rediss://b/2", "amqp://me:pass@b//", "amqps://b"])
+def test_brokers_of_four_kinds_are_taken(monkeypatch, url):
+    monkeypatch.setenv("LONGHAUL_BROKER_URL", url)
+    assert load().broker == url
+
+
+@pytest.mark.parametrize("name", ["longhaul_lease_", "LONGHAUL_API_KEYZ", "LONGHAUL_WEBHOOK_SECRETS", "LONGHAUL_SERVICE_PUBLIC_ULR"])
+def test_any_name_close_to_a_setting_is_taken_for_it(monkeypatch, name):
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(SettingsError, match=f"{name}: is no setting; is LONGHAUL_"):
+        load()
+
+
+@pytest.mark.parametrize("service", ["LONGHAUL", "LONGHAUL_REDIS", "LONGHAUL_SERVICE", "LONGHAUL_WEBHOOK", "LONGHAUL_BROKER", "LONGHAUL_ASYNC"])
+def test_what_kubernetes_says_of_its_services_is_no_misspelling(monkeypatch, service):
+    for end in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_PROTO", "PORT_80_TCP_ADDR"):
+        monkeypatch.setenv(f"{service}_{end}", "10.0.0.1")
+    assert load() == Settings()
+
+
+def test_a_name_like_none_is_somebody_elses(monkeypatch):
+    monkeypatch.setenv("LONGHAUL_COLOUR_OF_THE_TRUCKS", "red")
+    assert load() == Settings()
