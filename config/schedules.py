@@ -20,6 +20,8 @@ from celery.schedules import BaseSchedule, ParseException, crontab, schedule
 from config.settings import SettingsError
 
 TASKS = ("jobs.submit", "jobs.submit_batch")
+PREFIX = "schedule:"
+"""What the names of the user's own entries begin with."""
 KEYS = {"name", "cron", "every", "task", "arguments"}
 CRON_FIELDS = 5
 SHORTEST = 1.0
@@ -38,7 +40,11 @@ def read_schedules(path: Path) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {}
     if extra := set(document) - {"schedule"}:
         raise SettingsError(f"{path}: unknown table or key `{min(extra)}`: the file has [[schedule]] tables only")
-    for table, line in zip(document.get("schedule", []), lines, strict=True):
+    tables = document.get("schedule", [])
+    # As many tables as headings: a list in brackets, `schedule = [{...}]`, has no lines to name.
+    if not isinstance(tables, list) or len(tables) != len(lines):
+        raise SettingsError(f"{path}: `schedule` must be a list of tables: write [[schedule]], in double brackets, above each")
+    for table, line in zip(tables, lines, strict=True):
         try:
             name, entry = _entry(table, entries)
         except ValueError as error:
@@ -53,13 +59,13 @@ def _entry(table: dict[str, Any], taken: Collection[str]) -> tuple[str, dict[str
     name, task, arguments = table.get("name"), table.get("task", "jobs.submit"), table.get("arguments", {})
     if not isinstance(name, str) or not name:
         raise ValueError("name: must be a non-empty string")
-    if f"schedule:{name}" in taken:
+    if PREFIX + name in taken:
         raise ValueError(f"name: {name!r} is there twice; names must differ")
     if task not in TASKS:
         raise ValueError(f"task: {task!r}: must be one of {', '.join(TASKS)}")
     if not isinstance(arguments, dict):
         raise ValueError("arguments: must be a table of the task's keyword arguments")
-    return f"schedule:{name}", {"task": task, "schedule": _when(table), "kwargs": arguments}
+    return PREFIX + name, {"task": task, "schedule": _when(table), "kwargs": arguments}
 
 
 def _when(table: dict[str, Any]) -> BaseSchedule:

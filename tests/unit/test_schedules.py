@@ -75,3 +75,15 @@ def test_a_file_of_another_form_is_refused(tmp_path, text, words):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"LONGHAUL_SCHEDULES_FILE: .*nowhere.toml: No such file"):
         read_schedules(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    "text", ['[schedule]\nname = "x"\nevery = 5\n', "schedule = 3\n", "schedule = [3]\n", 'schedule = [{ name = "x", every = 5 }]\n']
+)
+def test_schedules_that_are_no_list_of_tables_are_told_how_to_be(tmp_path, text):
+    with pytest.raises(SettingsError, match=r"schedules.toml: `schedule` must be a list of tables: write \[\[schedule\]\]"):
+        read_schedules(written(tmp_path, text))
+
+
+def test_a_file_without_schedules_is_fine(tmp_path):
+    assert read_schedules(written(tmp_path, "# none yet\n")) == {}
