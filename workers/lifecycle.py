@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from urllib.parse import quote, quote_plus
 
 import structlog
 from celery.exceptions import SecurityWarning
@@ -82,12 +83,17 @@ def check_account(settings: Settings, name: str, key: str) -> None:
     seen = protocol.read_looked(answer, 0.0)
     if isinstance(seen, AccountRefused) and seen.status == UNAUTHORIZED:
         raise PreflightFailed(
-            f"{settings.async_url} refuses the key of account `{name}` ({seen.words or 'HTTP 401'}). Is LONGHAUL_API_KEY right?"
+            f"{settings.async_url} refuses the key of account `{name}` ({_without(key, seen.words) or 'HTTP 401'}). Is LONGHAUL_API_KEY right?"
         )
     if isinstance(seen, Unreachable):
-        log.warning(
-            "the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=seen.words.replace(key, "***")
-        )
+        log.warning("the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=_without(key, seen.words))
+
+
+def _without(key: str, words: str) -> str:
+    """`words` without the key, which may stand there as it was sent in an address."""
+    for form in (key, quote(key, safe=""), quote_plus(key), quote(key)):
+        words = words.replace(form, "***")
+    return words
 
 
 def safe(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 import socket
@@ -72,8 +73,8 @@ class Local:
 
     @property
     def password(self) -> str:
-        """Flower's password."""
-        return self.secret[:16]
+        """Flower's password: made of the secret, and no part of it."""
+        return hmac.new(self.secret.encode(), b"Flower's password", "sha256").hexdigest()[:24]
 
     def remote(self) -> list[Part]:
         """The processes of the self-hosted service, where it is the remote."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import nullcontext
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from scraperapi.errors import PreflightFailed
 from workers.embedded import serving
+from workers.lifecycle import safe
 from workers.local import FLOWER_USER, Local
 from workers.printing import say
 from workers.processes import PartFailed, Processes, to_stderr
@@ -40,8 +42,12 @@ def run(local: Local, folder: Path | None) -> None:
 
 
 def addresses(local: Local) -> str:
-    """Where everything is."""
-    lines = ["", f"  ledger and broker  {local.redis_url}"]
+    """Where everything is; a password in an address is not shown."""
+    broker = os.environ.get("LONGHAUL_BROKER_URL") or local.redis_url
+    if broker == local.redis_url:
+        lines = ["", f"  ledger and broker  {safe(broker)}"]
+    else:
+        lines = ["", f"  ledger             {safe(local.redis_url)}", f"  broker             {safe(broker)}"]
     if local.self_hosted:
         lines.append(f"  service            {local.service_url}  (OpenAPI page: {local.service_url}/docs)")
     lines += [
