@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import assert_never
 
-from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout
+from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout, NonHttpUrlClientError
 
 PAUSES = (3.0, 60.0)
 """Seconds after the first and the second try; after the third there is no other."""
@@ -81,5 +81,8 @@ class Pusher:
                 return Taken() if response.status < 300 else Refused(f"HTTP {response.status}")  # noqa: PLR2004
         except TimeoutError:
             return Refused(f"no answer in {TIMEOUT:g} s")
-        except (ClientError, OSError, ValueError) as error:
+        except (ValueError, NonHttpUrlClientError) as error:
+            # aiohttp's InvalidURL is a ValueError, too, and the words of both are the address, with a password in it perhaps.
+            return Refused(type(error).__name__)
+        except (ClientError, OSError) as error:
             return Refused(f"{type(error).__name__}: {error}")

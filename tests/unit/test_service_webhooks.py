@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from service.webhooks import Next, NothingLeft, Refused, Taken, TooEarly, after
+import asyncio
+
+import pytest
+from aiohttp import TCPConnector
+
+from service.webhooks import Next, NothingLeft, Push, Pusher, Refused, Taken, TooEarly, after
 
 NOW = 1000.0
 
@@ -16,3 +21,15 @@ def test_what_was_taken_is_done() -> None:
 
 def test_too_early_is_no_try() -> None:
     assert after(TooEarly(NOW + 5), 1, NOW) == Next(NOW + 5, uncounted=True)
+
+
+@pytest.mark.parametrize("url", ["http://me:pass-word@ho st:x/", "http://me:pass-word@h:99999/", "http://me:pass-word@/", "me:pass-word"])
+def test_the_words_of_an_address_that_is_none_do_not_quote_it(url: str) -> None:
+    async def push() -> Push:
+        async with TCPConnector() as connections:
+            return await Pusher(connections).push(url, b"{}")
+
+    refused = asyncio.run(push())
+    assert isinstance(refused, Refused)
+    assert refused.words
+    assert "pass-word" not in refused.words
