@@ -36,6 +36,7 @@ ANSWER_WITHIN = 60.0
 GROUP = "longhaul"
 IDLE = 60.0
 BLOCK = 1.0
+SCANNED = 10_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,7 +90,10 @@ def submit(urls: tuple[str, ...], source: TextIO | None, queue: str, account: st
 def results(*, follow: bool, queue: str, group: str) -> None:
     """Read envelopes and remove them from their queue: whole as JSON lines in a pipe, shortened on a terminal."""
     redis = connect(_settings().redis_url)
-    reader = Reader(redis, queue, group, f"{socket.gethostname()}-cli")
+    try:
+        reader = Reader(redis, queue, group, f"{socket.gethostname()}-cli")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     try:
         while True:
             # Whatever a reader before this one took and did not acknowledge comes first.
@@ -112,7 +116,9 @@ def status() -> None:
     """Say how many jobs are where, which accounts are paused, and what waits in the results queues."""
     redis = connect(_settings().redis_url)
     books = JobStore(redis, Limits()).books()
-    queues = {key.removeprefix(PREFIX): redis.xlen(key) for key in sorted(redis.scan_iter(match=f"{PREFIX}*", _type="stream"))}
+    # The whole key space is walked, each job's keys with it: in large steps.
+    keys = redis.scan_iter(match=f"{PREFIX}*", count=SCANNED, _type="stream")
+    queues = {key.removeprefix(PREFIX): redis.xlen(key) for key in sorted(keys)}
     redis.close()
     page = balance(books)
     lines: list[dict[str, Any]] = [{"what": "submitted", "count": page.submitted}]
