@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from workers.processes import PartFailed, Processes
 
 PAGES = 100
 SHOWN = 3
+WRONG_USAGE = 2
 PATIENCE = 600.0
 """Seconds without a single new envelope after which the demo gives up waiting."""
 ENQUEUE = Path(__file__).parent.parent / "examples" / "enqueue.py"
@@ -40,8 +41,12 @@ PUBLIC_PAGES = [f"https://docs.python.org/3/library/{name}.html" for name in ("j
 
 
 def main() -> None:
-    """Run the demo; arguments are the user's own URLs, or `-f FILE`. Exit 0 if nothing was lost."""
-    urls = _given(sys.argv[1:])
+    """Run the demo, with the user's own pages where `URL` or `URLS` names some. Exit 0 if nothing was lost."""
+    try:
+        urls = given(os.environ)
+    except ValueError as error:
+        say(str(error))
+        sys.exit(WRONG_USAGE)
     lines: list[str] = []
     with exit_with_reason(), tempfile.TemporaryDirectory(prefix="longhaul-demo-") as folder:
         ports = free_ports()
@@ -67,11 +72,23 @@ def main() -> None:
     sys.exit(_report(ids, envelopes, seconds))
 
 
-def _given(arguments: Sequence[str]) -> list[str]:
-    if arguments[:1] == ["-f"]:
-        lines = Path(arguments[1]).read_text(encoding="utf-8").splitlines()
-        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return list(arguments)
+def given(environ: Mapping[str, str]) -> list[str]:
+    """The addresses in `URL`, apart by spaces, and in the file that `URLS` names, one a line; raises `ValueError`.
+
+    Variables and not arguments, for make would give an `&` to the shell.
+    """
+    urls = environ.get("URL", "").split()
+    if file := environ.get("URLS"):
+        try:
+            lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+        except OSError as error:
+            raise ValueError(f"URLS: {file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"URLS: {file}: is no text in UTF-8; it must have one URL a line") from None
+        urls += [line for line in lines if line and not line.startswith("#")]
+        if not urls:
+            raise ValueError(f"URLS: {file}: has no URL in it; it must have one a line")
+    return urls
 
 
 @contextmanager
