@@ -3,13 +3,15 @@ PYTHON ?= python3
 PACKAGES = config scraperapi ledger jobs tasks workers service
 BIN = .venv/bin
 
-.PHONY: help demo up test check bench lock clean
+.PHONY: help install demo up test check bench lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
-demo: .venv/run  ## Run 100 real scrape jobs on this machine (URL="..." or URLS=file for your own)
-	@$(BIN)/python -m workers.demo $(if $(URLS),-f "$(URLS)") $(URL)
+install: .venv/run  ## Make the environment in .venv and run nothing: for a machine of several
+
+demo: .venv/run  ## Run 100 real scrape jobs on this machine (URL='...' or URLS=file for your own)
+	@$(BIN)/python -m workers.demo
 
 up: .venv/run  ## Run everything on this machine until Ctrl-C
 	@$(BIN)/longhaul up

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 
+from jobs.store import JobStore, Limits
 from service.faults import body_for
 from tests.installation import Installation, until
 
@@ -43,6 +45,28 @@ def test_status_counts_and_balances(longhaul: Installation) -> None:
     page = longhaul.books()
     assert counts["submitted"] == page.submitted > 0
     assert counts["jobs finished"] == page.states["finished"]
+
+
+def test_status_names_a_paused_account_with_its_reason(longhaul: Installation) -> None:
+    # A lane of this test's own, without a job: nothing else here waits for it.
+    due, lane = JobStore(longhaul.redis, Limits())._due, "poll:paused-by-the-test"
+    longhaul.redis.sadd(f"{due.space}:lanes", lane)
+    try:
+        due.hold(lane, due.now() + 600, "the account has no credits left", 0)
+        status = longhaul.command("status")
+    finally:
+        due.resume(lane)
+        longhaul.redis.srem(f"{due.space}:lanes", lane)
+    assert status.returncode == 0, status.stderr
+    notes = {str(row["what"]): str(row.get("note", "")) for row in lines(status.stdout)}
+    assert re.fullmatch(r"paused until .* UTC: the account has no credits left", notes[f"due {lane}"])
+    assert f"due {lane}" not in longhaul.command("status").stdout
+
+
+def test_a_queue_of_a_name_that_none_can_have_is_wrong_usage(longhaul: Installation) -> None:
+    said = longhaul.command("results", "--queue", "a:b")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "queue: 'a:b': must be 1 to 64 letters, digits" in said.stderr
 
 
 def test_cancel_prints_the_state_afterwards(longhaul: Installation) -> None:
