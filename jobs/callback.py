@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from jobs.job import Job
 
@@ -22,17 +22,18 @@ class Callbacks:
         if not job.callback:
             return None
         base = urlsplit(job.callback)
-        netloc = f"{USER}:{self.password()}@{base.netloc.rpartition('@')[2]}"
-        return urlunsplit((base.scheme, netloc, f"{base.path.rstrip('/')}/jobs/{job.id}/{self._digest('job', job.id)}", "", ""))
+        netloc = f"{USER}:{self.password(job.id)}@{base.netloc.rpartition('@')[2]}"
+        path = f"{base.path.rstrip('/')}/jobs/{quote(job.id, safe='')}/{self._digest('job', job.id)}"
+        return urlunsplit((base.scheme, netloc, path, "", ""))
 
-    def password(self) -> str:
-        """The receiver's basic-auth password."""
-        return self._digest("password", "")
+    def password(self, job_id: str) -> str:
+        """The basic-auth password of one job's address: whoever learns it can push to no other."""
+        return self._digest("password", job_id)
 
     def admits(self, job_id: str, token: str, password: str) -> bool:
         """Whether a push to this path with this password is the remote's; in constant time."""
         path = hmac.compare_digest(token.encode(), self._digest("job", job_id).encode())
-        return hmac.compare_digest(password.encode(), self.password().encode()) and path
+        return hmac.compare_digest(password.encode(), self.password(job_id).encode()) and path
 
     def _digest(self, kind: str, subject: str) -> str:
         return hmac.new(self.secret.encode(), f"{kind}:{subject}".encode(), "sha256").hexdigest()[:32]

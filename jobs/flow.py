@@ -11,24 +11,38 @@ forgets on reading is never held longer than it takes to parse it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
-from jobs.decide import Decider, Decision, Fail, Finish, Hold, ends_pause
-from jobs.job import Job, Step
+from jobs.decide import Decider, Decision, Fail, Finish, Hold, Sent, ends_pause
+from jobs.job import ENDS, Job, Step
 from jobs.remote import Remote
-from jobs.store import Applied, JobStore
-from scraperapi.models import Json
+from jobs.store import Applied, Claimed, JobStore
+from ledger.connection import AWAY
+from scraperapi.models import Json, Running, Seen
 from scraperapi.protocol import read_job
 
 INSIST = 5
 AGAIN = 0.5
+HEAVY = 8 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+strange: set[str] = set()
+"""Statuses that the contract does not know, each logged once by this process."""
+
+
+class Pushed(StrEnum):
+    """What became of a push. `later`: its results queue is full, so the body stays with the remote."""
+
+    TAKEN = "taken"
+    UNKNOWN = "unknown"
+    LATER = "later"
 
 
 @dataclass(slots=True)
@@ -37,8 +51,8 @@ class Report:
 
     step: Step
     account: str
-    claimed: int
-    more: bool
+    claimed: int = 0
+    more: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     late: int = 0
 
@@ -54,56 +68,73 @@ class Flow:
 
     def run_batch(self, step: Step, account: str, token: str = "") -> Report:
         """One batch of one step: claim, act, decide, apply. Raises only where the ledger does not answer."""
-        claimed = self.store.claim(step, account, token)
-        started = time.monotonic()
-        report = Report(step, account, len(claimed.jobs), claimed.more)
-        decide = self._decide(step)
-        probing = bool(claimed.jobs) and claimed.jobs[0].pauses > 0
-        taken: list[Applied] = []
-        for answers in self.remote.act(step, claimed.jobs, self.store.limits.deadline, claimed.now):
-            # The ledger's time, carried on: this machine's clock may be wrong.
-            now = claimed.now + time.monotonic() - started
-            decided = [(job, decide(job, seen, now)) for job, seen in answers]
-            taken += self._apply(step, decided, now, report)
-            held = any(isinstance(decision, Hold) for _, decision in decided)
-            if probing and not held and any(ends_pause(seen) for _, seen in answers):
-                self.store.resume(step, account)
-                # The account is in order again: the others need not wait for the next tick.
-                report.more = True
+        report = Report(step, account)
+        try:
+            claimed = self.store.claim(step, account, token)
+            report.claimed, report.more = len(claimed.jobs), claimed.more
+            taken = self._act_and_apply(claimed, report)
+        except BaseException:
+            self._leave(step, token)
+            raise
         if not report.more:
-            self.store.leave(step, token)
+            self._leave(step, token)
         # Not between the answers: with the broker away this takes seconds, and bodies would wait in memory.
         self.watch(taken)
         return report
 
-    def take_pushed(self, job_id: str, document: Json) -> bool:
-        """Take a result that the remote pushed. False where the job is unknown; a job that has ended already stays as it is."""
+    def take_pushed(self, job_id: str, document: Json) -> Pushed:
+        """Take a result that the remote pushed; a job that has ended already stays as it is."""
         job = self.store.get(job_id)
         if job is None:
-            return False
+            return Pushed.UNKNOWN
         now = self.store.now()
         decision = self.decider.after_look(job, read_job(document), now)
-        if isinstance(decision, Fail) and job.remote_id is not None and job.remote_id != document.get("id"):
-            return True  # a former submission's failure says nothing about this one
-        if isinstance(decision, Finish | Fail):
-            self.watch(self._apply(Step.POLL, [(job, decision)], now, Report(Step.POLL, job.account, 1, more=False)))
-        return True
+        if isinstance(decision, Fail) and not _is_present(job, document.get("id")):
+            return Pushed.TAKEN  # a former submission's failure says nothing about this one
+        if isinstance(decision, Finish | Fail) and job.state not in ENDS:
+            if self.store.is_full(job.queue):
+                return Pushed.LATER
+            self.watch(self._apply(Step.POLL, [(job, decision)], now, Report(Step.POLL, job.account), patience=0.0))
+        return Pushed.TAKEN
 
-    def _apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, report: Report) -> list[Applied]:
-        done = [self._insist(step, applied, now) for applied in self._written(step, decided, now)]
+    def _act_and_apply(self, claimed: Claimed, report: Report) -> list[Applied]:
+        started = time.monotonic()
+        decide = self._decide(report.step)
+        taken: list[Applied] = []
+        for answers in self.remote.act(report.step, claimed.jobs, self.store.limits.deadline, claimed.now):
+            # The ledger's time, carried on: this machine's clock may be wrong.
+            now = claimed.now + time.monotonic() - started
+            decided = [(job, decide(job, seen, now)) for job, seen in answers]
+            _note_strange([seen for _, seen in answers])
+            for portion in _portions(decided):
+                taken += self._apply(report.step, portion, now, report, patience=self.store.limits.lease)
+            held = any(isinstance(decision, Hold) for _, decision in decided)
+            if claimed.probe and not held and any(ends_pause(seen) for _, seen in answers):
+                self.store.resume(report.step, report.account)
+                # The account is in order again: the others need not wait for the next tick.
+                report.more = True
+        return taken
+
+    def _leave(self, step: Step, token: str) -> None:
+        # Where the ledger is away the token is given up for lost after its lease.
+        with suppress(*AWAY):
+            self.store.leave(step, token)
+
+    def _apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, report: Report, *, patience: float) -> list[Applied]:
+        done = [self._insist(step, applied, now) for applied in self._written(step, decided, now, patience)]
         taken = [applied for applied in done if applied.written in {"moved", "finished"}]
         report.counts.update(type(applied.decision).__name__.lower() for applied in taken)
         report.late += len(done) - len(taken)
         return taken
 
-    def _written(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
-        """A result in hand outlasts a restart of the ledger: it is written again until the lease would end. Every write may run twice."""
-        until = time.monotonic() + self.store.limits.lease
+    def _written(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, patience: float) -> list[Applied]:
+        """A result, or a remote's id, outlasts a restart of the ledger: written again for `patience` seconds. Every write may run twice."""
+        until = time.monotonic() + patience
         while True:
             try:
                 return self.store.apply(step, decided, now)
-            except (RedisConnectionError, RedisTimeoutError):
-                if time.monotonic() > until or not any(isinstance(decision, Finish) for _, decision in decided):
+            except AWAY:
+                if time.monotonic() > until or not any(isinstance(decision, Sent | Finish | Fail) for _, decision in decided):
                     raise
                 time.sleep(AGAIN)
 
@@ -123,3 +154,30 @@ class Flow:
 
     def _decide(self, step: Step) -> Callable[[Job, Any, float], Decision]:
         return {Step.SEND: self.decider.after_send, Step.POLL: self.decider.after_look, Step.CANCEL: self.decider.after_cancel}[step]
+
+
+def _is_present(job: Job, remote_id: object) -> bool:
+    """Whether a pushed document is about the job's present submission; of one whose answer was lost, the id is not known."""
+    return job.remote_id == remote_id if job.remote_id is not None else job.losses == 0
+
+
+def _portions(decided: Sequence[tuple[Job, Decision]]) -> Iterator[list[tuple[Job, Decision]]]:
+    """Writes of a size that goes through in one go, however big the bodies are."""
+    portion: list[tuple[Job, Decision]] = []
+    weight = 0
+    for job, decision in decided:
+        size = len(str(decision.response.body or decision.response.base64_body)) if isinstance(decision, Finish) else 0
+        if portion and weight + size > HEAVY:
+            yield portion
+            portion, weight = [], 0
+        portion.append((job, decision))
+        weight += size
+    if portion:
+        yield portion
+
+
+def _note_strange(answers: Sequence[Seen]) -> None:
+    for seen in answers:
+        if isinstance(seen, Running) and seen.status != "running" and seen.status not in strange:
+            strange.add(seen.status)
+            log.warning("the remote answers with an unknown status, taken for a job that still runs: %.80r", seen.status)

@@ -43,10 +43,13 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What this installation accepts: the names of its accounts, and where the remote can reach its receiver ('' = nowhere)."""
+    """What this installation accepts: the names of its accounts, where the remote can reach its receiver ('' = nowhere), and whether there
+    is a secret that makes the receiver's addresses unguessable.
+    """
 
     accounts: Collection[str]
     receiver: str = ""
+    secret: bool = False
 
 
 def read_submission(arguments: Mapping[str, Any], terms: Terms) -> Submission:
@@ -252,4 +255,7 @@ def _callback(value: object, terms: Terms) -> str:
         case True:
             raise invalid("callback", value, "needs LONGHAUL_PUBLIC_URL to be set where the workers run")
         case _:
-            return _url("callback", value).rstrip("/")
+            address = _url("callback", value).rstrip("/")
+            if not terms.secret:
+                raise invalid("callback", value, "needs LONGHAUL_WEBHOOK_SECRET to be set where the workers and the receiver run")
+            return address

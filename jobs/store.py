@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from redis import Redis
@@ -41,11 +41,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A batch of jobs under a lease. `now`: the ledger's time at the claim."""
+    """A batch of jobs under a lease. `now`: the ledger's time at the claim; `probe`: its account's pause is over, and this one goes ahead."""
 
     now: float
     jobs: list[Job]
     more: bool
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class JobStore:
             high_water=self._high_water if polling else None,
             blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
         )
-        return Claimed(claim.now, [read_row(row, claim.pauses) for row in claim.rows], claim.more)
+        return Claimed(claim.now, [read_row(row, claim.pauses) for row in claim.rows], claim.more, claim.probe)
 
     def apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
         """Write what was decided, in one round trip; each write is atomic and fenced for itself."""
@@ -138,6 +139,10 @@ class JobStore:
         row = self._due.get(job_id)
         return read_row(row) if row else None
 
+    def is_full(self, queue: str) -> bool:
+        """Whether a results queue is above its high-water mark."""
+        return self._due.is_full(self._high_water, queue)
+
     def books(self) -> Books:
         """Counters and lanes at one moment; see `jobs.balance`."""
         return self._due.books()
@@ -165,7 +170,7 @@ class JobStore:
                 refused = {"submissions": -1} if step is Step.SEND else {}
                 return self._move(job, job.state, step, job.created, {}, refused), None
             case Finish() | Fail() | Expire() | Cancel():
-                return self._end(job, decision, now)
+                return self._end(step, job, decision, now)
             case _:
                 assert_never(decision)
 
@@ -181,7 +186,10 @@ class JobStore:
             add=add,
         )
 
-    def _end(self, job: Job, decision: Finish | Fail | Expire | Cancel, now: float) -> tuple[Call, Json]:
+    def _end(self, step: Step, job: Job, decision: Finish | Fail | Expire | Cancel, now: float) -> tuple[Call, Json]:
+        if step is Step.SEND and not (isinstance(decision, Fail) and decision.attempts):
+            # Rejected, or never asked: the remote took nothing, so the claim's count is taken back.
+            job = replace(job, submissions=job.submissions - 1)
         document = envelope(job, decision, now)
         call = self._due.finishing(
             job.id,

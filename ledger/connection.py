@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, OutOfMemoryError, ReadOnlyError, RedisError, TimeoutError  # noqa: A004  (redis' own)
 
 MINIMUM = (6, 2)
+AWAY = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What passes by itself: the server is not there, is starting, is full, or is a replica in the middle of a failover."""
 
 
 def connect(url: str) -> Redis:

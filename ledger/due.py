@@ -17,6 +17,7 @@ from ledger.lua import Call, Lua, Transitions, Value
 
 Fields = Mapping[str, Value]
 Clock = Callable[[], float]
+REMEMBERED = 60
 Written = Literal["moved", "finished", "missing", "ended", "stale"]
 
 
@@ -42,13 +43,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim got: `now` is the ledger's time (epoch seconds), `pauses` how often in a row the lane was paused before this probe,
-    `more` whether due work was left."""
+    """What a claim got: `now` is the ledger's time (epoch seconds), `pauses` how often in a row the lane was paused, `more` whether due work
+    was left, `probe` whether the lane's pause is over and this is the one record that goes ahead.
+    """
 
     now: float
     pauses: int
     more: bool
     rows: list[Row]
+    probe: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,14 @@ class Due:
         """
         blobs = self._blobs if blobs is None else blobs
         high = high_water or HighWater()
-        now, pauses, more, *taken = self._lua.run(
+        now, pauses, more, probe, *taken = self._lua.run(
             "claim",
             *(self._now(), lane, limit, lease, count, cancelled_lane, step, token, deadline),
             *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
             *blobs,
         )
         rows = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
-        return Claim(float(now), pauses, more == 1, rows)
+        return Claim(float(now), pauses, more == 1, rows, probe == 1)
 
     def moving(
         self,
@@ -222,8 +225,17 @@ class Due:
         return int(self._lua.run("hold", self._now(), lane, until, reason, pauses))
 
     def resume(self, lane: str) -> None:
-        """End the pause of `lane`."""
-        self.redis.delete(f"{self.space}:pause:{lane}")
+        """End the pause of `lane`. Their count is remembered for a minute: the next one within it is longer, and so on."""
+        key = f"{self.space}:pause:{lane}"
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hdel(key, "until", "reason", "since", "walked", "rests")
+        pipe.expire(key, REMEMBERED)
+        pipe.execute()
+
+    def is_full(self, high: HighWater, queue: str) -> bool:
+        """Whether a results queue is above its high-water mark."""
+        key = high.queues + queue
+        return self.redis.xlen(key) >= high.entries or int(self.redis.memory_usage(key) or 0) >= high.bytes
 
     def get(self, row_id: str) -> Row | None:
         """The record with its blobs, or None."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
 from urllib.parse import quote
 
@@ -40,7 +41,7 @@ WORDS_SHOWN = 500
 NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 LONGEST_ID = 200
 # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
-DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=lambda text: number if isfinite(number := float(text)) else None)
 ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 JSON_HEADERS = {"Content-Type": "application/json"}
 

@@ -6,19 +6,29 @@ import structlog
 from celery import current_app
 
 from jobs.job import Step
-from tasks.runtime import HINT_EXPIRES, runtime
+from tasks.runtime import BATCHES, HINT_EXPIRES, runtime
 
 log = structlog.get_logger()
 
 
 def start(step: Step, account: str, token: str) -> None:
     """Send the message that makes some worker run a batch."""
-    current_app.send_task(f"jobs.{step}", kwargs={"account": account, "token": token}, expires=HINT_EXPIRES)
+    current_app.send_task(f"jobs.{step}", kwargs={"account": account, "token": token}, queue=BATCHES, expires=HINT_EXPIRES)
 
 
 def run(step: Step, account: str, token: str) -> None:
-    """Run one batch; where it left due work behind, the next starts at once."""
-    report = runtime().flow.run_batch(step, account, token)
+    """Run one batch; where it left due work behind, the next starts at once.
+
+    Where this process has no room, the token is given back instead: the work stays due, and the next tick starts another.
+    """
+    room = runtime().batches
+    if not room.acquire(blocking=False):
+        runtime().store.leave(step, token)
+        return
+    try:
+        report = runtime().flow.run_batch(step, account, token)
+    finally:
+        room.release()
     if report.more:
         start(step, account, token)
     if report.claimed:

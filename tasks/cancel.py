@@ -7,6 +7,7 @@ from celery import shared_task
 from jobs.job import State, Step
 from scraperapi.errors import InvalidArgument, invalid
 from tasks.batches import run
+from tasks.patience import until_written
 from tasks.runtime import runtime
 
 
@@ -19,9 +20,12 @@ def cancel(job_id: str | None = None, account: str | None = None, token: str = "
     cancellations, as the dispatcher starts it.
     """
     if job_id is None:
-        run(Step.CANCEL, str(account), token)
+        if account is None:
+            raise InvalidArgument("job_id: is missing: name the job to cancel")
+        run(Step.CANCEL, account, token)
         return {}
-    marked, account = runtime().store.cancel(job_id)
+    wanted = job_id
+    marked, account = until_written(lambda: runtime().store.cancel(wanted))
     if marked == "missing":
         raise invalid("job_id", job_id, "is not a job that this ledger knows; ended jobs are forgotten after LONGHAUL_KEEP_ENDED seconds")
     if marked != "marked":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from threading import BoundedSemaphore
 
 from redis import Redis
 
-from config.queues import HINT_EXPIRES
+from config.queues import BATCHES, HINT_EXPIRES
 from config.settings import Settings, load
 from jobs.callback import Callbacks
 from jobs.decide import Decider
@@ -21,7 +22,9 @@ from scraperapi.batch import BatchClient
 from tasks.announce import watch
 from tasks.outcome import Outcomes
 
-__all__ = ["HINT_EXPIRES", "Runtime", "build", "runtime"]
+__all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime"]
+
+SPARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Runtime:
     terms: Terms
     callbacks: Callbacks
     calls: BatchClient
+    batches: BoundedSemaphore
+    """Batches that this process may run at once: two threads are always left for submissions and ticks, however slow the remote is."""
 
     def close(self) -> None:
         """End the connections."""
@@ -73,4 +78,13 @@ def build(settings: Settings) -> Runtime:
     callbacks = Callbacks(settings.webhook_secret.get_secret_value() if settings.webhook_secret else "")
     calls = BatchClient(timeout=settings.http_timeout, batch_timeout=settings.batch_timeout, max_bytes=settings.max_body_bytes)
     flow = Flow(store, Remote(settings.async_url, keys, calls, callbacks.url), Decider(policies), watch)
-    return Runtime(settings, redis, store, flow, Terms(tuple(keys), settings.public_url or ""), callbacks, calls)
+    return Runtime(
+        settings,
+        redis,
+        store,
+        flow,
+        Terms(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None),
+        callbacks,
+        calls,
+        BoundedSemaphore(max(1, settings.worker_threads - SPARE)),
+    )

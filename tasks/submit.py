@@ -8,6 +8,7 @@ from celery import Task, shared_task
 
 from jobs.intake import read_batch, read_submission, refusal
 from scraperapi.errors import InvalidArgument
+from tasks.patience import until_written
 from tasks.redaction import RedactedRequest, RedactedTask
 from tasks.runtime import runtime
 
@@ -40,7 +41,7 @@ def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
     _keywords_only(args)
     submission = read_submission(arguments, runtime().terms)
-    runtime().store.submit([(str(self.request.id), submission)], watched=True)
+    until_written(lambda: runtime().store.submit([(str(self.request.id), submission)], watched=True))
 
 
 @shared_task(name="jobs.submit_batch", bind=True, ignore_result=False, throws=(InvalidArgument,))
@@ -57,7 +58,7 @@ def submit_batch(
     if batch.rejected and not partial:
         raise refusal(batch)
     submissions = [(f"{self.request.id}.{at}", submission) for at, submission in batch.accepted]
-    runtime().store.submit(submissions, watched=False)
+    until_written(lambda: runtime().store.submit(submissions, watched=False))
     ids = [job_id for job_id, _ in submissions]
     if not partial:
         return ids

@@ -20,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from jobs.flow import Pushed
+from scraperapi.errors import PreflightFailed
 from tasks.runtime import runtime
 from workers.app import app
 from workers.lifecycle import check_ledger, exit_with_reason
@@ -27,7 +29,7 @@ from workers.lifecycle import check_ledger, exit_with_reason
 log = structlog.get_logger()
 
 
-async def receive(request: Request) -> Response:
+async def receive(request: Request) -> Response:  # noqa: PLR0911  (one line a refusal)
     """`POST /jobs/<id>/<token>`: one job as its status URL gives it (contract: webhooks)."""
     job_id, token = request.path_params["job_id"], request.path_params["token"]
     if not runtime().callbacks.admits(job_id, token, _password(request)):
@@ -42,11 +44,13 @@ async def receive(request: Request) -> Response:
     if not isinstance(document, dict):
         return _refuse(400, "not an object")
     try:
-        known = await run_in_threadpool(runtime().flow.take_pushed, job_id, document)
+        became = await run_in_threadpool(runtime().flow.take_pushed, job_id, document)
     except RedisError as error:
         log.warning("a pushed result could not be stored; the remote will try again", job=job_id, error=str(error))
         return _refuse(503, "the ledger does not answer")
-    log.debug("pushed", job=job_id, status=document.get("status"), known=known)
+    log.debug("pushed", job=job_id, status=document.get("status"), became=became.value)
+    if became is Pushed.LATER:
+        return _refuse(503, "the results queue is full; the job's next look brings its result home")
     return JSONResponse({"status": "ok"})
 
 
@@ -63,6 +67,9 @@ async def health(_: Request) -> Response:
 async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     with exit_with_reason():
         await run_in_threadpool(check_ledger, runtime().settings)
+        if runtime().settings.webhook_secret is None:
+            # With an empty one anybody could work out every address and its password.
+            raise PreflightFailed("The receiver needs LONGHAUL_WEBHOOK_SECRET, the same as the workers'.")
     # Flower is told of a pushed job's end through this app.
     app.set_default()
     yield

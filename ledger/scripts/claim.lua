@@ -2,7 +2,7 @@
 -- and its fence grows, so that a writer who comes after the lease is known.
 -- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token, deadline (s of age),
 --       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), names of blobs ...
--- Returns {now, pauses so far, 1 if there is more to claim or to walk through, {id, {field, value, ...}, blob, ...}, ...}.
+-- Returns {now, pauses so far, 1 if there is more to claim or to walk through, 1 if this is a probe, {id, {field, value, ...}, blob, ...}, ...}.
 local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local counted, cancelled_lane, step, token, deadline = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local high_entries, high_bytes, queues = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
@@ -10,14 +10,16 @@ local put_off, guaranteed, headroom = tonumber(ARGV[13]), tonumber(ARGV[14]), to
 local due = due_of(lane)
 
 if token ~= '' then
-  redis.call('ZREM', space .. ':started:' .. step, token)
+  -- First of all writes: where memory is out, this one is refused and nothing is claimed whose end would be refused.
   redis.call('ZADD', space .. ':working:' .. step, seconds(now + lease), token)
+  redis.call('ZREM', space .. ':started:' .. step, token)
 end
 
-local REST = 30
+local REST = 600
 local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count', 'walked', 'rests')
 local paused = pause[1] and now < tonumber(pause[1])
-if pause[1] and not paused then
+local probing = pause[1] and not paused
+if probing then
   -- The pause is over: one record goes ahead as a probe, the others wait for what it meets.
   redis.call('HSET', space .. ':pause:' .. lane, 'until', seconds(now + lease))
   limit = 1
@@ -29,13 +31,16 @@ local function is_full(queue)
   if high_entries == 0 then return false end
   if full[queue] == nil then
     local key = queues .. queue
-    full[queue] = redis.call('XLEN', key) >= high_entries
+    local length = redis.pcall('XLEN', key)
+    -- A key that is no stream takes no envelope: as good as full.
+    full[queue] = type(length) == 'table' or length >= high_entries
       or (tonumber(redis.call('MEMORY', 'USAGE', key) or 0) or 0) >= high_bytes
   end
   return full[queue]
 end
 
-local claimed, examined, skipped, most = {seconds(now), tonumber(pause[2] or 0), 0}, 0, 0, 10 * limit
+local claimed = {seconds(now), tonumber(pause[2] or 0), 0, probing and 1 or 0}
+local examined, skipped, most = 0, 0, 10 * limit
 -- A paused lane is walked through claim by claim, for what has reached its deadline may stand behind any number of others; then it rests.
 local walking = paused and now >= tonumber(pause[4] or 0)
 local ended = not walking

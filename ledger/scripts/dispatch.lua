@@ -6,21 +6,27 @@ local started, working = space .. ':started:' .. step, space .. ':working:' .. s
 redis.call('SET', space .. ':ticked', seconds(now))
 redis.call('ZREMRANGEBYSCORE', started, '-inf', seconds(now))
 redis.call('ZREMRANGEBYSCORE', working, '-inf', seconds(now))
-local waiting = redis.call('ZRANGE', started, 0, -1)
-local room, answer = most - #waiting - redis.call('ZCARD', working), {}
--- A batch that has started but not claimed yet will take some of the work that is due now; one that works has taken its share.
-local expected = {}
-for _, token in ipairs(waiting) do
-  local lane = token:match('^(.*)#')
-  expected[lane] = (expected[lane] or 0) + 1
+local function by_lane(key)
+  local tokens, counts = redis.call('ZRANGE', key, 0, -1), {}
+  for _, token in ipairs(tokens) do
+    local lane = token:match('^(.*)#')
+    counts[lane] = (counts[lane] or 0) + 1
+  end
+  return counts, #tokens
 end
+-- A batch that has started but not claimed yet will take some of the work that is due now; one that works has taken its share.
+local expected, waiting = by_lane(started)
+local busy, at_work = by_lane(working)
+local room, answer = most - waiting - at_work, {}
 for at = 6, #ARGV do
   local lane = ARGV[at]
   local resumes = redis.call('HGET', space .. ':pause:' .. lane, 'until')
   local due = redis.call('ZCOUNT', due_of(lane), '-inf', seconds(now))
   local wanted = math.ceil(due / size)
   if resumes then wanted = now < tonumber(resumes) and 0 or math.min(wanted, 1) end
-  for _ = 1, math.min(wanted - (expected[lane] or 0), room) do
+  -- However busy the others are: a lane that has nothing under way gets one.
+  local free = math.max(room, (expected[lane] or busy[lane]) and 0 or 1)
+  for _ = 1, math.min(wanted - (expected[lane] or 0), free) do
     local token = lane .. '#' .. redis.call('INCR', space .. ':serial')
     redis.call('ZADD', started, seconds(now + lease), token)
     answer[#answer + 1] = lane

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.balance import balance
-from jobs.decide import Fail, Finish
+from jobs.decide import Fail, Finish, Resend
+from jobs.flow import Pushed
 from jobs.job import State, Step
 from jobs.remote import Remote
 from tests.builders import HOUR, START, a_submission, envelopes, finished
@@ -135,8 +137,13 @@ class TestLostReplies:
     def test_of_a_write(self, fresh, step, looks):
         world = fresh(looks)
         (world.send if step is Step.POLL else world.submit)("a")
-        with pytest.raises(RedisConnectionError):
-            replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(step, "default")
+        flow = replace(world.flow, store=LosesReplies(world.store, "apply"))
+        if step is Step.POLL:
+            with pytest.raises(RedisConnectionError):
+                flow.run_batch(step, "default")
+        else:
+            # A remote's id has cost credits: it is written again, and the second writing finds the first.
+            assert flow.run_batch(step, "default").late == 1
         world.bring_home()
         # What was written stands: nothing was read or billed a second time.
         assert (world.scraper.posts[A], world.scraper.reads[A]) == (1, 1)
@@ -190,6 +197,35 @@ class TestLostReplies:
         world.bring_home()
         assert world.results()["a"]["submissions"] == 2
 
+    @pytest.mark.parametrize("trouble", [OutOfMemoryError("full"), ReadOnlyError("a replica")])
+    def test_a_result_in_hand_outlasts_a_ledger_that_takes_no_writes(self, fresh, trouble):
+        world = fresh(looks=0)
+        world.send("a")
+
+        class Refusing:
+            calls = 0
+            limits = world.store.limits
+
+            def __getattr__(self, name):
+                return getattr(world.store, name)
+
+            def apply(self, *args):
+                self.calls += 1
+                if self.calls == 1:
+                    raise trouble
+                return world.store.apply(*args)
+
+        replace(world.flow, store=Refusing()).run_batch(Step.POLL, "default")
+        assert (world.results()["a"]["submissions"], world.scraper.posts[A]) == (1, 1)
+
+    def test_a_batch_that_raises_gives_its_token_back(self, fresh):
+        world = fresh(looks=1)
+        world.send("a")
+        ((account, token),) = world.store.dispatch(Step.POLL)
+        with pytest.raises(RedisConnectionError):
+            replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(Step.POLL, account, token)
+        assert world.redis.zrange("longhaul:{jobs}:working:poll", 0, -1) == []
+
     def test_of_a_post(self, fresh):
         world = fresh(looks=0)
         world.submit("a")
@@ -214,7 +250,7 @@ class TestLostReplies:
         world.submit("a", callback="https://us.test")
         world.scraper.before = lambda ask: world.scraper.post(ask) and Reply(hang_up=True)
         world.run(Step.SEND)
-        assert world.flow.take_pushed("a", result("remote-1", A)) is True
+        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
         assert world.results()["a"]["body"] == f"body of {A}"
         world.scraper.before = lambda _: None
         world.clock.now += 1000
@@ -225,7 +261,7 @@ class TestLostReplies:
 class TestPushes:
     def test_a_push_before_a_look(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", result("remote-1", A)) is True
+        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
         world.clock.now += 1000
         assert world.flow.run_batch(Step.POLL, "default").claimed == 0
         assert world.results()["a"]["body"] == f"body of {A}"
@@ -234,7 +270,7 @@ class TestPushes:
         world = fresh(looks=0)
         world.send("a")
         world.run(Step.POLL)
-        assert world.flow.take_pushed("a", result("remote-1", A) | {"status": "failed"}) is True
+        assert world.flow.take_pushed("a", result("remote-1", A) | {"status": "failed"}) is Pushed.TAKEN
         assert world.results()["a"]["status"] == "finished"
 
     def test_a_push_that_comes_between_the_reading_and_the_end(self, fresh):
@@ -263,34 +299,53 @@ class TestPushes:
                 world.store.claim(Step.POLL, "default")
                 return job
 
-        assert replace(world.flow, store=Claiming()).take_pushed("a", result("remote-1", A)) is True
+        assert replace(world.flow, store=Claiming()).take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_push_of_a_failure_ends_the_job_with_its_reason(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "timeout"}) is True
+        assert world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "timeout"}) is Pushed.TAKEN
         assert world.results()["a"]["failReason"] == "timeout"
 
     @pytest.mark.parametrize("remote_id", ["remote-0", None, ["remote-1"], {"a": 1}])
     def test_a_failure_of_another_submission_says_nothing_about_this_one(self, world, remote_id):
         world.send("a")
-        assert world.flow.take_pushed("a", {"id": remote_id, "status": "failed"}) is True
+        assert world.flow.take_pushed("a", {"id": remote_id, "status": "failed"}) is Pushed.TAKEN
         assert world.store.get("a").state is State.RUNNING
 
     def test_a_result_of_another_submission_is_taken(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", result("remote-0", A)) is True
+        assert world.flow.take_pushed("a", result("remote-0", A)) is Pushed.TAKEN
         assert world.results()["a"]["status"] == "finished"
 
     @pytest.mark.parametrize("document", [{}, {"status": "running"}, {"status": "cancelled"}, {"status": "finished"}, {"status": 7}])
     def test_a_push_that_is_no_end_changes_nothing(self, world, document):
         world.send("a")
         before = world.store.get("a")
-        assert world.flow.take_pushed("a", {"id": "remote-1"} | document) is True
+        assert world.flow.take_pushed("a", {"id": "remote-1"} | document) is Pushed.TAKEN
         assert world.store.get("a") == before
 
+    def test_a_push_to_a_full_queue_stays_with_the_remote(self, fresh):
+        world = fresh(looks=0, high_entries=1)
+        world.send("a", "b")
+        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        assert world.flow.take_pushed("b", result("remote-2", A)) is Pushed.LATER
+        assert world.store.get("b").state is State.RUNNING
+        # What has ended is no matter of room.
+        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        world.redis.delete("longhaul:results:results")
+        assert world.flow.take_pushed("b", result("remote-2", A)) is Pushed.TAKEN
+
+    def test_a_former_submissions_failure_does_not_end_a_job_that_is_queued_again(self, fresh):
+        world = fresh(looks=0)
+        world.send("a")
+        world.store.apply(Step.POLL, [(world.store.get("a"), Resend())], world.clock.now)
+        assert world.store.get("a").state is State.QUEUED
+        assert world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "x"}) is Pushed.TAKEN
+        assert world.store.get("a").state is State.QUEUED
+
     def test_a_push_for_an_unknown_job_is_said(self, world):
-        assert world.flow.take_pushed("nobody", result("r", A)) is False
+        assert world.flow.take_pushed("nobody", result("r", A)) is Pushed.UNKNOWN
 
 
 class TestFence:
@@ -628,3 +683,32 @@ class TestCancelling:
         world.store.cancel("a")
         world.run(Step.CANCEL)
         assert world.results()["a"]["status"] == "cancelled"
+
+
+def test_an_unknown_status_is_logged_once(fresh, caplog):
+    world = fresh(looks=5)
+    world.send("a", "b")
+    world.scraper.before = lambda _: as_json({"id": "x", "status": "pondering anew"})
+    for _ in range(2):
+        world.run(Step.POLL)
+        world.clock.now += 30
+    assert [record.args for record in caplog.records if "unknown status" in record.message] == [("pondering anew",)]
+
+
+def test_heavy_answers_are_written_in_portions_that_go_through(fresh, monkeypatch):
+    monkeypatch.setattr("jobs.flow.HEAVY", 30)
+    world = fresh(looks=0)
+    world.send("a", "b", "c")
+    sizes = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(world.store, name)
+
+        def apply(self, step, decided, now):
+            sizes.append(len(decided))
+            return world.store.apply(step, decided, now)
+
+    replace(world.flow, store=Counting()).run_batch(Step.POLL, "default")
+    assert sizes == [1, 1, 1]
+    assert len(world.results()) == 3

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from celery import Celery
 
 from service.faults import body_for
 from tests.conftest import free_port
@@ -68,3 +69,27 @@ def test_a_server_that_is_restarted_goes_on_from_its_file(tmp_path) -> None:
                 assert longhaul.envelope(job_id, seconds=120)["body"] == body_for(url)
     finally:
         server.__exit__(None, None, None)
+
+
+def test_a_message_waits_for_a_ledger_that_is_away_and_its_job_is_not_lost(tmp_path) -> None:
+    port = free_port()
+    ledger = serving(port, tmp_path)
+    redis_url = ledger.__enter__()
+    try:
+        with (
+            serving(free_port()) as broker_url,
+            installed(redis_url, {"LONGHAUL_BROKER_URL": broker_url}, leave_out=("flower", "webhook")) as apart,
+        ):
+            # A caller without a result backend, so that it needs the broker only.
+            caller = Celery(broker=broker_url)
+            ledger.__exit__(None, None, None)
+            wanted = {"callback": False, "queue": QUEUE}
+            single = caller.send_task("jobs.submit", kwargs={"url": "http://ok.fault.invalid/waits", **wanted})
+            batch = caller.send_task("jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/waits-too"], **wanted})
+            until(lambda: sum("the ledger does not take writes" in line for _, line in apart.lines) >= 2, "both messages waiting")
+            ledger = serving(port, tmp_path)
+            ledger.__enter__()
+            for job_id, url in ((single.id, "waits"), (f"{batch.id}.0", "waits-too")):
+                assert apart.envelope(job_id, seconds=90)["body"] == body_for(f"http://ok.fault.invalid/{url}")
+    finally:
+        ledger.__exit__(None, None, None)

@@ -30,8 +30,8 @@ def waiting(asleep: Installation) -> Iterator[tuple[str, str, str]]:
     until(lambda: asleep.redis.exists(f"longhaul:{{jobs}}:record:{job_id}"), "the record")
     callbacks = Callbacks(asleep.local.secret)
     job = Job(job_id, State.QUEUED, 0, "default", QUEUE, ScrapeRequest("http://x/"), None, 1, 0.0, callback=asleep.local.receiver_url)
-    url = str(callbacks.url(job)).replace(f"{USER}:{callbacks.password()}@", "")
-    yield job_id, url, callbacks.password()
+    url = str(callbacks.url(job)).replace(f"{USER}:{callbacks.password(job_id)}@", "")
+    yield job_id, url, callbacks.password(job_id)
     asleep.caller.send_task("jobs.cancel", kwargs={"job_id": job_id}).get(timeout=30)
 
 

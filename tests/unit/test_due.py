@@ -1,7 +1,7 @@
 """Every verb of the ledger on a real server, with a clock that the tests set."""
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from ledger.due import Due, HighWater, New, Note
 from ledger.results import PREFIX, stream
@@ -400,8 +400,31 @@ class TestPauses:
         put(due, *(f"young {n}" for n in range(30)))
         due.hold("lane", START + 10_000, "why", 0)
         assert [claim(due, limit=2).more for _ in range(4)] == [True, False, False, False]
-        clock.now += 30
+        clock.now += 600
         assert [claim(due, limit=2).more for _ in range(3)] == [True, False, False]
+
+    def test_the_next_pause_within_a_minute_of_a_good_probe_is_counted_on(self, due, clock, redis):
+        put(due, "a", "b")
+        assert due.hold("lane", START + 30, "why", 0) == 1
+        clock.now += 31
+        probe = claim(due)
+        assert (probe.probe, probe.pauses, len(probe.rows)) == (True, 1, 1)
+        due.resume("lane")
+        after = claim(due)
+        assert (after.probe, after.pauses, len(after.rows)) == (False, 1, 1)
+        assert 0 < redis.ttl("longhaul:{test}:pause:lane") <= 60
+        assert due.hold("lane", START + 90, "why", after.pauses) == 2
+        assert redis.ttl("longhaul:{test}:pause:lane") == -1
+
+    def test_a_hold_that_comes_after_the_pause_was_ended_is_a_whole_pause(self, due, clock):
+        put(due, "a", "b")
+        due.hold("lane", START + 30, "why", 0)
+        clock.now += 31
+        stalled = claim(due)
+        due.resume("lane")
+        due.hold("lane", START + 60, "late", stalled.pauses)
+        clock.now += 200
+        assert claim(due).probe is True
 
     def test_other_lanes_go_on(self, due):
         put(due, "a", lane="one")
@@ -510,6 +533,15 @@ class TestDispatch:
         assert [lane for lane, _ in self.start(due)] == ["lane"] * 3
         assert self.start(due) == []
 
+    def test_a_lane_with_nothing_under_way_gets_a_batch_however_busy_the_others_are(self, due):
+        put(due, *"abcdefgh")
+        started = self.start(due, most=2)
+        put(due, "x", lane="other")
+        assert [lane for lane, _ in self.start(due, ("lane", "other"), most=2)] == ["other"]
+        for lane, token in started:
+            claim(due, limit=2, lane=lane, step="step", token=token)
+        assert self.start(due, ("lane", "other"), most=2) == []
+
     def test_at_most_so_many_at_once_in_all_lanes(self, due):
         put(due, *"abcde")
         put(due, *"vwxyz", lane="other")
@@ -595,3 +627,24 @@ def test_the_ledger_tells_when_the_due_loop_last_came_round(due, clock):
 
 def test_nothing_to_write_is_nothing(due):
     assert due.write([]) == []
+
+
+def test_where_memory_is_out_nothing_is_claimed_whose_end_would_be_refused(due, redis):
+    put(due, "a")
+    ((lane, token),) = due.dispatch("step", ["lane"], size=1, most=1, lease=LEASE)
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(OutOfMemoryError):
+            claim(due, lane=lane, step="step", token=token)
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert fence(due) == 0
+    assert ids(claim(due)) == ["a"]
+
+
+def test_a_results_key_that_is_no_stream_is_as_good_as_full(due, redis):
+    put(due, "a", queue="wrong", sent=START)
+    put(due, "b", queue="right", sent=START)
+    redis.set("q:wrong", "x")
+    taken = claim(due, high_water=HighWater(entries=10, bytes=10_000, queues="q:"))
+    assert ids(taken) == ["b"]

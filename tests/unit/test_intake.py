@@ -9,7 +9,7 @@ from jobs.intake import ARGUMENTS, Submission, Terms, read_batch, read_submissio
 from scraperapi.errors import InvalidArgument
 from scraperapi.models import ScrapeRequest
 
-TERMS = Terms(("default", "second"), "https://us.test/hooks")
+TERMS = Terms(("default", "second"), "https://us.test/hooks", secret=True)
 POLLING = Terms(("default",))
 URL = "https://example.com/a?b=c"
 SECRET = "hunter2-hunter2"
@@ -207,7 +207,7 @@ class TestTheRest:
             (False, TERMS, ""),
             (None, POLLING, ""),
             (False, POLLING, ""),
-            ("http://them.test/", POLLING, "http://them.test"),
+            ("http://them.test/", Terms(("default",), secret=True), "http://them.test"),
         ],
     )
     def test_the_receiver_is_used_unless_the_caller_says_otherwise(self, callback, terms, address):
@@ -279,3 +279,8 @@ class TestBatch:
 def test_whatever_is_given_it_is_taken_or_refused_with_words(arguments):
     with suppress(InvalidArgument):
         assert read_submission(arguments, TERMS).request.url == arguments["url"]
+
+
+def test_a_receivers_address_is_refused_where_no_secret_makes_it_unguessable():
+    with pytest.raises(InvalidArgument, match=r"callback: 'http://them\.test/': needs LONGHAUL_WEBHOOK_SECRET"):
+        read_submission({"url": URL, "callback": "http://them.test/"}, POLLING)

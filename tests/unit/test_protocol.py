@@ -340,3 +340,10 @@ def test_a_body_that_can_be_read_but_not_written_again_is_malformed():
     assert read_job({"status": "finished", "response": {"statusCode": 200, "headers": {}, "body": deep}}) == Malformed(
         "finished with a body that is nested too deeply"
     )
+
+
+def test_a_number_beyond_all_numbers_is_nothing_for_json_has_no_infinity():
+    answer = HttpAnswer(200, {}, b'{"status": "finished", "response": {"statusCode": 200, "headers": {}, "body": {"x": 1e999, "y": 1.5}}}')
+    seen = read_looked(answer, 0.0)
+    assert isinstance(seen, Finished)
+    assert dump_json(seen.response.body) == b'{"x":null,"y":1.5}'

@@ -21,7 +21,7 @@ class Backlog:
     def claim(self, limit: int) -> Claim:
         taken, self.names = self.names[:limit], self.names[limit:]
         self.claims.append(limit)
-        return Claim(0.0, 0, bool(self.names), [Row(name, {}, {}) for name in taken])
+        return Claim(0.0, 0, bool(self.names), [Row(name, {}, {}) for name in taken], probe=False)
 
     async def act(self, row: Row) -> str:
         if row.id == "slow":
