@@ -8,10 +8,12 @@ from kombu import Queue
 from config.queues import INTAKE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
 from config.settings import load
 from workers.lifecycle import connect_signals, exit_with_reason
+from workers.recurring import check_recurring
 
 with exit_with_reason():
     settings = load()
     beat = beat_settings(settings)
+    check_recurring(beat["beat_schedule"], settings.schedules_file)
 
 app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
 app.conf.update(

@@ -65,6 +65,15 @@ def test_a_line_of_the_schedules_that_is_wrong_is_named(redis_url: str, tmp_path
     assert f"{file}, line 7: cron: '61 * * * *'" in ended.stderr
 
 
+def test_an_argument_of_a_schedule_that_is_wrong_is_named(redis_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.toml"
+    file.write_text('[[schedule]]\nname = "a"\nevery = 5\narguments = { url = "example.com" }\n')
+    ended = start(*BEAT, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_SCHEDULES_FILE=str(file))
+    assert ended.returncode == 78
+    assert f"{file}, schedule 'a': arguments: url: 'example.com': must be an http:// or https:// address" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> None:
     file = tmp_path / "schedules.toml"
     file.write_text('[[schedule]]\nname = "often"\nevery = 1\narguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n')

@@ -1,0 +1,47 @@
+"""The user's recurring work, held against what the tasks take: a wrong argument is found at the start and not in the night it first runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config.schedules import PREFIX
+from config.settings import SettingsError
+from jobs.intake import Terms, read_batch, read_submission
+from scraperapi.errors import InvalidArgument, invalid
+
+RECEIVER = "http://receiver.invalid"
+"""Beat may have neither receiver nor secret: whether a `callback` can be had is for the workers to judge."""
+
+
+def check_recurring(entries: Mapping[str, Mapping[str, Any]], file: Path | None) -> None:
+    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry from `file`."""
+    for name, entry in entries.items():
+        if not name.startswith(PREFIX):
+            continue
+        try:
+            _check(entry["task"], entry["kwargs"])
+        except InvalidArgument as error:
+            raise SettingsError(f"{file}, schedule {name.removeprefix(PREFIX)!r}: arguments: {error}") from None
+
+
+def _check(task: str, arguments: Mapping[str, Any]) -> None:
+    if task == "jobs.submit":
+        read_submission(arguments, _terms(arguments))
+        return
+    defaults = {name: value for name, value in arguments.items() if name not in {"requests", "partial"}}
+    requests = arguments.get("requests")
+    partial = arguments.get("partial", False)
+    if not isinstance(partial, bool):
+        raise invalid("partial", partial, "must be true or false")
+    entries = [one for one in requests if isinstance(one, Mapping)] if isinstance(requests, list) else []
+    # An entry that is wrong is so each time, with nobody there to read what was rejected: with `partial`, too.
+    for at, why in read_batch(requests, defaults, _terms(defaults, *entries)).rejected:
+        raise InvalidArgument(f"requests[{at}]: {why}")
+
+
+def _terms(*arguments: Mapping[str, Any]) -> Terms:
+    """Terms that take the accounts named there, for beat may have no keys."""
+    names = {given.get("account", "default") for given in arguments if isinstance(given.get("account", "default"), str)}
+    return Terms(accounts=names, receiver=RECEIVER, secret=True)
