@@ -31,7 +31,7 @@ from service import formats
 from service.submission import Submission, is_private
 from service.verdict import Answered, Hopeless, Outcome, Trouble
 
-PER_HOST = 10
+PER_HOST = 4
 """Connections of one round to one host: a round of fifty pages of one site is no attack."""
 CHUNK = 64 * 1024
 LONGEST_HEADER = 64 * 1024
