@@ -56,7 +56,9 @@ def up(workers: int, data: Path, redis_port: int) -> None:
         ports = Ports(redis=redis_port)
         given = os.environ.get("LONGHAUL_REDIS_URL")
         url = given or f"redis://127.0.0.1:{redis_port}/0"
-        local = Local(ports, url, is_self_hosted(os.environ), workers, kept_secret(data))
+        # An embedded server is the broker as well; a person's own ledger may have a broker beside it.
+        broker = os.environ.get("LONGHAUL_BROKER_URL", "") if given else ""
+        local = Local(ports, url, is_self_hosted(os.environ), workers, kept_secret(data), broker)
         run(local, None if given else data / "ledger")
 
 

@@ -73,7 +73,10 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + START_WITHIN
         while time.monotonic() < until:
             if process.poll() is not None:
-                raise PreflightFailed(f"The embedded server did not start on port {port} (exit {process.returncode}). Is the port taken?")
+                raise PreflightFailed(
+                    f"The embedded server did not start on port {port} (exit {process.returncode}). Is the port taken?"
+                    " Name a server of yours with LONGHAUL_REDIS_URL, or another port."
+                )
             try:
                 # Its own answer, not that of somebody else's server on this port; `loading` raises until the append-only file is read.
                 if client.info("server")["process_id"] == process.pid:

@@ -37,11 +37,17 @@ class Local:
     self_hosted: bool
     workers: int
     secret: str
+    broker_url: str = ""
+    """Where it is not the ledger."""
 
     @property
     def env(self) -> dict[str, str]:
         """The settings that the parts share; what the user has set comes first, where it makes sense."""
-        env = {"LONGHAUL_REDIS_URL": self.redis_url, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.password}"}
+        env = {
+            "LONGHAUL_REDIS_URL": self.redis_url,
+            "LONGHAUL_BROKER_URL": self.broker_url,
+            "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{self.password}",
+        }
         if self.self_hosted:
             env |= {
                 "LONGHAUL_ASYNC_URL": self.service_url,

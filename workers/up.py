@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from contextlib import nullcontext
@@ -43,7 +42,7 @@ def run(local: Local, folder: Path | None) -> None:
 
 def addresses(local: Local) -> str:
     """Where everything is; a password in an address is not shown."""
-    broker = os.environ.get("LONGHAUL_BROKER_URL") or local.redis_url
+    broker = local.broker_url or local.redis_url
     if broker == local.redis_url:
         lines = ["", f"  ledger and broker  {safe(broker)}"]
     else:

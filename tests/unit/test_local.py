@@ -1,6 +1,5 @@
+from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from workers.local import Local, Ports, free_ports, is_self_hosted, kept_secret
 from workers.up import addresses
@@ -10,11 +9,6 @@ SECRET = "0123456789abcdef" * 3
 
 def local(redis_url="redis://127.0.0.1:6379/0"):
     return Local(Ports(), redis_url, self_hosted=True, workers=2, secret=SECRET)
-
-
-@pytest.fixture(autouse=True)
-def bare(monkeypatch):
-    monkeypatch.delenv("LONGHAUL_BROKER_URL", raising=False)
 
 
 def test_flowers_password_is_lasting_and_tells_nothing_of_the_secret():
@@ -48,8 +42,11 @@ def test_addresses_are_shown_without_their_passwords():
     assert "pass-word" not in said
 
 
-def test_a_broker_of_its_own_has_its_own_line(monkeypatch):
-    monkeypatch.setenv("LONGHAUL_BROKER_URL", "amqp://me:pass-word@b//")
-    said = addresses(local())
+def test_a_broker_of_its_own_has_its_own_line():
+    said = addresses(replace(local(), broker_url="amqp://me:pass-word@b//"))
     assert "  ledger             redis://127.0.0.1:6379/0\n  broker             amqp://me:**@b//\n" in said
     assert "pass-word" not in said
+
+
+def test_the_parts_of_an_embedded_server_do_not_take_the_shells_broker():
+    assert local().env["LONGHAUL_BROKER_URL"] == ""
