@@ -85,6 +85,8 @@ class Installation:
         """The one envelope of a job."""
 
         def arrived() -> bool:
+            # As `longhaul up` does, and compose: Celery 5.7 may end "unrecoverably" while it reconnects, and is started again.
+            self.processes.keep()
             self.read(queue)
             return job_id in self.envelopes
 

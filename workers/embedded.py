@@ -78,8 +78,8 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
                     " Name a server of yours with LONGHAUL_REDIS_URL, or another port."
                 )
             try:
-                # Its own answer, not that of somebody else's server on this port; `loading` raises until the append-only file is read.
-                if client.info("server")["process_id"] == process.pid:
+                # Its own answer, not that of somebody else's server on this port; PING raises until the append-only file is read.
+                if client.info("server")["process_id"] == process.pid and client.ping():
                     return
             except RedisError:
                 pass

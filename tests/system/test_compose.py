@@ -45,7 +45,8 @@ class Compose:
 
     def here(self, text: str, service: str) -> str:
         """An argument or a value as it is here instead of in a container."""
-        text = self.programs.get(text, text)
+        if text in self.programs:
+            return self.programs[text]
         text = text.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
         places = {"/tmp/": f"{self.folder}/{service}-", "/run/secrets": f"{self.folder}/secrets", "/data": str(self.folder)}  # noqa: S108
         text = re.sub("|".join(places), lambda found: places[found[0]], text)
