@@ -217,8 +217,11 @@ class Due:
         return sorted(str(name) for name in self.redis.smembers(f"{self.space}:lanes"))
 
     def leave(self, step: str, token: str) -> None:
-        """Give a batch's token back."""
-        self.redis.zrem(f"{self.space}:working:{step}", token)
+        """Give a batch's token back, whether it has claimed or not."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.zrem(f"{self.space}:started:{step}", token)
+        pipe.zrem(f"{self.space}:working:{step}", token)
+        pipe.execute()
 
     def hold(self, lane: str, until: float, reason: str, pauses: int) -> int:
         """Pause `lane` until `until` (epoch seconds); `pauses` as the claim said. Returns the pauses in a row."""

@@ -542,6 +542,12 @@ class TestDispatch:
             claim(due, limit=2, lane=lane, step="step", token=token)
         assert self.start(due, ("lane", "other"), most=2) == []
 
+    def test_a_token_that_is_given_back_before_its_claim_makes_room_at_once(self, due):
+        put(due, *"abcd")
+        for _, token in self.start(due, most=2):
+            due.leave("step", token)
+        assert len(self.start(due, most=2)) == 2
+
     def test_at_most_so_many_at_once_in_all_lanes(self, due):
         put(due, *"abcde")
         put(due, *"vwxyz", lane="other")
