@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
-from ledger.results import QUEUE_NAME
+from ledger.results import QUEUE_NAME, QUEUE_RULE
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.models import Json, ScrapeRequest
 
@@ -227,7 +227,7 @@ def _meta(value: object) -> Json | None:
 def _queue(value: object) -> str:
     # A name with a colon could escape its key space.
     if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
-        raise invalid("queue", value, "must be 1 to 64 letters, digits, '_', '-' or '.', beginning with a letter or digit")
+        raise invalid("queue", value, QUEUE_RULE)
     return value
 
 

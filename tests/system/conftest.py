@@ -1,4 +1,4 @@
-"""One installation for the session, with a server of its own; books are checked at its end."""
+"""One installation for the session, with a server of its own; its books are checked after every test."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ from workers.embedded import serving
 def longhaul() -> Iterator[Installation]:
     with serving(free_port()) as redis_url, installed(redis_url) as installation:
         yield installation
+
+
+@pytest.fixture(autouse=True)
+def books_balance(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Submitted = open + envelopes, after every test that uses an installation."""
+    used = [request.getfixturevalue(name) for name in ("longhaul", "apart", "asleep") if name in request.fixturenames]
+    yield
+    for installation in used:
+        assert installation.books().faults == []
