@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from functools import cache
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from fastapi import FastAPI
 from redis import Redis
 
@@ -39,6 +41,8 @@ def settings() -> Settings:
 @cache
 def celery_app() -> Celery:
     """Celery as the service uses it: no results, no events, one queue."""
+    # It warns of pickled messages under root; ours are JSON, and a container's only user may well be root.
+    warnings.simplefilter("ignore", SecurityWarning)
     app = Celery("service", set_as_current=False)
     app.conf.update(
         celery_settings(settings())
