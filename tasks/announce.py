@@ -22,7 +22,7 @@ EVENTS_A_MESSAGE = 1000
 
 
 def watch(done: Sequence[Applied]) -> None:
-    """Log each write at DEBUG, and send the events of one group of writes as one message."""
+    """Log each write at DEBUG, and send the events of a whole batch as one message."""
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         for applied in done:
             reason = getattr(applied.decision, "reason", None)
