@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11 or newer and make; they set up everything else themselves, in .venv.
 PYTHON ?= python3
-PACKAGES = config scraperapi ledger jobs tasks workers service
+PACKAGES = config scraperapi ledger jobs crawls tasks workers service
 BIN = .venv/bin
 
 .PHONY: help install demo up test check bench lock clean

@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Celery's broker; default: `redis_url`."""
     async_url: HttpBase = "https://async.scraperapi.com"
     """The remote's Async API, or this repository's own service."""
+    crawler_url: HttpBase = "https://crawler.scraperapi.com"
+    """The remote's Crawler API, or this repository's own service."""
     public_url: HttpBase | None = None
     """Where the remote can reach the webhook receiver; unset: poll only."""
     webhook_secret: LongSecret | None = None
@@ -110,6 +112,15 @@ class Settings(BaseSettings):
     worker_threads: Count = 8
     """Batches that one worker process has under way at once."""
 
+    # Crawls. The remote keeps its results for seven days.
+    crawl_deadline: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
+    """Age at which a crawl ends with what is known."""
+    crawl_grace: float = Field(600.0, ge=0, le=24 * HOUR)
+    """How long to wait for events after the remote says that nothing is active, or that all is told."""
+    crawl_max_depth: Count = 100
+    crawl_max_budget: Count = 1_000_000
+    """Most credits for one crawl. Both bounds hold for what we submit and for what our own service takes."""
+
     results_high_entries: Count = 100_000
     results_high_bytes: Count = 1024**3
     """Above either, looks at this results queue's jobs wait."""
@@ -140,6 +151,13 @@ class Settings(BaseSettings):
     """Whether targets and callbacks may be private or loopback addresses."""
     service_faults: bool = False
     """The fault dial, for tests only: see `docs/faults.md`."""
+    service_free_keys: list[SecretStr] = []
+    """Accepted keys that are on the free plan: crawls of depth 1 at most, and no recurring ones."""
+    service_per_host: Count = 8
+    """Pages of crawls that are fetched from one host at once, in all workers together."""
+    service_page_retry_for: float = Field(300.0, gt=0, le=HOUR)
+    """For how long a page of a crawl is tried again on 429, 5xx and connection trouble; its level waits for it."""
+    service_crawl_retention: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:
