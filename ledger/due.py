@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from redis import Redis
 
@@ -99,7 +100,8 @@ class Books:
 class Due:
     """One space of records and its index of what is due.
 
-    `blobs` names the strings beside a record, `clock` (epoch seconds) replaces the server's time in tests.
+    `blobs` names the strings beside a record, `clock` (epoch seconds) replaces the server's time in tests, `own` is a folder of further
+    scripts for `calling`.
     """
 
     def __init__(
@@ -110,10 +112,11 @@ class Due:
         *,
         blobs: Sequence[str] = (),
         clock: Clock | None = None,
+        own: Traversable | None = None,
     ) -> None:
         self.redis = redis
         self.space = space
-        self._lua = Lua(redis, space, transitions)
+        self._lua = Lua(redis, space, transitions, own)
         self._blobs = tuple(blobs)
         self._clock = clock
 
@@ -194,6 +197,14 @@ class Due:
             "finish",
             [self._now(), row_id, fence, state, keep, stream, envelope, *noted, next_lane, len(sets), *_flat(sets), *forget],
         )
+
+    def calling(self, name: str, *args: Value) -> Call:
+        """The call of one of the space's own scripts; its ARGV[1] is the time, as in all of them."""
+        return Call(name, [self._now(), *args])
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Run calls of own scripts, mixed with others if need be, in one round trip; their answers in order."""
+        return self._lua.run_all(calls) if calls else []
 
     def write(self, calls: Sequence[Call]) -> list[Written]:
         """Run `moving` and `finishing` calls in one round trip; says of each what became of it."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from redis import Redis
@@ -28,13 +29,15 @@ class Lua:
     """The scripts of one space.
 
     A pipeline of redis-py's own `Script` objects asks `SCRIPT EXISTS` before every execution, a second round trip; here the server is
-    trusted to know its scripts, and taught again when it has forgotten them (a restart, a failover).
+    trusted to know its scripts, and taught again when it has forgotten them (a restart, a failover). `own` is a folder of further scripts,
+    the space's own; the prelude stands before these, too.
     """
 
-    def __init__(self, redis: Redis, space: str, transitions: Transitions) -> None:
+    def __init__(self, redis: Redis, space: str, transitions: Transitions, own: Traversable | None = None) -> None:
         self._redis = redis
         self._space = space
         self._table = _lua_table(transitions)
+        self._own = own
         self._texts: dict[str, str] = {}
         self._digests: dict[str, str] = {}
 
@@ -71,7 +74,10 @@ class Lua:
         if name not in self._texts:
             scripts = files("ledger") / "scripts"
             prelude = (scripts / "prelude.lua").read_text().replace("--[[TRANSITIONS]]", self._table)
-            self._texts[name] = prelude + (scripts / f"{name}.lua").read_text()
+            script = scripts / f"{name}.lua"
+            if self._own is not None and not script.is_file():
+                script = self._own / f"{name}.lua"
+            self._texts[name] = prelude + script.read_text()
         return self._texts[name]
 
 
