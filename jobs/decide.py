@@ -8,6 +8,7 @@ from typing import assert_never
 from jobs.backoff import doubling, growing, jittered
 from jobs.job import Job
 from jobs.policies import OUTAGE, Policies
+from jobs.subject import Subject
 from scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -100,6 +101,8 @@ class Hold:
     reason: str
 
 
+NotTakenSeen = NothingAsked | NoKey | Rejected | AccountRefused | Throttled | RemoteTrouble | Unreachable | Interrupted | Malformed | TooLarge
+NotTaken = Snooze | Retry | Hold | Fail | Expire | Cancel
 End = Finish | Fail | Expire | Cancel
 Decision = Sent | Snooze | Retry | Resend | Hold | End
 
@@ -113,31 +116,37 @@ class Decider:
     def after_send(self, job: Job, seen: SubmitSeen, now: float) -> Decision:
         """What follows from the answer to a submission."""
         match seen:
-            case NothingAsked():
-                return Cancel() if job.cancelled else Expire(f"not accepted by the remote within {_hours(self.policies.deadline)}")
             case Accepted(remote_id):
-                return Sent(remote_id, self._next_look(job, 0.0, now))
+                return Sent(remote_id, self.next_look(job, 0.0, now))
+            case NotFound():
+                # No single job's fault: every submission to this address would get it.
+                return self.pause_account(job, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?", now)
+            case _:
+                return self.not_taken(job, seen, now)
+
+    def not_taken(self, subject: Subject, seen: NotTakenSeen, now: float) -> NotTaken:
+        """What follows where the remote has not taken what was sent, or has not said so."""
+        match seen:
+            case NothingAsked():
+                return Cancel() if subject.cancelled else Expire(f"not accepted by the remote within {_hours(self.policies.deadline)}")
             case Rejected(words):
                 return Fail(f"the remote rejected the request: {words}")
             case AccountRefused() | Throttled():
-                return self._hold(job, seen, now)
+                return self.hold(subject, seen, now)
             case NoKey():
-                return self._pause_account(job, f"account `{job.account}` has no key here: set LONGHAUL_API_KEYS", now)
-            case NotFound():
-                # No single job's fault: every submission to this address would get it.
-                return self._pause_account(job, "the remote answers 404 to submissions: is LONGHAUL_ASYNC_URL right?", now)
+                return self.pause_account(subject, f"account `{subject.account}` has no key here: set LONGHAUL_API_KEYS", now)
             case Unreachable():
-                return Snooze(self._next_send(job, now))
+                return Snooze(self._next_send(subject, now))
             case RemoteTrouble(status, _) if status == OUTAGE:
-                return Snooze(self._next_send(job, now))
+                return Snooze(self._next_send(subject, now))
             case RemoteTrouble(status, words):
-                return self._retry(job, f"HTTP {status} from the remote: {words}", now)
+                return self._retry(subject, f"HTTP {status} from the remote: {words}", now)
             case Interrupted(words):
-                return self._retry(job, f"the submission broke off: {words}", now)
+                return self._retry(subject, f"the submission broke off: {words}", now)
             case Malformed(words):
-                return self._retry(job, f"the remote's answer is malformed: {words}", now)
+                return self._retry(subject, f"the remote's answer is malformed: {words}", now)
             case TooLarge(limit):
-                return self._retry(job, f"the remote's answer to a submission is over {limit} bytes", now)
+                return self._retry(subject, f"the remote's answer to a submission is over {limit} bytes", now)
             case _:
                 assert_never(seen)
 
@@ -171,7 +180,7 @@ class Decider:
             case Rejected(words):
                 return Fail(f"the remote rejected the look: {words}")
             case AccountRefused() | Throttled():
-                return self._hold(job, seen, now)
+                return self.hold(job, seen, now)
             case Malformed(words):
                 return self._retry(job, f"the remote's answer is malformed: {words}", now)
             case TooLarge(limit):
@@ -179,42 +188,59 @@ class Decider:
             case _:
                 assert_never(seen)
 
-    def after_cancel(self, job: Job, seen: CancelSeen, now: float) -> Decision:
+    def after_cancel(self, subject: Subject, seen: CancelSeen, now: float) -> Cancel | Hold | Snooze:
         """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
         match seen:
             case NothingAsked() | Cancelled() | NotFound() | Rejected():
                 return Cancel()
-            case _ if now >= job.created + self.policies.deadline:
+            case _ if now >= subject.created + self.policies.deadline:
                 return Cancel()
             case AccountRefused() | Throttled():
-                return self._hold(job, seen, now)
+                return self.hold(subject, seen, now)
             case RemoteTrouble() | Unreachable() | Interrupted() | Malformed() | TooLarge():
-                return self._snooze(job, now)
+                return self._snooze(subject, now)
             case _:
                 assert_never(seen)
 
-    def _snooze(self, job: Job, now: float, *, alive: bool = False) -> Snooze:
-        return Snooze(self._next_look(job, now - (job.sent or job.created), now), alive)
-
-    def _next_look(self, job: Job, age: float, now: float) -> float:
+    def next_look(self, subject: Subject, age: float, now: float) -> float:
+        """When to look again at what the remote has had for `age` seconds."""
         rules = self.policies
         pause = growing(age, rules.look_first, rules.look_growth, rules.look_ceiling)
-        return self._in_time(job, now + jittered(pause, rules.look_jitter, f"{job.id}:{job.polls}"), now)
+        return self._in_time(subject, now + jittered(pause, rules.look_jitter, f"{subject.id}:{subject.polls}"), now)
 
-    def _in_time(self, job: Job, due: float, now: float) -> float:
-        # What is last comes on time, not up to a pause late; after it there is nothing.
-        return min(due, max(job.created + self.policies.deadline, now))
-
-    def _next_send(self, job: Job, now: float) -> float:
+    def hold(self, subject: Subject, seen: AccountRefused | Throttled, now: float) -> Hold:
+        """The pause that the remote's refusal of the account means."""
         rules = self.policies
-        pause = growing(now - job.created, rules.look_first, rules.look_growth, rules.resend_ceiling)
-        return self._in_time(job, now + jittered(pause, rules.look_jitter, f"{job.id}:{job.submissions}:{now:.0f}"), now)
+        if isinstance(seen, AccountRefused):
+            return self.pause_account(subject, f"HTTP {seen.status} from the remote: {seen.words}", now)
+        if seen.retry_after is None:
+            pause = doubling(subject.pauses, rules.throttle_first, rules.throttle_ceiling)
+        else:
+            pause = min(max(seen.retry_after, rules.look_first), rules.retry_after_ceiling)
+        return Hold(now + pause, "too many requests (HTTP 429)")
 
-    def _retry(self, job: Job, reason: str, now: float) -> Retry | Fail:
-        if job.attempts + 1 >= self.policies.attempts:
-            return Fail(f"gave up after {job.attempts + 1} attempts; last: {reason}", attempts=1)
-        pause = doubling(job.attempts, self.policies.retry_first, self.policies.retry_ceiling)
-        return Retry(self._in_time(job, now + jittered(pause, self.policies.look_jitter, f"{job.id}:{job.attempts}"), now), reason)
+    def pause_account(self, subject: Subject, reason: str, now: float) -> Hold:
+        """A pause of the account, longer each time."""
+        return Hold(now + doubling(subject.pauses, self.policies.account_first, self.policies.account_ceiling), reason)
+
+    def _snooze(self, subject: Subject, now: float, *, alive: bool = False) -> Snooze:
+        return Snooze(self.next_look(subject, now - (subject.sent or subject.created), now), alive)
+
+    def _in_time(self, subject: Subject, due: float, now: float) -> float:
+        # What is last comes on time, not up to a pause late; after it there is nothing.
+        return min(due, max(subject.created + self.policies.deadline, now))
+
+    def _next_send(self, subject: Subject, now: float) -> float:
+        rules = self.policies
+        pause = growing(now - subject.created, rules.look_first, rules.look_growth, rules.resend_ceiling)
+        return self._in_time(subject, now + jittered(pause, rules.look_jitter, f"{subject.id}:{subject.submissions}:{now:.0f}"), now)
+
+    def _retry(self, subject: Subject, reason: str, now: float) -> Retry | Fail:
+        rules, attempts = self.policies, subject.attempts
+        if attempts + 1 >= rules.attempts:
+            return Fail(f"gave up after {attempts + 1} attempts; last: {reason}", attempts=1)
+        pause = jittered(doubling(attempts, rules.retry_first, rules.retry_ceiling), rules.look_jitter, f"{subject.id}:{attempts}")
+        return Retry(self._in_time(subject, now + pause, now), reason)
 
     def _missing(self, job: Job, *, gone: bool, now: float) -> Snooze | Resend | Expire:
         if not gone and now - (job.sent or job.created) < self.policies.grace:
@@ -223,19 +249,6 @@ class Decider:
             return Resend()
         times = "once" if job.losses == 0 else f"{job.losses + 1} times"
         return Expire(f"the remote lost the result {times}; resubmit={job.resubmit}")
-
-    def _hold(self, job: Job, seen: AccountRefused | Throttled, now: float) -> Hold:
-        rules = self.policies
-        if isinstance(seen, AccountRefused):
-            return self._pause_account(job, f"HTTP {seen.status} from the remote: {seen.words}", now)
-        if seen.retry_after is None:
-            pause = doubling(job.pauses, rules.throttle_first, rules.throttle_ceiling)
-        else:
-            pause = min(max(seen.retry_after, rules.look_first), rules.retry_after_ceiling)
-        return Hold(now + pause, "too many requests (HTTP 429)")
-
-    def _pause_account(self, job: Job, reason: str, now: float) -> Hold:
-        return Hold(now + doubling(job.pauses, self.policies.account_first, self.policies.account_ceiling), reason)
 
 
 def ends_pause(seen: Seen) -> bool:

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from jobs.decide import Cancel, End, Expire, Fail, Finish
 from jobs.job import Job, State
-from scraperapi.models import Json
+from scraperapi.models import Json, TargetResponse
 
 BODY_KEYS = ("body", "base64EncodedBody")
 
@@ -35,12 +35,7 @@ def envelope(job: Job, decision: End, now: float) -> Json:
         document["meta"] = job.meta
     match decision:
         case Finish(response):
-            document["statusCode"] = response.status_code
-            document["headers"] = response.headers
-            if response.base64_body is not None:
-                document["base64EncodedBody"] = response.base64_body
-            else:
-                document["body"] = response.body
+            document |= target_fields(response)
             if response.credits is not None:
                 document["credits"] = response.credits
         case Fail(reason, _) | Expire(reason):
@@ -59,6 +54,14 @@ def envelope(job: Job, decision: End, now: float) -> Json:
         "finishedAt": iso(now),
     }
     return document
+
+
+def target_fields(response: TargetResponse) -> Json:
+    """What the target answered, as envelopes carry it."""
+    document: Json = {"statusCode": response.status_code, "headers": response.headers}
+    if response.base64_body is not None:
+        return document | {"base64EncodedBody": response.base64_body}
+    return document | {"body": response.body}
 
 
 def without_body(document: Json) -> Json:

@@ -188,14 +188,23 @@ class Due:
         note: Note | None = None,
         next_lane: str = "",
         set_fields: Fields | None = None,
+        only_if: tuple[str, Value] = ("", ""),
+        outlive: Sequence[str] = (),
         forget: Sequence[str] = (),
     ) -> Call:
-        """The call that ends a record: state, envelope into `stream`, note, and the index entry gone, all in one. `keep` in seconds."""
+        """The call that ends a record: state, envelope into `stream`, note, and the index entry gone, all in one.
+
+        `keep`: seconds for which the record stays; blobs in `outlive` stay as long, those in `forget` go. `only_if`: a field and the value that
+        it must still have, 0 where it is absent; else `stale`.
+        """
         noted: list[Value] = [note.key, note.value, note.ttl] if note else ["", "", 0]
         sets = set_fields or {}
         return Call(
             "finish",
-            [self._now(), row_id, fence, state, keep, stream, envelope, *noted, next_lane, len(sets), *_flat(sets), *forget],
+            [
+                *(self._now(), row_id, fence, state, keep, stream, envelope, *noted, next_lane, *only_if),
+                *(len(sets), *_flat(sets), len(outlive), *outlive, *forget),
+            ],
         )
 
     def calling(self, name: str, *args: Value) -> Call:

@@ -30,7 +30,7 @@ class Lua:
 
     A pipeline of redis-py's own `Script` objects asks `SCRIPT EXISTS` before every execution, a second round trip; here the server is
     trusted to know its scripts, and taught again when it has forgotten them (a restart, a failover). `own` is a folder of further scripts,
-    the space's own; the prelude stands before these, too.
+    the space's own; the prelude stands before these, too, and then a `prelude.lua` of that folder.
     """
 
     def __init__(self, redis: Redis, space: str, transitions: Transitions, own: Traversable | None = None) -> None:
@@ -72,12 +72,14 @@ class Lua:
 
     def _text(self, name: str) -> str:
         if name not in self._texts:
-            scripts = files("ledger") / "scripts"
-            prelude = (scripts / "prelude.lua").read_text().replace("--[[TRANSITIONS]]", self._table)
-            script = scripts / f"{name}.lua"
-            if self._own is not None and not script.is_file():
-                script = self._own / f"{name}.lua"
-            self._texts[name] = prelude + script.read_text()
+            common = files("ledger") / "scripts"
+            parts = [(common / "prelude.lua").read_text().replace("--[[TRANSITIONS]]", self._table)]
+            folder = common
+            if self._own is not None and (self._own / f"{name}.lua").is_file():
+                folder = self._own
+                own_prelude = folder / "prelude.lua"
+                parts += [own_prelude.read_text()] if own_prelude.is_file() else []
+            self._texts[name] = "".join([*parts, (folder / f"{name}.lua").read_text()])
         return self._texts[name]
 
 

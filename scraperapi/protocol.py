@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 from scraperapi.models import (
@@ -108,19 +108,21 @@ def probe(base: str, api_key: str) -> HttpRequest:
 
 def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
     """What an answer to `submit` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds, here and below."""
-    seen = _read(outcome, now)
+    seen = read_document(outcome, now)
     if not isinstance(seen, dict):
         return seen
     remote_id = seen.get("id")
-    # It has to stand in our ledger and in an address: an id that can't is no id.
-    if isinstance(remote_id, str) and 0 < len(remote_id) <= LONGEST_ID and remote_id.isascii() and remote_id.isprintable():
-        return Accepted(remote_id)
-    return Malformed(f"accepted without an id: {_shown(seen)}")
+    return Accepted(remote_id) if is_id(remote_id) else Malformed(f"accepted without an id: {_shown(seen)}")
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether `value` can be a remote id: it has to stand in our ledger and in an address."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isascii() and value.isprintable()
 
 
 def read_looked(outcome: HttpOutcome, now: float) -> LookSeen:
     """What an answer to `look` shows."""
-    seen = _read(outcome, now)
+    seen = read_document(outcome, now)
     return read_job(seen) if isinstance(seen, dict) else seen
 
 
@@ -128,7 +130,7 @@ def read_cancelled(outcome: HttpOutcome, now: float) -> CancelSeen:
     """What an answer to `cancel` shows. Any 2xx means that the job is not running any more, whatever its body."""
     if isinstance(outcome, HttpAnswer) and outcome.status // 100 == 2:  # noqa: PLR2004  (2xx)
         return Cancelled()
-    seen = _read(outcome, now)
+    seen = read_document(outcome, now)
     return Cancelled() if isinstance(seen, dict) else seen
 
 
@@ -184,7 +186,7 @@ def _credits(response: Json, headers: Json) -> int | None:
         return None
 
 
-def _read(outcome: HttpOutcome, now: float) -> Refusal | Json:
+def read_document(outcome: HttpOutcome, now: float) -> Refusal | Json:
     """The JSON object of a 2xx, or what any other outcome shows."""
     if not isinstance(outcome, HttpAnswer):
         return outcome

@@ -1,0 +1,120 @@
+"""A crawl: its steps, the table of its transitions, and its record as a frozen type."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from jobs.job import ENDS, State
+from ledger.due import Row
+from scraperapi.crawl_models import CrawlRequest, Progress, Summary
+from scraperapi.models import Json
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: ENDS | {State.RUNNING},
+    # Never back: a crawl that the remote has lost would crawl everything once more.
+    State.RUNNING: ENDS,
+    **{end: frozenset() for end in ENDS},
+}
+
+
+class CrawlStep(StrEnum):
+    """What a crawl's next action is; its lane in the due index is `<step>:<account>`."""
+
+    CREATE = "create"
+    WATCH = "watch"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What has come of the present run: pages, those among them that `failed`, and their credits."""
+
+    pages: int = 0
+    failed: int = 0
+    credits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """One crawl as claimed or read. Times are epoch seconds of the ledger.
+
+    `attempts`, `submissions`, `watched`, `pauses` and `callback` as in `jobs.job.Job`; `polls` are looks at the progress. `run` counts the runs
+    of a recurring crawl from 1. `progress` is what the last look showed, `idle` since when the remote has shown nothing active, `summary` the
+    remote's own, told at `told`. `dropped`: pages that came after it was cancelled.
+    """
+
+    id: str
+    state: State
+    fence: int
+    account: str
+    queue: str
+    request: CrawlRequest
+    meta: Json | None
+    callback: str
+    created: float
+    watched: bool = False
+    remote_id: str | None = None
+    sent: float | None = None
+    polls: int = 0
+    attempts: int = 0
+    submissions: int = 0
+    cancelled: bool = False
+    pauses: int = 0
+    run: int = 1
+    arrived: Arrived = Arrived()
+    progress: Progress | None = None
+    idle: float | None = None
+    summary: Summary | None = None
+    told: float | None = None
+    dropped: int = 0
+
+
+def write_request(request: CrawlRequest) -> str:
+    """The request as the record holds it: JSON of what is not the default."""
+    default = CrawlRequest(request.start_url)
+    names = CrawlRequest.__dataclass_fields__
+    return json.dumps(
+        {name: getattr(request, name) for name in names if getattr(request, name) != getattr(default, name)} | {"start_url": request.start_url}
+    )
+
+
+def read_row(row: Row, pauses: int = 0) -> Crawl:
+    """The crawl in a row of the ledger."""
+    fields = row.fields
+
+    def time(name: str) -> float | None:
+        return float(fields[name]) if fields.get(name) else None
+
+    def document(name: str) -> dict[str, Any] | None:
+        return json.loads(fields[name]) if fields.get(name) else None
+
+    progress, summary = document("progress"), document("summary")
+    return Crawl(
+        id=row.id,
+        state=State(fields["state"]),
+        fence=int(fields.get("fence", 0)),
+        account=fields.get("account", ""),
+        queue=fields["queue"],
+        request=CrawlRequest(**json.loads(fields["request"])),
+        meta=document("meta"),
+        callback=fields["callback"],
+        created=float(fields["created"]),
+        watched="watched" in fields,
+        remote_id=fields.get("remote") or None,
+        sent=time("sent"),
+        polls=int(fields.get("polls", 0)),
+        attempts=int(fields.get("attempts", 0)),
+        submissions=int(fields.get("submissions", 0)),
+        cancelled="cancel" in fields,
+        pauses=pauses,
+        run=int(fields.get("run", 1)),
+        arrived=Arrived(*(int(fields.get(name, 0)) for name in ("pages", "bad", "credits"))),
+        progress=Progress(**progress) if progress else None,
+        idle=time("idle"),
+        summary=Summary(**summary) if summary else None,
+        told=time("told"),
+        dropped=int(fields.get("dropped", 0)),
+    )

@@ -1,0 +1,159 @@
+"""What follows from what was seen of a crawl. Pure, like `jobs.decide`, whose cases of trouble hold here as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import assert_never
+
+from crawls.crawl import Crawl
+from jobs.decide import Cancel, Decider, Expire, Fail, Hold, Retry, Sent, Snooze
+from jobs.policies import Policies
+from scraperapi.crawl_models import CreateSeen, Progress, StopSeen, WatchSeen
+from scraperapi.models import (
+    Accepted,
+    AccountRefused,
+    Interrupted,
+    Malformed,
+    NotFound,
+    NothingAsked,
+    Rejected,
+    RemoteTrouble,
+    Throttled,
+    TooLarge,
+    Unreachable,
+)
+
+DAY = 24 * 3600.0
+FAILED, CANCELLED = "failed", "cancelled"
+ENDED = frozenset({"completed", "finished", FAILED, CANCELLED, "delivered"})
+"""States of the remote in which nothing more is fetched. `in delivery` is none of them: events are still to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The progress at a look; the next is at `due`. `idle`: since when the remote has shown nothing active, None while it shows something."""
+
+    due: float
+    progress: Progress
+    idle: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The end of a crawl that has run; `reason` where something is missing."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The end of one run of a recurring crawl, which goes on; the next look is at `due`."""
+
+    due: float
+    reason: str = ""
+
+
+CrawlEnd = Complete | Fail | Expire | Cancel
+CrawlDecision = Sent | Looked | Snooze | Retry | Hold | Turn | CrawlEnd
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlDecider:
+    """`policies` as for jobs, with the crawls' own deadline; `grace`: seconds to wait for events when there should be no more."""
+
+    policies: Policies
+    grace: float
+
+    def after_create(self, crawl: Crawl, seen: CreateSeen, now: float) -> CrawlDecision:
+        """What follows from the answer to a creation."""
+        match seen:
+            case Accepted() if not crawl.request.enabled:
+                return Complete("not enabled: the remote keeps the configuration and runs nothing")
+            case Accepted(remote_id):
+                return Sent(remote_id, self._decider(crawl).next_look(crawl, 0.0, now))
+            case NotFound():
+                # No single crawl's fault: every creation at this address would get it.
+                return self._decider(crawl).pause_account(crawl, "the remote answers 404 to crawls: is LONGHAUL_CRAWLER_URL right?", now)
+            case _:
+                return Decider(self.policies).not_taken(crawl, seen, now)
+
+    def after_watch(self, crawl: Crawl, seen: WatchSeen, now: float) -> CrawlDecision:
+        """What follows from a look at the progress, or, where the summary is there, from the time that has passed since."""
+        end = self.after_event(crawl, now)
+        if end is not None:
+            return end
+        if not crawl.request.recurring and now >= crawl.created + self.policies.deadline:
+            return Expire(f"not ended within {self.policies.deadline / DAY:g} days{_but(crawl)}")
+        match seen:
+            case Progress():
+                return self._looked(crawl, seen, now)
+            case NotFound(gone) if gone or now - (crawl.sent or crawl.created) >= self.policies.grace:
+                return self._idle(crawl, crawl.progress or Progress(0, 0, 0), now, "the remote does not know the crawl any more")
+            case AccountRefused() | Throttled():
+                return self._decider(crawl).hold(crawl, seen, now)
+            case NotFound() | NothingAsked() | Rejected() | RemoteTrouble() | Unreachable() | Interrupted() | Malformed() | TooLarge():
+                # A look is a convenience: the events come without it.
+                return Snooze(self._next_look(crawl, now))
+            case _:
+                assert_never(seen)
+
+    def after_event(self, crawl: Crawl, now: float) -> Complete | Turn | Fail | Cancel | None:
+        """What follows from an event: the end, once the summary is there with every page of it, or the time to wait for them is over."""
+        if crawl.summary is None or crawl.told is None:
+            return None
+        if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.told + self.grace:
+            return None
+        return self._end(crawl, crawl.summary.state, _but(crawl).removeprefix("; "), now)
+
+    def after_stop(self, crawl: Crawl, seen: StopSeen, now: float) -> CrawlDecision:
+        """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
+        return Decider(self.policies).after_cancel(crawl, seen, now)
+
+    def _looked(self, crawl: Crawl, seen: Progress, now: float) -> CrawlDecision:
+        begun = crawl.arrived.pages > 0 or (crawl.run == 1 and seen.done + seen.failed > 0)
+        over = seen.state in ENDED if seen.state else seen.active == 0
+        if over and (begun or (seen.state and crawl.run == 1)):
+            return self._idle(crawl, seen, now, "no summary came")
+        return Looked(self._next_look(crawl, now), seen, None)
+
+    def _idle(self, crawl: Crawl, seen: Progress, now: float, why: str) -> CrawlDecision:
+        """Nothing is active: events may still be on their way, for the grace time."""
+        since = now if crawl.idle is None else crawl.idle
+        if now < since + self.grace:
+            return Looked(min(self._next_look(crawl, now), since + self.grace), seen, since)
+        return self._end(replace(crawl, progress=seen), seen.state, why + _but(replace(crawl, progress=seen)), now)
+
+    def _end(self, crawl: Crawl, state: str, reason: str, now: float) -> Complete | Turn | Fail | Cancel:
+        if crawl.request.recurring and state != CANCELLED:
+            return Turn(self._decider(crawl).next_look(crawl, 0.0, now), reason)
+        match state:
+            case "cancelled":
+                # Somebody has cancelled it at the remote.
+                return Cancel()
+            case "failed":
+                return Fail(f"the remote says that the crawl has failed{_but(crawl)}")
+            case _:
+                return Complete(reason)
+
+    def _next_look(self, crawl: Crawl, now: float) -> float:
+        due = self._decider(crawl).next_look(crawl, now - (crawl.sent or crawl.created), now)
+        # With the summary there, nothing but the grace time is waited for.
+        return due if crawl.told is None else max(now, min(due, crawl.told + self.grace))
+
+    def _decider(self, crawl: Crawl) -> Decider:
+        # A recurring crawl has no deadline: it runs until somebody cancels it.
+        return Decider(replace(self.policies, deadline=inf) if crawl.request.recurring else self.policies)
+
+
+def expected(crawl: Crawl) -> int | None:
+    """How many pages the remote has told of: in its summary, else at the last look."""
+    told = crawl.summary or crawl.progress
+    return None if told is None else told.done + told.failed
+
+
+def _but(crawl: Crawl) -> str:
+    pages = expected(crawl)
+    if pages is None or pages <= crawl.arrived.pages:
+        return ""
+    return f"; the remote tells of {pages} pages, {crawl.arrived.pages} of them arrived"

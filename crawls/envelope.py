@@ -1,0 +1,100 @@
+"""The envelopes of crawls: one for each page, one for each crawl (or each run of a recurring one). Keys are absent where there is nothing."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import assert_never
+
+from crawls.crawl import Crawl
+from crawls.decide import Complete, CrawlEnd, Turn, expected
+from jobs.decide import Cancel, Expire, Fail
+from jobs.envelope import iso, target_fields
+from jobs.job import State
+from scraperapi.crawl_models import Page
+from scraperapi.models import Json
+
+
+def page_key(page: Page) -> str:
+    """What tells a page from every other of its run: its address and its depth (contract: a page has no id of its own)."""
+    return blake2b(f"{page.depth} {page.url}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def page_envelope(crawl: Crawl, page: Page, run: int, now: float) -> Json:
+    """The envelope of one page of `crawl`; `run` counts the runs of a recurring one."""
+    document: Json = {
+        "id": f"{run_id(crawl, run)}.{page_key(page)}",
+        "kind": "page",
+        "crawlId": crawl.id,
+        "status": (State.FAILED if page.response is None else State.FINISHED).value,
+        "url": page.url,
+        "depth": page.depth,
+    }
+    if crawl.request.recurring:
+        document["run"] = run
+    if crawl.meta is not None:
+        document["meta"] = crawl.meta
+    document |= {"failReason": page.reason} if page.response is None else target_fields(page.response)
+    return document | {"credits": page.credits, "attempts": page.attempts, "remoteId": page.remote_id, "receivedAt": iso(now)}
+
+
+def end_state(decision: CrawlEnd | Turn) -> State:
+    """The state that a decision leaves a crawl in."""
+    match decision:
+        case Complete():
+            return State.FINISHED
+        case Fail():
+            return State.FAILED
+        case Expire():
+            return State.EXPIRED
+        case Cancel():
+            return State.CANCELLED
+        case Turn():
+            return State.RUNNING
+        case _:
+            assert_never(decision)
+
+
+def crawl_envelope(crawl: Crawl, decision: CrawlEnd | Turn, now: float) -> Json:
+    """The envelope of `crawl` as it, or one run of it, ends at `now` (epoch seconds).
+
+    `done` and `failed` are the remote's counts of pages, `received` is ours: the page envelopes there are. `missing` says by how much they
+    differ, and is absent where nobody knows.
+    """
+    status = State.FINISHED if isinstance(decision, Turn) else end_state(decision)
+    document: Json = {"id": run_id(crawl, crawl.run), "kind": "crawl", "crawlId": crawl.id, "status": status.value, "url": crawl.request.start_url}
+    if crawl.request.recurring:
+        document["run"] = crawl.run
+    if crawl.meta is not None:
+        document["meta"] = crawl.meta
+    reason = "" if isinstance(decision, Cancel) else decision.reason
+    if reason:
+        document["failReason" if isinstance(decision, Fail | Expire) else "note"] = reason
+    told, pages = crawl.summary or crawl.progress, expected(crawl)
+    if told is not None and pages is not None:
+        document |= {"done": told.done, "failed": told.failed}
+    document["received"] = crawl.arrived.pages
+    if pages is not None and status is not State.CANCELLED:
+        document["missing"] = max(0, pages - crawl.arrived.pages)
+    document["credits"] = cost(crawl)
+    if crawl.request.crawl_budget is not None:
+        document["crawlBudget"] = crawl.request.crawl_budget
+    if crawl.remote_id:
+        document["remoteId"] = crawl.remote_id
+    return document | {
+        "attempts": crawl.attempts + (decision.attempts if isinstance(decision, Fail) else 0),
+        "polls": crawl.polls,
+        "submissions": crawl.submissions,
+        "submittedAt": iso(crawl.created),
+        "finishedAt": iso(now),
+    }
+
+
+def cost(crawl: Crawl) -> int:
+    """Credits of the present run, as far as anybody has told: the highest count is the latest."""
+    told = (crawl.summary.cost if crawl.summary else 0, (crawl.progress.cost if crawl.progress else None) or 0)
+    return max(crawl.arrived.credits, *told)
+
+
+def run_id(crawl: Crawl, run: int) -> str:
+    """The envelope's id of a crawl, or of one run of a recurring one."""
+    return f"{crawl.id}.{run}" if crawl.request.recurring else crawl.id
