@@ -56,21 +56,21 @@ def read_submission(arguments: Mapping[str, Any], terms: Terms) -> Submission:
     """The submission in the keyword arguments of `jobs.submit`; raises `InvalidArgument`."""
     for name in arguments:
         if name not in ARGUMENTS:
-            raise _secretive(name, arguments[name], f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}")
+            raise secretive(name, arguments[name], f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}")
     return Submission(
         request=ScrapeRequest(
-            url=_url("url", arguments.get("url")),
+            url=read_url("url", arguments.get("url")),
             method=_method(arguments.get("method", "GET")),
             headers=_headers(arguments.get("headers")),
             body=_body(arguments.get("body")),
-            api_params=_api_params(arguments.get("api_params")),
+            api_params=read_api_params(arguments.get("api_params")),
             timeout_sec=_timeout(arguments.get("timeout_sec")),
         ),
-        meta=_meta(arguments.get("meta")),
-        queue=_queue(arguments.get("queue", "results")),
-        account=_account(arguments.get("account", "default"), terms),
+        meta=read_meta(arguments.get("meta")),
+        queue=read_queue(arguments.get("queue", "results")),
+        account=read_account(arguments.get("account", "default"), terms),
         resubmit=_resubmit(arguments.get("resubmit", 1)),
-        callback=_callback(arguments.get("callback"), terms),
+        callback=read_callback(arguments.get("callback"), terms),
     )
 
 
@@ -85,7 +85,7 @@ class Batch:
 def read_batch(requests: object, defaults: Mapping[str, Any], terms: Terms) -> Batch:
     """The submissions of `jobs.submit_batch`: each entry an object of arguments or just a URL. Raises where the list itself is wrong."""
     if not isinstance(requests, Sequence) or isinstance(requests, str):
-        raise _secretive("requests", requests, "must be a list of URLs or of objects with the arguments of jobs.submit")
+        raise secretive("requests", requests, "must be a list of URLs or of objects with the arguments of jobs.submit")
     if not requests:
         raise invalid("requests", requests, "must have at least one entry")
     if len(requests) > MAX_BATCH:
@@ -117,11 +117,12 @@ def _entry(entry: object, defaults: Mapping[str, Any], terms: Terms) -> Submissi
     if isinstance(entry, str):
         entry = {"url": entry}
     if not isinstance(entry, Mapping):
-        raise _secretive("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
+        raise secretive("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
     return read_submission({**defaults, **entry}, terms)
 
 
-def _url(name: str, value: object) -> str:
+def read_url(name: str, value: object) -> str:
+    """An http(s) address."""
     if value is None:
         raise InvalidArgument(f"{name}: is missing: every job needs the address of its target")
     if not isinstance(value, str):
@@ -150,24 +151,24 @@ def _method(value: object) -> str:
 def _headers(value: object) -> dict[str, str]:
     headers = {} if value is None else value
     if not _is_object(headers):
-        raise _secretive("headers", value, "must be an object with string keys")
+        raise secretive("headers", value, "must be an object with string keys")
     for name, content in headers.items():
         if not HEADER_NAME.fullmatch(name):
             raise invalid("headers", name, "is not a header's name")
         if not isinstance(content, str):
-            raise _secretive(f"headers[{name}]", content, "must be a string")
+            raise secretive(f"headers[{name}]", content, "must be a string")
         if "\r" in content or "\n" in content or "\0" in content:
-            raise _secretive(f"headers[{name}]", content, "must not contain a line break")
+            raise secretive(f"headers[{name}]", content, "must not contain a line break")
     return headers
 
 
 def _body(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise _secretive("body", value, "must be a string; encode an object as JSON or as a form yourself")
+        raise secretive("body", value, "must be a string; encode an object as JSON or as a form yourself")
     return value
 
 
-def _secretive(argument: str, value: object, rule: str) -> InvalidArgument:
+def secretive(argument: str, value: object, rule: str) -> InvalidArgument:
     """The error for a value that may be a secret: errors are shown in Flower, so it is described and not quoted."""
     size = f" of {len(value)} characters" if isinstance(value, str) else ""
     return InvalidArgument(f"{argument}: a {type(value).__name__}{size} (not shown, it may be secret): {rule}")
@@ -185,7 +186,8 @@ def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
-def _api_params(value: object) -> Json:
+def read_api_params(value: object) -> Json:
+    """The remote's `apiParams`, which are passed on as they are."""
     params = _object("api_params", value)
     _size("api_params", params)
     return params
@@ -214,7 +216,8 @@ def _timeout(value: object) -> float | None:
     return value
 
 
-def _meta(value: object) -> Json | None:
+def read_meta(value: object) -> Json | None:
+    """What comes back in the envelope."""
     if value is None:
         return None
     meta = _object("meta", value)
@@ -224,14 +227,16 @@ def _meta(value: object) -> Json | None:
     return meta
 
 
-def _queue(value: object) -> str:
+def read_queue(value: object) -> str:
+    """The name of a results queue."""
     # A name with a colon could escape its key space.
     if not isinstance(value, str) or not QUEUE_NAME.fullmatch(value):
         raise invalid("queue", value, QUEUE_RULE)
     return value
 
 
-def _account(value: object, terms: Terms) -> str:
+def read_account(value: object, terms: Terms) -> str:
+    """The name of an account of this installation."""
     if not isinstance(value, str) or value not in terms.accounts:
         known = ", ".join(sorted(terms.accounts)) or "none: set LONGHAUL_API_KEY"
         raise invalid("account", value, f"is not an account of this installation ({known})")
@@ -244,7 +249,8 @@ def _resubmit(value: object) -> int:
     return value
 
 
-def _callback(value: object, terms: Terms) -> str:
+def read_callback(value: object, terms: Terms) -> str:
+    """The receiver's address, empty for polling only."""
     match value:
         case None:
             return terms.receiver
@@ -255,7 +261,7 @@ def _callback(value: object, terms: Terms) -> str:
         case True:
             raise invalid("callback", value, "needs LONGHAUL_PUBLIC_URL to be set where the workers run")
         case _:
-            address = _url("callback", value).rstrip("/")
+            address = read_url("callback", value).rstrip("/")
             if not terms.secret:
                 raise invalid("callback", value, "needs LONGHAUL_WEBHOOK_SECRET to be set where the workers and the receiver run")
             return address
