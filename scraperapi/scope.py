@@ -1,0 +1,150 @@
+"""Which pages belong to a crawl: one rule for each link of a page. Pure, but for a bounded memory of what it has decided.
+
+A site is a registrable domain: www.example.co.uk and shop.example.co.uk are one. Where there is none (an IP address, localhost, a suffix
+under which anybody may register), it is the host with its port. An include expression that speaks of full URLs lifts that bound and decides
+alone; one with a group `full_url` or `relative_url` finds the links itself, in the page's HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache, lru_cache
+
+from publicsuffixlist import PublicSuffixList
+
+from scraperapi.errors import invalid
+from scraperapi.expressions import Expression, compiled
+from scraperapi.links import ELSEWHERE, Found, normalised, read
+
+REMEMBERED = 10_000
+"""Links whose address is remembered, or that they are not crawled: the same navigation stands on every page of a site."""
+
+
+class Verdict(StrEnum):
+    """Whether a link is crawled, and if not, by which rule. The rules are asked in this order."""
+
+    NO_PAGE = "no http(s) address"
+    OFF_SITE = "off the site"
+    NOT_INCLUDED = "not in url_regexp_include"
+    EXCLUDED = "in url_regexp_exclude"
+    CRAWLED = "crawled"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One link: its normalised address, or as the page has it where it is no http(s) address."""
+
+    url: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The rules of one crawl. `site`: what the links must share with the start page, None where the include expression decides alone."""
+
+    site: str | None
+    include: Expression
+    exclude: Expression | None
+    _remembered: dict[tuple[str, str], str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, start_url: str, include: str, exclude: str | None = None) -> Scope:
+        """The scope of a crawl; `exclude` empty or None excludes nothing. An `InvalidArgument` names the field that is wrong."""
+        start = normalised(start_url)
+        if start is None:
+            raise invalid("start_url", start_url, "must be an http:// or https:// URL")
+        expression = compiled("url_regexp_include", include)
+        site = None if expression.carries_addresses else site_of(start)
+        return cls(site, expression, compiled("url_regexp_exclude", exclude) if exclude else None)
+
+    def verdict(self, url: str) -> Verdict:
+        """What becomes of a link to `url`, an absolute address; where the include expression finds the links itself, of one that it found."""
+        address = normalised(url)
+        return Verdict.NO_PAGE if address is None else self._judge(address)
+
+    def follow(self, html: str, url: str) -> list[str]:
+        """The pages to crawl next from the page at `url`: normalised, in document order, each once."""
+        page = read(html, url)
+        origin, directory = _parts(page.base)
+        remembered = self._remembered
+        crawled: dict[str, None] = {}
+        for href in self._hrefs(html, page):
+            if href.startswith(ELSEWHERE):
+                continue
+            key = (_relative_to(href, page.base, origin, directory), href)
+            try:
+                address = remembered[key]
+            except KeyError:
+                address = self._address_to_crawl(href, page.base)
+                if len(remembered) >= REMEMBERED:
+                    remembered.clear()
+                remembered[key] = address
+            if address is not None:
+                crawled[address] = None
+        return list(crawled)
+
+    def explain(self, html: str, url: str) -> list[Explained]:
+        """Every link of the page at `url`, each once, with its verdict."""
+        page = read(html, url)
+        verdicts: dict[str, Verdict] = {}
+        for href in self._hrefs(html, page):
+            address = normalised(href, page.base)
+            verdicts[address or href] = Verdict.NO_PAGE if address is None else self._judge(address)
+        # Where the expression finds the links itself, those that it has not found.
+        for href in page.hrefs if self.include.targets else ():
+            address = normalised(href, page.base)
+            verdicts.setdefault(address or href, Verdict.NO_PAGE if address is None else Verdict.NOT_INCLUDED)
+        return [Explained(address, verdict) for address, verdict in verdicts.items()]
+
+    def _hrefs(self, html: str, page: Found) -> Iterable[str]:
+        return self.include.found_in(html) if self.include.targets else page.hrefs
+
+    def _address_to_crawl(self, href: str, base: str) -> str | None:
+        address = normalised(href, base)
+        return address if address is not None and self._judge(address) is Verdict.CRAWLED else None
+
+    def _judge(self, address: str) -> Verdict:
+        if self.site is not None and site_of(address) != self.site:
+            return Verdict.OFF_SITE
+        if not self.include.targets and not self.include.matches(address):
+            return Verdict.NOT_INCLUDED
+        if self.exclude is not None and self.exclude.matches(address):
+            return Verdict.EXCLUDED
+        return Verdict.CRAWLED
+
+
+def site_of(address: str) -> str:
+    """The site of a normalised address: its registrable domain, else its host, with its port where that is not the scheme's own."""
+    return _site(address.split("/", 3)[2])
+
+
+def _parts(base: str) -> tuple[str, str]:
+    """The origin and the directory of an address."""
+    path = base.partition("?")[0]
+    return "/".join(path.split("/", 3)[:3]), path.rpartition("/")[0]
+
+
+def _relative_to(href: str, base: str, origin: str, directory: str) -> str:
+    """As much of the base as decides where this href leads, so that it is remembered for all pages for which it leads to the same."""
+    if href.startswith(("http://", "https://")):
+        return ""
+    first = href[:1]
+    if first == "/":
+        return origin
+    # White space in front is dropped when it is resolved; ? and # keep the base's file, and so does "http:?" where the base is http.
+    return directory if first > " " and first not in "?#" and ":" not in href else base
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _site(authority: str) -> str:
+    host = authority.partition(":")[0]
+    if authority.startswith("[") or host.rpartition(".")[2].isdigit():
+        return authority
+    return _suffixes().privatesuffix(host) or authority
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    return PublicSuffixList()

@@ -1,0 +1,179 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scraperapi.errors import InvalidArgument
+from scraperapi.links import links, normalised
+from scraperapi.scope import REMEMBERED, Explained, Scope, Verdict, site_of
+
+START = "http://www.example.co.uk/start"
+HREFS = st.text("/.?#:@\\ \t\nabh%é", max_size=12) | st.sampled_from(
+    [
+        "",
+        "/x",
+        "//h/x",
+        "http:x",
+        "http:?x",
+        "https:y",
+        "?q",
+        " ?q",
+        "#f",
+        "http://www.example.co.uk/z",
+        "mailto:a",
+        "../u",
+        "a/b:c",
+        "HTTP://h/",
+    ]
+)
+BASES = st.sampled_from(
+    [
+        "http://h/",
+        "http://h/a/b?c/d#e",
+        "http://h/a/c",
+        "http://h/a/b",
+        "http://h/?x",
+        "http://h/?y",
+        "https://h/a/b",
+        "http://h/HTTP://h/",
+        "ftp://h/a",
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "site"),
+    [
+        ("http://www.example.co.uk/", "example.co.uk"),
+        ("https://shop.example.co.uk:8443/x", "example.co.uk"),
+        ("http://example.com./", "example.com"),
+        ("http://a.github.io/", "a.github.io"),
+        ("http://github.io/", "github.io"),
+        ("http://a.b.test/", "b.test"),
+        ("http://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("http://localhost:8080/", "localhost:8080"),
+        ("http://10.0.0.1/", "10.0.0.1"),
+        ("http://10.0.0.1:81/", "10.0.0.1:81"),
+        ("http://[::1]:81/", "[::1]:81"),
+        ("http://a..b/", "a..b"),
+    ],
+)
+def test_a_site_is_a_registrable_domain_or_a_host_with_its_port(address, site):
+    assert site_of(address) == site
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "url", "verdict"),
+    [
+        (".*", None, "https://shop.example.co.uk/x", Verdict.CRAWLED),
+        (".*", "", "http://www.example.co.uk:81/", Verdict.CRAWLED),
+        (".*", None, "http://other.co.uk/", Verdict.OFF_SITE),
+        (".*", None, "http://example.co.uk.evil.test/", Verdict.OFF_SITE),
+        (".*", None, "mailto:a@example.co.uk", Verdict.NO_PAGE),
+        (".*", "/product/", "http://www.example.co.uk/product/1", Verdict.EXCLUDED),
+        (".*", ".*/product/.*", "http://www.example.co.uk/products", Verdict.CRAWLED),
+        ("/blog/", None, "http://www.example.co.uk/blog/1", Verdict.CRAWLED),
+        ("/blog/", None, "http://www.example.co.uk/shop", Verdict.NOT_INCLUDED),
+        ("/blog/", "x", "http://www.example.co.uk/blog/x", Verdict.EXCLUDED),
+        (r"https?://other\.example/", None, "http://other.example/x", Verdict.CRAWLED),
+        (r"https?:\/\/other\.example\/", None, "http://other.example/x", Verdict.CRAWLED),
+        (r"https?://other\.example/", None, "http://www.example.co.uk/", Verdict.NOT_INCLUDED),
+        (r"https?://other\.example/", "/x", "http://other.example/x", Verdict.EXCLUDED),
+        # What counts is the address as the standard writes it.
+        ("/b$", None, "HTTP://WWW.EXAMPLE.CO.UK/a/../b#c", Verdict.CRAWLED),
+    ],
+)
+def test_the_first_rule_that_speaks_against_a_link_is_its_verdict(include, exclude, url, verdict):
+    assert Scope.of(START, include, exclude).verdict(url) is verdict
+
+
+def test_where_there_is_no_domain_host_and_port_must_be_equal():
+    scope = Scope.of("http://127.0.0.1:8000/", ".*")
+    assert scope.verdict("http://127.0.0.1:8000/x") is Verdict.CRAWLED
+    assert scope.verdict("http://127.0.0.1:8001/x") is Verdict.OFF_SITE
+    assert scope.verdict("http://1.0.0.1:8000/x") is Verdict.OFF_SITE
+
+
+def test_a_wrong_argument_is_named():
+    with pytest.raises(InvalidArgument, match=r"^start_url: 'ftp://x/'"):
+        Scope.of("ftp://x/", ".*")
+    with pytest.raises(InvalidArgument, match=r"^url_regexp_include: '\('"):
+        Scope.of(START, "(")
+    with pytest.raises(InvalidArgument, match=r"^url_regexp_exclude: '\('"):
+        Scope.of(START, ".*", "(")
+
+
+PAGE = """
+    <a href="/blog/1">1</a> <a href="/blog/1#comments">again</a> <a href="/shop">2</a> <a href="http://other.example/blog/2">3</a>
+    <a href="/blog/secret">4</a> <a href="javascript:x()">5</a> <a href="#top">6</a> <a href="https://shop.example.co.uk/blog/3">7</a>
+"""
+
+
+def test_the_pages_to_crawl_are_told_and_every_link_explained():
+    scope = Scope.of(START, "/blog/", "secret")
+    assert scope.follow(PAGE, START) == ["http://www.example.co.uk/blog/1", "https://shop.example.co.uk/blog/3"]
+    assert scope.explain(PAGE, START) == [
+        Explained("http://www.example.co.uk/blog/1", Verdict.CRAWLED),
+        Explained("http://www.example.co.uk/shop", Verdict.NOT_INCLUDED),
+        Explained("http://other.example/blog/2", Verdict.OFF_SITE),
+        Explained("http://www.example.co.uk/blog/secret", Verdict.EXCLUDED),
+        Explained("javascript:x()", Verdict.NO_PAGE),
+        Explained("https://shop.example.co.uk/blog/3", Verdict.CRAWLED),
+    ]
+
+
+class TestAnIncludeThatFindsTheLinksItself:
+    HTML = """<script>go("/a"); go("/a"); go("b"); go("/secret"); go("http://other.example/"); go("mailto:x")</script> <a href="/c">c</a>"""
+
+    def test_its_groups_are_the_links(self):
+        scope = Scope.of(START, r'go\("(?<relative_url>[^"]*)"\)', "secret")
+        assert scope.follow(self.HTML, START) == ["http://www.example.co.uk/a", "http://www.example.co.uk/b"]
+
+    def test_all_links_are_explained(self):
+        scope = Scope.of(START, r'go\("(?<relative_url>[^"]*)"\)', "secret")
+        assert [(one.url.removeprefix("http://www.example.co.uk"), one.verdict) for one in scope.explain(self.HTML, START)] == [
+            ("/a", Verdict.CRAWLED),
+            ("/b", Verdict.CRAWLED),
+            ("/secret", Verdict.EXCLUDED),
+            ("http://other.example/", Verdict.OFF_SITE),
+            ("mailto:x", Verdict.NO_PAGE),
+            ("/c", Verdict.NOT_INCLUDED),
+        ]
+
+    def test_where_it_speaks_of_full_urls_the_site_is_no_bound(self):
+        assert Scope.of(START, r'"(?<full_url>https?://[^"]+)"').follow(self.HTML, START) == ["http://other.example/"]
+
+    def test_the_base_of_the_page_counts(self):
+        assert Scope.of(START, r'go\("(?<relative_url>b)"\)').follow(f"<base href=/dir/>{self.HTML}", START) == [
+            "http://www.example.co.uk/dir/b"
+        ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(BASES, st.lists(HREFS, max_size=5)), max_size=8))
+def test_what_is_remembered_of_one_page_is_right_on_all_others(pages):
+    scope = Scope.of("http://h/", "https?://")
+    for base, hrefs in pages:
+        html = "".join(f'<a href="{href}"></a>' for href in hrefs)
+        assert scope.follow(html, base) == links(html, base)
+
+
+def test_memory_is_bounded():
+    scope = Scope.of("http://h/", ".*")
+    for start in range(0, 3 * REMEMBERED, 1000):
+        scope.follow("".join(f"<a href=/{n}>" for n in range(start, start + 1000)), "http://h/")
+        assert len(scope._remembered) <= REMEMBERED
+
+
+@settings(deadline=None)
+@given(st.text(), st.lists(HREFS), st.sampled_from([".*", "a", "(?<full_url>[^<> ]+)", "https?://"]), st.sampled_from(["", "b"]))
+def test_follow_and_explain_agree_on_pages_of_all_kinds(html, hrefs, include, exclude):
+    scope = Scope.of(START, include, exclude)
+    html += "".join(f'<a href="{href}">' for href in hrefs)
+    followed = scope.follow(html, START)
+    assert followed == [one.url for one in scope.explain(html, START) if one.verdict is Verdict.CRAWLED]
+    assert len(followed) == len(set(followed))
+    for address in followed:
+        assert address.startswith(("http://", "https://"))
+        assert "#" not in address
+        assert normalised(address) == address
+        assert scope.verdict(address) is Verdict.CRAWLED
