@@ -24,6 +24,7 @@ WORKER_QUEUES = (INTAKE, BATCHES, UPKEEP)
 ROUTES = {
     "jobs.send": {"queue": BATCHES},
     "jobs.poll": {"queue": BATCHES},
+    "crawls.advance": {"queue": BATCHES},
     "jobs.dispatch": {"queue": UPKEEP},
     "jobs.sweep": {"queue": UPKEEP},
 }
@@ -61,7 +62,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # A message is acknowledged when its work is done, so that a worker's end hands it on. Every task of ours may run twice.
         "task_acks_late": True,
         "worker_prefetch_multiplier": 1,
-        # Tasks here are hints: only jobs.submit, jobs.submit_batch and jobs.cancel answer, and say so themselves.
+        # Tasks here are hints: only submitting, creating and cancelling answer, and say so themselves.
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": True,
         # Sends the events that Flower's rows are made of; the tasks of the hot path opt out (-41 % throughput measured with all of them on).

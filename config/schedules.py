@@ -19,7 +19,7 @@ from celery.schedules import BaseSchedule, ParseException, crontab, schedule
 
 from config.settings import SettingsError
 
-TASKS = ("jobs.submit", "jobs.submit_batch")
+TASKS = ("jobs.submit", "jobs.submit_batch", "crawls.create")
 PREFIX = "schedule:"
 """What the names of the user's own entries begin with."""
 KEYS = {"name", "cron", "every", "task", "arguments"}

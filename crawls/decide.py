@@ -84,7 +84,7 @@ class CrawlDecider:
         if end is not None:
             return end
         if not crawl.request.recurring and now >= crawl.created + self.policies.deadline:
-            return Expire(f"not ended within {self.policies.deadline / DAY:g} days{_but(crawl)}")
+            return Expire(f"not ended within {self.policies.deadline / DAY:g} days")
         match seen:
             case Progress():
                 return self._looked(crawl, seen, now)
@@ -104,7 +104,7 @@ class CrawlDecider:
             return None
         if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.told + self.grace:
             return None
-        return self._end(crawl, crawl.summary.state, _but(crawl).removeprefix("; "), now)
+        return self._end(crawl, crawl.summary.state, "", now)
 
     def after_stop(self, crawl: Crawl, seen: StopSeen, now: float) -> CrawlDecision:
         """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
@@ -122,7 +122,7 @@ class CrawlDecider:
         since = now if crawl.idle is None else crawl.idle
         if now < since + self.grace:
             return Looked(min(self._next_look(crawl, now), since + self.grace), seen, since)
-        return self._end(replace(crawl, progress=seen), seen.state, why + _but(replace(crawl, progress=seen)), now)
+        return self._end(crawl, seen.state, why, now)
 
     def _end(self, crawl: Crawl, state: str, reason: str, now: float) -> Complete | Turn | Fail | Cancel:
         if crawl.request.recurring and state != CANCELLED:
@@ -132,7 +132,7 @@ class CrawlDecider:
                 # Somebody has cancelled it at the remote.
                 return Cancel()
             case "failed":
-                return Fail(f"the remote says that the crawl has failed{_but(crawl)}")
+                return Fail("the remote says that the crawl has failed")
             case _:
                 return Complete(reason)
 
@@ -150,10 +150,3 @@ def expected(crawl: Crawl) -> int | None:
     """How many pages the remote has told of: in its summary, else at the last look."""
     told = crawl.summary or crawl.progress
     return None if told is None else told.done + told.failed
-
-
-def _but(crawl: Crawl) -> str:
-    pages = expected(crawl)
-    if pages is None or pages <= crawl.arrived.pages:
-        return ""
-    return f"; the remote tells of {pages} pages, {crawl.arrived.pages} of them arrived"

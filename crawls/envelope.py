@@ -19,7 +19,7 @@ def page_key(page: Page) -> str:
     return blake2b(f"{page.depth} {page.url}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def page_envelope(crawl: Crawl, page: Page, run: int, now: float) -> Json:
+def page_envelope(crawl: Crawl, page: Page, run: int) -> Json:
     """The envelope of one page of `crawl`; `run` counts the runs of a recurring one."""
     document: Json = {
         "id": f"{run_id(crawl, run)}.{page_key(page)}",
@@ -34,7 +34,7 @@ def page_envelope(crawl: Crawl, page: Page, run: int, now: float) -> Json:
     if crawl.meta is not None:
         document["meta"] = crawl.meta
     document |= {"failReason": page.reason} if page.response is None else target_fields(page.response)
-    return document | {"credits": page.credits, "attempts": page.attempts, "remoteId": page.remote_id, "receivedAt": iso(now)}
+    return document | {"credits": page.credits, "attempts": page.attempts, "remoteId": page.remote_id}
 
 
 def end_state(decision: CrawlEnd | Turn) -> State:
@@ -61,7 +61,13 @@ def crawl_envelope(crawl: Crawl, decision: CrawlEnd | Turn, now: float) -> Json:
     differ, and is absent where nobody knows.
     """
     status = State.FINISHED if isinstance(decision, Turn) else end_state(decision)
-    document: Json = {"id": run_id(crawl, crawl.run), "kind": "crawl", "crawlId": crawl.id, "status": status.value, "url": crawl.request.start_url}
+    document: Json = {
+        "id": run_id(crawl, crawl.run),
+        "kind": "crawl",
+        "crawlId": crawl.id,
+        "status": status.value,
+        "url": crawl.request.start_url,
+    }
     if crawl.request.recurring:
         document["run"] = crawl.run
     if crawl.meta is not None:

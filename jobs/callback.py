@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from jobs.job import Job
-
 USER = "longhaul"
+Kind = Literal["job", "crawl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,23 +17,21 @@ class Callbacks:
 
     secret: str
 
-    def url(self, job: Job) -> str | None:
-        """Where the remote is to push this job's result; None where the job is only polled."""
-        if not job.callback:
-            return None
-        base = urlsplit(job.callback)
-        netloc = f"{USER}:{self.password(job.id)}@{base.netloc.rpartition('@')[2]}"
-        path = f"{base.path.rstrip('/')}/jobs/{quote(job.id, safe='')}/{self._digest('job', job.id)}"
+    def url(self, receiver: str, kind: Kind, id_: str) -> str:
+        """Where the remote is to push what belongs to this job or crawl; `receiver` is the receiver's own address."""
+        base = urlsplit(receiver)
+        netloc = f"{USER}:{self.password(id_)}@{base.netloc.rpartition('@')[2]}"
+        path = f"{base.path.rstrip('/')}/{kind}s/{quote(id_, safe='')}/{self._digest(kind, id_)}"
         return urlunsplit((base.scheme, netloc, path, "", ""))
 
-    def password(self, job_id: str) -> str:
-        """The basic-auth password of one job's address: whoever learns it can push to no other."""
-        return self._digest("password", job_id)
+    def password(self, id_: str) -> str:
+        """The basic-auth password of one address: whoever learns it can push to no other."""
+        return self._digest("password", id_)
 
-    def admits(self, job_id: str, token: str, password: str) -> bool:
+    def admits(self, kind: Kind, id_: str, token: str, password: str) -> bool:
         """Whether a push to this path with this password is the remote's; in constant time."""
-        path = hmac.compare_digest(token.encode(), self._digest("job", job_id).encode())
-        return hmac.compare_digest(password.encode(), self.password(job_id).encode()) and path
+        path = hmac.compare_digest(token.encode(), self._digest(kind, id_).encode())
+        return hmac.compare_digest(password.encode(), self.password(id_).encode()) and path
 
     def _digest(self, kind: str, subject: str) -> str:
         return hmac.new(self.secret.encode(), f"{kind}:{subject}".encode(), "sha256").hexdigest()[:32]

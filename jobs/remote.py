@@ -11,7 +11,7 @@ from scraperapi.models import CancelSeen, LookSeen, NoKey, NothingAsked, Seen, S
 from scraperapi.protocol import HttpOutcome, HttpRequest
 
 T = TypeVar("T")
-CallbackUrl = Callable[[Job], str | None]
+CallbackUrl = Callable[[str, str], str]
 
 
 class Caller(Protocol):
@@ -22,7 +22,7 @@ class Caller(Protocol):
 
 
 class Remote:
-    """The Async API at `base` for the accounts in `keys`. `callback_url` gives the address to push a job's result to, or None."""
+    """The Async API at `base` for the accounts in `keys`. `callback_url(receiver, job id)` gives the address to push to."""
 
     def __init__(self, base: str, keys: Mapping[str, str], caller: Caller, callback_url: CallbackUrl) -> None:
         self._base = base
@@ -56,7 +56,9 @@ class Remote:
                     return NothingAsked()
                 if job.account not in self._keys:
                     return NoKey()
-                return protocol.submit(self._base, self._keys[job.account], job.request, self._callback_url(job))
+                return protocol.submit(
+                    self._base, self._keys[job.account], job.request, self._callback_url(job.callback, job.id) if job.callback else None
+                )
             case Step.POLL:
                 return protocol.look(self._base, job.remote_id or "")
             case Step.CANCEL:

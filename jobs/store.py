@@ -22,7 +22,7 @@ SPACE = "longhaul:{jobs}"
 SUBJECT, OPTIONS = "subject", "options"
 CHUNK = 500
 
-Noting = Callable[[Job, Json], Note | None]
+Noting = Callable[[str, Json], Note]
 """What is stored beside the envelope for whoever waits for the job: see `tasks.outcome`."""
 
 
@@ -198,7 +198,7 @@ class JobStore:
             keep=self.limits.keep_ended,
             stream=stream(job.queue),
             envelope=dump_json(document),
-            note=self._noting(job, document) if self._noting and job.watched else None,
+            note=self._noting(job.id, document) if self._noting and job.watched else None,
             forget=(SUBJECT, OPTIONS),
         )
         return call, document

@@ -13,6 +13,8 @@ import structlog
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from crawls.decide import Complete
+from crawls.store import AppliedCrawl
 from jobs.decide import Cancel, Expire, Fail, Finish, Sent
 from jobs.store import Applied
 
@@ -28,6 +30,13 @@ def watch(done: Sequence[Applied]) -> None:
             reason = getattr(applied.decision, "reason", None)
             log.debug("job", job=applied.job.id, decision=type(applied.decision).__name__.lower(), reason=reason)
     send([event for applied in done if applied.job.watched for event in _events(applied)])
+
+
+def watch_crawls(done: Sequence[AppliedCrawl]) -> None:
+    """Likewise for crawls; the looks at one are no news."""
+    for applied in done:
+        log.debug("crawl", crawl=applied.crawl.id, decision=type(applied.decision).__name__.lower())
+    send([event for applied in done for event in _crawl_events(applied)])
 
 
 def send(events: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -61,6 +70,22 @@ def _events(applied: Applied) -> Iterator[tuple[str, dict[str, Any]]]:
         case Cancel():
             # Not `revoked`, which ranks below any state of our own and would be passed over.
             yield "task-cancelled", {"uuid": job.id}
+        case _:
+            return
+
+
+def _crawl_events(applied: AppliedCrawl) -> Iterator[tuple[str, dict[str, Any]]]:
+    crawl, document = applied.crawl, applied.document or {}
+    match applied.decision:
+        case Sent():
+            yield "task-crawling", {"uuid": crawl.id}
+        case Complete():
+            result = {key: document.get(key) for key in ("status", "received", "missing", "credits")}
+            yield "task-succeeded", {"uuid": crawl.id, "result": repr(result), "runtime": round(applied.now - crawl.created, 3)}
+        case Fail(reason, _) | Expire(reason):
+            yield "task-failed", {"uuid": crawl.id, "exception": f"{document.get('status')}: {reason}", "traceback": ""}
+        case Cancel():
+            yield "task-cancelled", {"uuid": crawl.id}
         case _:
             return
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from crawls.crawl import CrawlStep
 from jobs.job import Step
+from tasks import crawl
 from tasks.batches import start
 from tasks.runtime import runtime
 
@@ -15,3 +17,6 @@ def dispatch() -> None:
     for step in Step:
         for account, token in runtime().store.dispatch(step):
             start(step, account, token)
+    for crawl_step in CrawlStep:
+        for account, token in runtime().crawls.dispatch(crawl_step):
+            crawl.start(crawl_step, account, token)

@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass
 
 from jobs.envelope import without_body
-from jobs.job import Job
 from ledger.due import Note
 from scraperapi.models import Json
 
@@ -23,14 +22,14 @@ class Outcomes:
 
     ttl: int
 
-    def note(self, job: Job, document: Json) -> Note:
-        """The note for a job that ended with the envelope `document`."""
+    def note(self, task_id: str, document: Json) -> Note:
+        """The note for a job or a crawl that ended with the envelope `document`."""
         meta = {
             "status": "SUCCESS",
             "result": without_body(document),
             "traceback": None,
             "children": [],
             "date_done": document["finishedAt"],
-            "task_id": job.id,
+            "task_id": task_id,
         }
-        return Note(f"celery-task-meta-{job.id}", json.dumps(meta), self.ttl)
+        return Note(f"celery-task-meta-{task_id}", json.dumps(meta), self.ttl)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from threading import BoundedSemaphore
 
 from redis import Redis
 
 from config.queues import BATCHES, HINT_EXPIRES
 from config.settings import Settings, load
+from crawls.decide import CrawlDecider
+from crawls.flow import CrawlFlow
+from crawls.intake import CrawlTerms
+from crawls.remote import CrawlRemote
+from crawls.store import CrawlLimits, CrawlStore
 from jobs.callback import Callbacks
 from jobs.decide import Decider
 from jobs.flow import Flow
@@ -19,7 +24,8 @@ from jobs.remote import Remote
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
 from scraperapi.batch import BatchClient
-from tasks.announce import watch
+from scraperapi.client import call
+from tasks.announce import watch, watch_crawls
 from tasks.outcome import Outcomes
 
 __all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime"]
@@ -36,6 +42,9 @@ class Runtime:
     store: JobStore
     flow: Flow
     terms: Terms
+    crawls: CrawlStore
+    crawl_flow: CrawlFlow
+    crawl_terms: CrawlTerms
     callbacks: Callbacks
     calls: BatchClient
     batches: BoundedSemaphore
@@ -73,17 +82,36 @@ def build(settings: Settings) -> Runtime:
         deadline=settings.deadline,
         grace=settings.not_found_grace,
     )
-    store = JobStore(redis, limits, Outcomes(int(settings.result_expires)).note)
+    outcomes = Outcomes(int(settings.result_expires))
+    store = JobStore(redis, limits, outcomes.note)
     keys = settings.account_keys()
     callbacks = Callbacks(settings.webhook_secret.get_secret_value() if settings.webhook_secret else "")
     calls = BatchClient(timeout=settings.http_timeout, batch_timeout=settings.batch_timeout, max_bytes=settings.max_body_bytes)
-    flow = Flow(store, Remote(settings.async_url, keys, calls, callbacks.url), Decider(policies), watch)
+    flow = Flow(
+        store, Remote(settings.async_url, keys, calls, lambda receiver, id_: callbacks.url(receiver, "job", id_)), Decider(policies), watch
+    )
+    crawl_limits = CrawlLimits(
+        lease=settings.lease,
+        max_batches=settings.max_batches,
+        keep_ended=int(settings.keep_ended),
+        first_look=settings.look_first,
+        grace=settings.crawl_grace,
+    )
+    crawls = CrawlStore(redis, crawl_limits, outcomes.note)
+    # Two calls may be made under one lease.
+    one_call = partial(call, timeout=settings.http_timeout / 2)
+    crawl_remote = CrawlRemote(settings.crawler_url, keys, one_call, lambda receiver, id_: callbacks.url(receiver, "crawl", id_))
+    crawl_decider = CrawlDecider(replace(policies, deadline=settings.crawl_deadline), settings.crawl_grace)
+    terms = Terms(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None)
     return Runtime(
         settings,
         redis,
         store,
         flow,
-        Terms(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None),
+        terms,
+        crawls,
+        CrawlFlow(crawls, crawl_remote, crawl_decider, watch_crawls),
+        CrawlTerms(terms, settings.crawl_max_depth, settings.crawl_max_budget),
         callbacks,
         calls,
         BoundedSemaphore(max(1, settings.worker_threads - SPARE)),

@@ -39,7 +39,7 @@ class SubmittingTask(RedactedTask):
 @shared_task(name="jobs.submit", bind=True, base=SubmittingTask, throws=(InvalidArgument,))
 def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
-    _keywords_only(args)
+    keywords_only(args)
     submission = read_submission(arguments, runtime().terms)
     until_written(lambda: runtime().store.submit([(str(self.request.id), submission)], watched=True))
 
@@ -53,7 +53,7 @@ def submit_batch(
     `defaults` are arguments of `jobs.submit` for entries that do not say otherwise. With wrong entries nothing is recorded, unless
     `partial`: then the good ones are, and the result is `{"ids": [...], "rejected": [{"index": n, "error": "..."}]}`.
     """
-    _keywords_only(args)
+    keywords_only(args)
     batch = read_batch(requests, defaults, runtime().terms)
     if batch.rejected and not partial:
         raise refusal(batch)
@@ -65,6 +65,7 @@ def submit_batch(
     return {"ids": ids, "rejected": [{"index": at, "error": why} for at, why in batch.rejected]}
 
 
-def _keywords_only(args: tuple[Any, ...]) -> None:
+def keywords_only(args: tuple[Any, ...]) -> None:
+    """Refuse positional arguments."""
     if args:
         raise InvalidArgument(f"{len(args)} positional argument(s): name every argument, e.g. kwargs={{'url': ...}}")

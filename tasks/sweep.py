@@ -16,10 +16,11 @@ log = structlog.get_logger()
 @shared_task(name="jobs.sweep", send_events=False)
 def sweep() -> None:
     """Check the books, and start one batch for each paused lane, where the tick starts none: jobs past their deadline end there too."""
-    books = runtime().store.books()
-    for fault in balance(books).faults:
-        log.error("the books do not balance", fault=fault)
-    for lane in books.lanes:
+    jobs, crawls = runtime().store.books(), runtime().crawls.books()
+    for what, books in (("jobs", jobs), ("crawls", crawls)):
+        for fault in balance(books).faults:
+            log.error("the books do not balance", what=what, fault=fault)
+    for lane in jobs.lanes:
         if lane.paused_until is not None and lane.due:
             step, _, account = lane.name.partition(":")
             start(Step(step), account, "")

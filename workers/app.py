@@ -13,7 +13,7 @@ from workers.recurring import check_recurring
 with exit_with_reason():
     settings = load()
     beat = beat_settings(settings)
-    check_recurring(beat["beat_schedule"], settings.schedules_file)
+    check_recurring(beat["beat_schedule"], settings)
 
 app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
 app.conf.update(
@@ -27,7 +27,7 @@ app.conf.update(
     worker_consumer="workers.broker:Consumer",
     # A misspelt queue would swallow messages in silence.
     task_create_missing_queues=False,
-    imports=("tasks.submit", "tasks.send", "tasks.poll", "tasks.cancel", "tasks.dispatch", "tasks.sweep"),
+    imports=("tasks.submit", "tasks.send", "tasks.poll", "tasks.cancel", "tasks.crawl", "tasks.dispatch", "tasks.sweep"),
 )
 app.set_default()
 connect_signals(settings)

@@ -51,6 +51,7 @@ class Local:
         if self.self_hosted:
             env |= {
                 "LONGHAUL_ASYNC_URL": self.service_url,
+                "LONGHAUL_CRAWLER_URL": self.service_url,
                 "LONGHAUL_API_KEY": os.environ.get("LONGHAUL_API_KEY", "local"),
                 "LONGHAUL_SERVICE_PUBLIC_URL": self.service_url,
                 # On one machine targets and callbacks are on it, too.
@@ -127,7 +128,7 @@ def free_ports() -> Ports:
 
 def is_self_hosted(environ: Mapping[str, str]) -> bool:
     """Whether the remote is our own service: it is, unless the user has named an account or another remote."""
-    return not ({"LONGHAUL_API_KEY", "LONGHAUL_ASYNC_URL"} & set(environ))
+    return not ({"LONGHAUL_API_KEY", "LONGHAUL_ASYNC_URL", "LONGHAUL_CRAWLER_URL"} & set(environ))
 
 
 def kept_secret(folder: Path) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from config.schedules import PREFIX
-from config.settings import SettingsError
+from config.settings import Settings, SettingsError
+from crawls.intake import CrawlTerms, read_order
 from jobs.intake import Terms, read_batch, read_submission
 from scraperapi.errors import InvalidArgument, invalid
 
@@ -15,20 +15,23 @@ RECEIVER = "http://receiver.invalid"
 """Beat may have neither receiver nor secret: whether a `callback` can be had is for the workers to judge."""
 
 
-def check_recurring(entries: Mapping[str, Mapping[str, Any]], file: Path | None) -> None:
-    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry from `file`."""
+def check_recurring(entries: Mapping[str, Mapping[str, Any]], settings: Settings) -> None:
+    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry of the user's."""
     for name, entry in entries.items():
         if not name.startswith(PREFIX):
             continue
         try:
-            _check(entry["task"], entry["kwargs"])
+            _check(entry["task"], entry["kwargs"], settings)
         except InvalidArgument as error:
-            raise SettingsError(f"{file}, schedule {name.removeprefix(PREFIX)!r}: arguments: {error}") from None
+            raise SettingsError(f"{settings.schedules_file}, schedule {name.removeprefix(PREFIX)!r}: arguments: {error}") from None
 
 
-def _check(task: str, arguments: Mapping[str, Any]) -> None:
+def _check(task: str, arguments: Mapping[str, Any], settings: Settings) -> None:
     if task == "jobs.submit":
         read_submission(arguments, _terms(arguments))
+        return
+    if task == "crawls.create":
+        read_order(arguments, CrawlTerms(_terms(arguments), settings.crawl_max_depth, settings.crawl_max_budget))
         return
     defaults = {name: value for name, value in arguments.items() if name not in {"requests", "partial"}}
     requests = arguments.get("requests")

@@ -6,11 +6,9 @@ that the remote does not try again for nothing.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import structlog
 from redis.exceptions import RedisError
@@ -20,38 +18,43 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from jobs.callback import Kind
 from jobs.flow import Pushed
+from scraperapi.crawl_models import NoEvent
 from scraperapi.errors import PreflightFailed
 from tasks.runtime import runtime
 from workers.app import app
+from workers.crawl_events import CrawlEvents
 from workers.lifecycle import check_ledger, exit_with_reason
+from workers.pushed import body_of, document_of, password_of, refuse
 
 log = structlog.get_logger()
 
 
-async def receive(request: Request) -> Response:  # noqa: PLR0911  (one line a refusal)
+async def receive_job(request: Request) -> Response:
     """`POST /jobs/<id>/<token>`: one job as its status URL gives it (contract: webhooks)."""
-    job_id, token = request.path_params["job_id"], request.path_params["token"]
-    if not runtime().callbacks.admits(job_id, token, _password(request)):
-        return _refuse(404, "not found")
-    body = await _read(request, runtime().settings.max_body_bytes)
-    if body is None:
-        return _refuse(413, "the event is longer than LONGHAUL_MAX_BODY_BYTES; the job's next look will say so")
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        return _refuse(400, f"not JSON: {error}")
+    job_id = request.path_params["job_id"]
+    body = await _admitted(request, "job", job_id)
+    if isinstance(body, Response):
+        return body
+    document = await document_of(body)
     if not isinstance(document, dict):
-        return _refuse(400, "not an object")
+        return refuse(400, document.words if isinstance(document, NoEvent) else "not an object")
     try:
         became = await run_in_threadpool(runtime().flow.take_pushed, job_id, document)
     except RedisError as error:
         log.warning("a pushed result could not be stored; the remote will try again", job=job_id, error=str(error))
-        return _refuse(503, "the ledger does not answer")
+        return refuse(503, "the ledger does not answer")
     log.debug("pushed", job=job_id, status=document.get("status"), became=became.value)
     if became is Pushed.LATER:
-        return _refuse(503, "the results queue is full; the job's next look brings its result home")
+        return refuse(503, "the results queue is full; the job's next look brings its result home")
     return JSONResponse({"status": "ok"})
+
+
+async def receive_event(request: Request) -> Response:
+    """`POST /crawls/<id>/<token>`: one page, or the summary (contract: Crawler API)."""
+    body = await _admitted(request, "crawl", request.path_params["crawl_id"])
+    return body if isinstance(body, Response) else await _events().receive(request, body)
 
 
 async def health(_: Request) -> Response:
@@ -59,7 +62,7 @@ async def health(_: Request) -> Response:
     try:
         await run_in_threadpool(runtime().redis.ping)
     except RedisError as error:
-        return _refuse(503, str(error))
+        return refuse(503, str(error))
     return JSONResponse({"status": "ok"})
 
 
@@ -76,31 +79,26 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     runtime().close()
 
 
-async def _read(request: Request, limit: int) -> bytes | None:
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+async def _admitted(request: Request, kind: Kind, id_: str) -> bytes | Response:
+    """The body of a push that may come in, or its refusal."""
+    if not runtime().callbacks.admits(kind, id_, request.path_params["token"], password_of(request)):
+        return refuse(404, "not found")
+    body = await body_of(request, runtime().settings.max_body_bytes)
+    if body is None:
+        return refuse(413, "longer than LONGHAUL_MAX_BODY_BYTES")
+    return body
 
 
-def _password(request: Request) -> str:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-def _refuse(status: int, words: str) -> Response:
-    return JSONResponse({"status": "error", "statusCode": status, "error": words}, status_code=status)
+@cache
+def _events() -> CrawlEvents:
+    return CrawlEvents(runtime().crawl_flow)
 
 
 api = Starlette(
-    routes=[Route("/jobs/{job_id}/{token}", receive, methods=["POST"]), Route("/health", health)],
+    routes=[
+        Route("/jobs/{job_id}/{token}", receive_job, methods=["POST"]),
+        Route("/crawls/{crawl_id}/{token}", receive_event, methods=["POST"]),
+        Route("/health", health),
+    ],
     lifespan=_lifespan,
 )

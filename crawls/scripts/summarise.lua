@@ -14,10 +14,11 @@ if found[3] or not TRANSITIONS[found[1] .. '>'] or (run and run < present) then 
 -- A recurring crawl's run that has just begun has no summary yet: this is the former one's, told once more.
 if not run and found[6] and not found[4] and now < tonumber(found[6]) + grace then return 'seen' end
 redis.call('HSET', record, 'summary', ARGV[9], 'told', seconds(now), 'expected', expected)
+local complete = tonumber(found[4] or 0) >= expected
 if found[5] == lane then
   -- Whoever is looking at this moment is fenced off: there is nothing left to look at.
   redis.call('HINCRBY', record, 'fence', 1)
   redis.call('HDEL', record, 'lease')
-  place(id, lane, now + grace)
+  place(id, lane, complete and now or now + grace)
 end
-return tonumber(found[4] or 0) >= expected and 'complete' or 'noted'
+return complete and 'complete' or 'noted'

@@ -7,7 +7,7 @@ local now, id, grace, key, run, stated = clock(ARGV[1]), ARGV[2], tonumber(ARGV[
 local unknown = met(id, ARGV[3], now, ARGV[4], ARGV[5], tonumber(ARGV[6]))
 if unknown then return unknown end
 local record = record_of(id)
-local found = redis.call('HMGET', record, 'state', 'run', 'turned', 'expected')
+local found = redis.call('HMGET', record, 'state', 'run', 'turned', 'expected', 'lane')
 local open = TRANSITIONS[found[1] .. '>']
 if found[1] == 'cancelled' then
   redis.call('HINCRBY', record, 'dropped', 1)
@@ -39,4 +39,7 @@ local pages = redis.call('HINCRBY', record, 'pages', 1)
 if ARGV[13] == '1' then redis.call('HINCRBY', record, 'bad', 1) end
 redis.call('HINCRBY', record, 'credits', ARGV[14])
 redis.call('HDEL', record, 'idle')
-return found[4] and pages >= tonumber(found[4]) and 'complete' or 'taken'
+if not found[4] or pages < tonumber(found[4]) then return 'taken' end
+-- The caller ends it; where he dies first, the next look does.
+if found[5] == ARGV[4] then place(id, ARGV[4], now) end
+return 'complete'

@@ -91,7 +91,7 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
         scraper, clock, watched = Scraper(looks), Clock(START), []
         remote_wire.answer = scraper
         store = a_store(redis, clock, **({"lease": LEASE} | limits))
-        remote = Remote(remote_wire.base, {"default": "key"}, calls, lambda job: job.callback or None)
+        remote = Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
         return World(
             redis, remote_wire, calls, scraper, clock, store, watched, Flow(store, remote, Decider(policies or Policies()), watched.extend)
         )

@@ -489,7 +489,7 @@ class TestAccounts:
     def test_a_running_job_of_an_account_that_has_gone_is_still_brought_home(self, fresh):
         world = fresh(looks=0)
         world.submit("a", account="gone")
-        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda _: None)).run_batch(Step.SEND, "gone")
+        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run_batch(Step.SEND, "gone")
         world.clock.now += 10
         ((account, _),) = world.store.dispatch(Step.POLL)
         world.flow.run_batch(Step.POLL, account)

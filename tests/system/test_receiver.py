@@ -8,11 +8,10 @@ import pytest
 import requests
 
 from jobs.callback import USER, Callbacks
-from jobs.job import Job, State, Step
+from jobs.job import State, Step
 from jobs.store import JobStore, Limits
-from scraperapi.models import ScrapeRequest
 from tests.conftest import free_port
-from tests.installation import QUEUE, Installation, installed, until
+from tests.installation import Installation, installed, until
 from workers.embedded import serving
 
 
@@ -29,8 +28,7 @@ def waiting(asleep: Installation) -> Iterator[tuple[str, str, str]]:
     job_id = asleep.submit("http://never.fault.invalid/waiting")
     until(lambda: asleep.redis.exists(f"longhaul:{{jobs}}:record:{job_id}"), "the record")
     callbacks = Callbacks(asleep.local.secret)
-    job = Job(job_id, State.QUEUED, 0, "default", QUEUE, ScrapeRequest("http://x/"), None, 1, 0.0, callback=asleep.local.receiver_url)
-    url = str(callbacks.url(job)).replace(f"{USER}:{callbacks.password(job_id)}@", "")
+    url = callbacks.url(asleep.local.receiver_url, "job", job_id).replace(f"{USER}:{callbacks.password(job_id)}@", "")
     yield job_id, url, callbacks.password(job_id)
     asleep.caller.send_task("jobs.cancel", kwargs={"job_id": job_id}).get(timeout=30)
 

@@ -119,7 +119,7 @@ def test_the_table_has_every_type_that_the_step_can_see(step):
 def test_deciding_reaches_for_no_clock_no_random_and_no_network():
     tree = ast.parse(inspect.getsource(jobs.decide))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert modules == {"__future__", "dataclasses", "typing", "jobs.backoff", "jobs.job", "jobs.policies", "scraperapi.models"}
+    assert modules == {"__future__", "dataclasses", "typing", "jobs.backoff", "jobs.job", "jobs.policies", "jobs.subject", "scraperapi.models"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
 
 

@@ -29,7 +29,7 @@ def test_a_server_that_knows_no_script_is_taught_and_the_call_runs(lua, redis):
 def test_several_calls_in_one_round_trip_answer_in_order_even_where_some_scripts_were_forgotten(lua, redis):
     lua.run("create", *create("a").args)
     redis.script_flush()
-    finish = Call("finish", ["1", "a", "0", "done", 60, "", "", "", "", 0, "", 0])
+    finish = Call("finish", ["1", "a", "0", "done", 60, "", "", "", "", 0, "", "", "", 0, 0])
     assert lua.run_all([create("a"), finish, create("b"), create("b")]) == [[0], "finished", [1], [0]]
 
 
@@ -44,7 +44,7 @@ def test_where_one_of_two_scripts_was_forgotten_only_its_calls_are_made_again(lu
     lua.run("create", *create("a").args)
     redis.script_flush()
     lua.run("create", *create("b").args)
-    finish = Call("finish", ["1", "a", "0", "done", 60, "", "", "", "", 0, "", 0])
+    finish = Call("finish", ["1", "a", "0", "done", 60, "", "", "", "", 0, "", "", "", 0, 0])
     assert lua.run_all([create("c"), finish, create("d")]) == [[1], "finished", [1]]
 
 

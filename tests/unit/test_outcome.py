@@ -11,7 +11,7 @@ from tests.builders import START, a_job, finished
 @pytest.mark.parametrize("decision", [Finish(finished("a large body").response), Fail("why"), Expire("late"), Cancel()])
 def test_a_note_is_what_celery_would_have_stored_and_carries_no_body(decision):
     document = envelope(a_job(meta={"n": 1}), decision, START + 5)
-    note = Outcomes(3600).note(a_job(), document)
+    note = Outcomes(3600).note("job-1", document)
     assert (note.key, note.ttl) == ("celery-task-meta-job-1", 3600)
     meta = json.loads(note.value)
     assert meta == {
@@ -27,4 +27,4 @@ def test_a_note_is_what_celery_would_have_stored_and_carries_no_body(decision):
 
 def test_half_a_character_in_a_reason_can_be_stored():
     document = envelope(a_job(), Fail("\ud800"), START)
-    assert json.loads(Outcomes(1).note(a_job(), document).value.encode())["result"]["failReason"] == "\ud800"
+    assert json.loads(Outcomes(1).note("job-1", document).value.encode())["result"]["failReason"] == "\ud800"

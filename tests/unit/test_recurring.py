@@ -11,7 +11,8 @@ URL = "https://example.com/"
 
 
 def check(arguments, task="jobs.submit"):
-    check_recurring({"longhaul-dispatch": {"task": "jobs.dispatch"}, "schedule:nightly": {"task": task, "kwargs": arguments}}, FILE)
+    entries = {"longhaul-dispatch": {"task": "jobs.dispatch"}, "schedule:nightly": {"task": task, "kwargs": arguments}}
+    check_recurring(entries, Settings(schedules_file=FILE))
 
 
 def check_batch(**arguments):
@@ -23,6 +24,7 @@ def test_what_a_task_would_take_is_taken_whatever_accounts_and_receiver_there_ar
     check({"url": URL, "account": "second", "callback": True, "queue": "front", "meta": {"a": [1]}})
     check({"url": URL, "callback": "https://us.test/hooks"})
     check_batch(requests=[URL, {"url": URL, "account": "second"}], account="third", partial=True, queue="front")
+    check({"start_url": URL, "max_depth": 2, "account": "second"}, "crawls.create")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,11 @@ def test_what_a_task_would_take_is_taken_whatever_accounts_and_receiver_there_ar
 def test_what_a_task_would_refuse_is_named_with_file_and_schedule(arguments, words):
     with pytest.raises(SettingsError, match=f"schedules.toml, schedule 'nightly': arguments: {words}"):
         check(arguments)
+
+
+def test_a_crawl_is_checked_likewise():
+    with pytest.raises(SettingsError, match="schedule 'nightly': arguments: max_depth, crawl_budget: are both missing"):
+        check({"start_url": URL}, "crawls.create")
 
 
 @pytest.mark.parametrize(
@@ -61,5 +68,5 @@ def test_a_batch_is_checked_entry_for_entry(arguments, words):
 def test_the_entries_of_a_real_file_and_our_own_pass(tmp_path):
     file = tmp_path / "schedules.toml"
     file.write_text(f'[[schedule]]\nname = "a"\nevery = 5\narguments = {{ url = "{URL}" }}\n')
-    check_recurring(beat_settings(Settings(schedules_file=file))["beat_schedule"], file)
-    check_recurring(beat_settings(Settings())["beat_schedule"], None)
+    check_recurring(beat_settings(Settings(schedules_file=file))["beat_schedule"], Settings(schedules_file=file))
+    check_recurring(beat_settings(Settings())["beat_schedule"], Settings())

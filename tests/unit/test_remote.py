@@ -31,7 +31,7 @@ def caller():
 
 @pytest.fixture
 def remote(caller):
-    return Remote("http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda job: job.callback or None)
+    return Remote("http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda receiver, _: receiver)
 
 
 def act(remote, step, *jobs, now=START):

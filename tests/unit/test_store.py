@@ -193,7 +193,7 @@ class TestPhases:
         assert envelopes(redis)[0]["body"] == "\ud800 ä"
 
     def test_only_who_may_be_waited_for_leaves_a_note(self, redis, clock):
-        store = JobStore(redis, Limits(), lambda job, document: Note(f"note-{job.id}", document["status"], 60), clock)
+        store = JobStore(redis, Limits(), lambda id_, document: Note(f"note-{id_}", document["status"], 60), clock)
         for id_, watched in (("a", True), ("b", False)):
             store.submit([(id_, a_submission())], watched=watched)
         store.apply(Step.SEND, [(job, Fail("x")) for job in store.claim(Step.SEND, "default").jobs], START)

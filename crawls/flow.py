@@ -1,0 +1,200 @@
+"""The four moves for crawls: claim -> act -> decide -> apply, one crawl after the other; and what is pushed joins at `take`.
+
+now, crawl = store.claim(step, account)                   atomic, leased, fenced
+seen = remote.create | look | cancel (crawl)              the only I/O with the remote
+decision = decider.after_create | watch | stop (crawl, seen, now)    pure
+store.apply(step, crawl, decision)                        one conditional write
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import assert_never
+
+from crawls.crawl import Crawl, CrawlStep
+from crawls.decide import CrawlDecider, CrawlDecision, CrawlEnd, Turn
+from crawls.remote import CrawlRemote
+from crawls.store import AppliedCrawl, CrawlStore, Taken
+from jobs.decide import Hold, Sent, ends_pause
+from ledger.connection import AWAY
+from ledger.lua import Call
+from scraperapi.crawl_models import CrawlSeen, Page, Progress, Summary
+
+INSIST = 20
+AGAIN = 0.5
+ROUND = 30.0
+"""Seconds after which a round claims no further crawl: another round may go on elsewhere."""
+
+log = logging.getLogger(__name__)
+
+
+class Received(StrEnum):
+    """What became of a pushed event. `foreign`: it is of no crawl that anybody ordered."""
+
+    TAKEN = "taken"
+    DROPPED = "dropped"
+    UNKNOWN = "unknown"
+    FOREIGN = "foreign"
+
+
+@dataclass(slots=True)
+class CrawlReport:
+    """What a round did. `counts`: how often each decision was written, `late` the writes that came too late."""
+
+    claimed: int = 0
+    more: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlFlow:
+    """`watch` is told of every write that took effect, after it did."""
+
+    store: CrawlStore
+    remote: CrawlRemote
+    decider: CrawlDecider
+    watch: Callable[[Sequence[AppliedCrawl]], None]
+
+    def run_round(self, step: CrawlStep, account: str, token: str = "") -> CrawlReport:
+        """Work off what is due of one step, crawl by crawl, for half a minute at most."""
+        report, until = CrawlReport(), time.monotonic() + ROUND
+        try:
+            while True:
+                now, crawl, report.more, probe = self.store.claim(step, account, token)
+                if crawl is None:
+                    return report
+                self._handle(step, crawl, now, probe, report)
+                if time.monotonic() > until:
+                    return report
+        finally:
+            if token:
+                # Where the ledger is away the token is given up for lost after its lease.
+                with suppress(*AWAY):
+                    self.store.leave(step, token)
+
+    def take(self, crawl: Crawl, event: Page | Summary) -> Received:
+        """Take one event for `crawl`, as read at any time since it was recorded: only what never changes of it is relied on."""
+        while True:
+            (became,) = self.store.record([self.taking(crawl, event)])
+            if became not in {"turned", "ahead"}:
+                return self.settle(crawl.id, became)
+            present = self.store.get(crawl.id)
+            if present is None:
+                return Received.UNKNOWN
+            if became == "ahead":
+                self._turn(present)
+                present = self.store.get(crawl.id) or present
+            crawl = present
+
+    def taking(self, crawl: Crawl, event: Page | Summary) -> Call:
+        """The call that takes `event`: for many at once; each answer goes to `settle`, and, where that is impossible, its event to `take`."""
+        match event:
+            case Page():
+                return self.store.taking(crawl, event)
+            case Summary():
+                return self.store.summarising(crawl, event)
+            case _:
+                assert_never(event)
+
+    def settle(self, crawl_id: str, became: Taken) -> Received:
+        """What an event has led to: perhaps the end of its crawl."""
+        match became:
+            case "complete":
+                self._complete(crawl_id)
+                return Received.TAKEN
+            case "taken" | "noted" | "seen":
+                return Received.TAKEN
+            case "dropped":
+                return Received.DROPPED
+            case "missing":
+                return Received.UNKNOWN
+            case "foreign":
+                return Received.FOREIGN
+            case "ahead" | "turned":
+                raise ValueError(f"{became}: this event has to be taken again")
+            case _:
+                assert_never(became)
+
+    def _complete(self, crawl_id: str) -> None:
+        crawl = self.store.get(crawl_id)
+        if crawl is None:
+            return
+        now = self.store.now()
+        decision = self.decider.after_event(crawl, now)
+        if decision is not None:
+            self._end(CrawlStep.WATCH, crawl, decision, now)
+
+    def _turn(self, crawl: Crawl) -> None:
+        """A page of the next run is there, so this one is over, whatever came of its summary."""
+        now = self.store.now()
+        self._end(CrawlStep.WATCH, crawl, Turn(now + self.store.limits.first_look, "no summary came before the next run"), now)
+
+    def _handle(self, step: CrawlStep, crawl: Crawl, now: float, probe: bool, report: CrawlReport) -> None:
+        seen, decision, now = self._act_and_decide(step, crawl, now)
+        applied = self._end(step, crawl, decision, now) if isinstance(decision, CrawlEnd | Turn) else self._write(step, crawl, decision, now)
+        if probe and not isinstance(decision, Hold) and (isinstance(seen, Progress) or ends_pause(seen)):
+            self.store.resume(step, crawl.account)
+        taken = applied.written in {"moved", "finished"}
+        report.claimed += 1
+        report.late += not taken
+        report.counts.update([type(decision).__name__.lower()] if taken else [])
+
+    def _act_and_decide(self, step: CrawlStep, crawl: Crawl, claimed: float) -> tuple[CrawlSeen, CrawlDecision, float]:
+        started = time.monotonic()
+
+        def now() -> float:
+            # The ledger's time, carried on: this machine's clock may be wrong.
+            return claimed + time.monotonic() - started
+
+        match step:
+            case CrawlStep.CREATE:
+                created = self.remote.create(crawl, self.decider.policies.deadline, claimed)
+                return created, self.decider.after_create(crawl, created, now()), now()
+            case CrawlStep.WATCH:
+                looked = self.remote.look(crawl, claimed)
+                return looked, self.decider.after_watch(crawl, looked, now()), now()
+            case CrawlStep.STOP:
+                stopped = self.remote.cancel(crawl, claimed)
+                return stopped, self.decider.after_stop(crawl, stopped, now()), now()
+            case _:
+                assert_never(step)
+
+    def _write(self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision, now: float) -> AppliedCrawl:
+        """The remote's id outlasts a restart of the ledger: written again for the length of the lease."""
+        until = time.monotonic() + self.store.limits.lease
+        while True:
+            try:
+                applied = self.store.apply(step, crawl, decision, now)
+            except AWAY:
+                if time.monotonic() > until or not isinstance(decision, Sent):
+                    raise
+                time.sleep(AGAIN)
+            else:
+                break
+        self._tell(applied)
+        return applied
+
+    def _end(self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision, now: float) -> AppliedCrawl:
+        """An end counts the pages that are there: where one has come meanwhile, it counts again."""
+        applied = self.store.apply(step, crawl, decision, now)
+        for _ in range(INSIST):
+            if applied.written != "stale":
+                break
+            present = self.store.get(crawl.id)
+            if present is None or (present.fence, present.run) != (crawl.fence, crawl.run):
+                break
+            crawl = replace(present, progress=crawl.progress or present.progress)
+            applied = self.store.apply(step, crawl, decision, now)
+        self._tell(applied)
+        return applied
+
+    def _tell(self, applied: AppliedCrawl) -> None:
+        if applied.written in {"moved", "finished"}:
+            self.watch([applied])

@@ -1,0 +1,87 @@
+"""The receiver's half for crawls: `POST /crawls/<id>/<token>` takes one page or one summary.
+
+It has to keep up with a remote that pushes thousands a second, so it reads a crawl's record once and writes events in groups.
+"""
+
+from __future__ import annotations
+
+import structlog
+from redis.exceptions import RedisError
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from crawls.crawl import Crawl
+from crawls.flow import CrawlFlow, Received
+from crawls.store import Taken
+from ledger.lua import Call
+from scraperapi.crawl_models import NoEvent, Page, Summary
+from scraperapi.crawl_protocol import read_event
+from workers.gathering import Gathering
+from workers.pushed import document_of, refuse
+
+REMEMBERED = 1000
+"""Crawls whose records are kept at hand: what events need of them never changes."""
+
+log = structlog.get_logger()
+
+
+class CrawlEvents:
+    """Takes events for `flow`; one instance a process."""
+
+    def __init__(self, flow: CrawlFlow) -> None:
+        self._flow = flow
+        self._gathering: Gathering[Call, Taken] = Gathering(flow.store.record)
+        self._known: dict[str, Crawl] = {}
+        self._stopping: set[str] = set()
+
+    async def receive(self, request: Request, body: bytes) -> Response:
+        """Take one event; 2xx only once it is in the ledger."""
+        crawl_id = request.path_params["crawl_id"]
+        document = await document_of(body)
+        event = document if isinstance(document, NoEvent) else read_event(document)
+        if isinstance(event, NoEvent):
+            return refuse(400, event.words)
+        try:
+            received = await self._take(crawl_id, event)
+        except RedisError as error:
+            log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
+            return refuse(503, "the ledger does not answer")
+        match received:
+            case Received.UNKNOWN:
+                return refuse(410, "no such crawl, or it has ended long ago")
+            case Received.FOREIGN:
+                log.warning("events of a crawl that is not on record: it is told to stop", crawl=crawl_id, remote=event.remote_id)
+                return JSONResponse({"status": "ok"}, background=BackgroundTask(self._stop, event.remote_id))
+            case Received.TAKEN | Received.DROPPED:
+                return JSONResponse({"status": "ok"})
+
+    async def _take(self, crawl_id: str, event: Page | Summary) -> Received:
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
+        if crawl is None:
+            return Received.UNKNOWN
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[crawl_id] = crawl
+        became = await self._gathering.add(self._flow.taking(crawl, event))
+        if became in {"ahead", "turned"}:
+            # The run that we know of is over, or nearly.
+            del self._known[crawl_id]
+            return await run_in_threadpool(self._flow.take, crawl, event)
+        if became == "missing":
+            del self._known[crawl_id]
+        if became == "complete":
+            return await run_in_threadpool(self._flow.settle, crawl_id, became)
+        return self._flow.settle(crawl_id, became)
+
+    def _stop(self, remote_id: str) -> None:
+        """A crawl that was created and then not recorded, for its creator died: it costs credits. Its next event asks again, if need be."""
+        if remote_id in self._stopping:
+            return
+        self._stopping.add(remote_id)
+        try:
+            seen = self._flow.remote.stop(remote_id, self._flow.store.now())
+            log.info("told to stop", remote=remote_id, seen=type(seen).__name__)
+        finally:
+            self._stopping.discard(remote_id)
