@@ -98,7 +98,7 @@ def read_batch(document: Json, *, private: bool) -> list[Submission]:
     if len(urls) > MOST_URLS:
         raise InvalidArgument(f"urls: {len(urls)} entries: at most {MOST_URLS} in one batch")
     first = _read(document, "urls[0]", urls[0], private=private)
-    return [first, *(replace(first, url=_url(f"urls[{at}]", url, private=private)) for at, url in enumerate(urls[1:], start=1))]
+    return [first, *(replace(first, url=read_url(f"urls[{at}]", url, private=private)) for at, url in enumerate(urls[1:], start=1))]
 
 
 def looks_private(host: str) -> bool:
@@ -129,34 +129,40 @@ def _read(document: Json, name: str, url: Any, *, private: bool) -> Submission:
     for key in document:
         if key not in COMMON and key not in {"url", "urls"}:
             raise invalid(key, document[key], "unknown field")
-    params = document.get("apiParams")
-    params = {} if params is None else params
-    if not isinstance(params, dict):
-        raise invalid("apiParams", params, "must be an object")
-    _refuse_unknown(params)
     report = document.get("expectUnsuccessReport", document.get("expectsUnsuccessReport"))
-    follow = _switch("apiParams.follow_redirect", params.get("follow_redirect"))
     return Submission(
-        url=_url(name, url, private=private),
+        url=read_url(name, url, private=private),
         method=_method(document.get("method")),
         headers=_headers(document.get("headers")),
         body=_body(document.get("body")),
-        keep_headers=_switch("apiParams.keep_headers", params.get("keep_headers")) or False,
-        follow_redirect=True if follow is None else follow,
-        retry_404=_switch("apiParams.retry_404", params.get("retry_404")) or False,
-        binary_target=_switch("apiParams.binary_target", params.get("binary_target")) or False,
-        device_type=_choice("apiParams.device_type", params.get("device_type"), DEVICES) or "desktop",
-        output_format=_choice("apiParams.output_format", params.get("output_format"), FORMATS),
         timeout=_timeout(document.get("timeoutSec")),
-        callback=_callback(document.get("callback"), private=private),
-        report_failure=_switch("expectUnsuccessReport", report) or False,
-        meta=_meta(document.get("meta")),
+        callback=read_callback(document.get("callback"), private=private),
+        report_failure=read_switch("expectUnsuccessReport", report) or False,
+        meta=read_object("meta", document.get("meta")),
+        **read_params("apiParams", document.get("apiParams")),
     )
 
 
-def _refuse_unknown(params: Json) -> None:
+def read_params(field: str, params: Any) -> dict[str, Any]:
+    """How pages are to be fetched, from `apiParams` or, of a crawl, `api_params`: as fields of a `Submission`."""
+    params = {} if params is None else params
+    if not isinstance(params, dict):
+        raise invalid(field, params, "must be an object")
+    _refuse_unknown(field, params)
+    follow = read_switch(f"{field}.follow_redirect", params.get("follow_redirect"))
+    return {
+        "keep_headers": read_switch(f"{field}.keep_headers", params.get("keep_headers")) or False,
+        "follow_redirect": True if follow is None else follow,
+        "retry_404": read_switch(f"{field}.retry_404", params.get("retry_404")) or False,
+        "binary_target": read_switch(f"{field}.binary_target", params.get("binary_target")) or False,
+        "device_type": _choice(f"{field}.device_type", params.get("device_type"), DEVICES) or "desktop",
+        "output_format": _choice(f"{field}.output_format", params.get("output_format"), FORMATS),
+    }
+
+
+def _refuse_unknown(field: str, params: Json) -> None:
     for name, value in params.items():
-        argument = f"apiParams.{name}"
+        argument = f"{field}.{name}"
         if name in NOT_YET:
             if not (value is None or value is False or value == "false"):
                 raise invalid(argument, value, "not supported by this self-hosted service yet")
@@ -167,7 +173,8 @@ def _refuse_unknown(params: Json) -> None:
             raise invalid(argument, value, "unknown parameter")
 
 
-def _url(name: str, url: Any, *, private: bool) -> str:
+def read_url(name: str, url: Any, *, private: bool) -> str:
+    """An http(s) address, a private one only where those are allowed."""
     if not isinstance(url, str) or not url:
         raise invalid(name, url, "must be an http:// or https:// URL")
     if len(url) > LONGEST_URL:
@@ -226,25 +233,28 @@ def _timeout(seconds: Any) -> float | None:
     return float(seconds)
 
 
-def _callback(callback: Any, *, private: bool) -> str | None:
+def read_callback(callback: Any, *, private: bool) -> str | None:
+    """The address of a webhook, from its object."""
     if callback is None:
         return None
     if not isinstance(callback, dict) or callback.get("type") != "webhook" or callback.keys() - {"type", "url"}:
         raise invalid("callback", callback, 'must be {"type": "webhook", "url": ...}')
-    return _url("callback.url", callback.get("url"), private=private)
+    return read_url("callback.url", callback.get("url"), private=private)
 
 
-def _meta(meta: Any) -> Json | None:
-    if meta is not None and not isinstance(meta, dict):
-        raise invalid("meta", meta, "must be an object")
+def read_object(name: str, value: Any) -> Json | None:
+    """An object that is echoed back."""
+    if value is not None and not isinstance(value, dict):
+        raise invalid(name, value, "must be an object")
     try:
-        json.dumps(meta, allow_nan=False)
+        json.dumps(value, allow_nan=False)
     except ValueError:  # Python reads NaN and 1e999, but no other client would read them back
-        raise invalid("meta", meta, "must not contain NaN or numbers beyond a double") from None
-    return meta
+        raise invalid(name, value, "must not contain NaN or numbers beyond a double") from None
+    return value
 
 
-def _switch(name: str, value: Any) -> bool | None:
+def read_switch(name: str, value: Any) -> bool | None:
+    """A bool, also as the word that some clients send; None where nothing is said."""
     match value:
         case None | bool():
             return value
