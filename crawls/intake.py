@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.intake import Terms, read_account, read_api_params, read_callback, read_meta, read_queue, read_url, secretive
+from jobs.intake import Terms, read_account, read_api_params, read_callback, read_meta, read_queue, read_url
+from scraperapi.arguments import secretive
 from scraperapi.crawl_models import INTERVALS, CrawlRequest
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.expressions import compiled

@@ -5,25 +5,21 @@ Every error names the argument, the value and the rule. Nothing is recorded wher
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
-from urllib.parse import urlsplit
+from typing import Any
 
 from ledger.results import QUEUE_NAME, QUEUE_RULE
+from scraperapi.arguments import breaks_line, check_header_name, http_host, is_number, is_object, json_size, read_method, secretive
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.models import Json, ScrapeRequest
 
 MAX_URL = 8192
 MAX_META = 16 * 1024
-MAX_DEPTH = 100
 MAX_BATCH = 50_000
 MAX_RESUBMIT = 10
 MAX_TIMEOUT = 72 * 3600
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 CONTROL = re.compile(r"[\x00-\x20\x7f]")
 ARGUMENTS = ("url", "method", "headers", "body", "api_params", "meta", "timeout_sec", "queue", "account", "resubmit", "callback")
 ERRORS_SHOWN = 20
@@ -60,7 +56,7 @@ def read_submission(arguments: Mapping[str, Any], terms: Terms) -> Submission:
     return Submission(
         request=ScrapeRequest(
             url=read_url("url", arguments.get("url")),
-            method=_method(arguments.get("method", "GET")),
+            method=read_method(arguments.get("method", "GET")),
             headers=_headers(arguments.get("headers")),
             body=_body(arguments.get("body")),
             api_params=read_api_params(arguments.get("api_params")),
@@ -131,33 +127,19 @@ def read_url(name: str, value: object) -> str:
         raise invalid(name, value, f"must be at most {MAX_URL} characters long")
     if CONTROL.search(value):
         raise invalid(name, value, "must not contain spaces or control characters; percent-encode them")
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname
-        _ = parts.port
-    except ValueError as error:
-        raise invalid(name, value, f"is not a URL ({error})") from None
-    if parts.scheme.lower() not in {"http", "https"} or not host:
-        raise invalid(name, value, "must be an http:// or https:// address with a host")
+    http_host(name, value)
     return value
-
-
-def _method(value: object) -> str:
-    if not isinstance(value, str) or value.upper() not in METHODS:
-        raise invalid("method", value, f"must be one of {', '.join(METHODS)}")
-    return value.upper()
 
 
 def _headers(value: object) -> dict[str, str]:
     headers = {} if value is None else value
-    if not _is_object(headers):
+    if not is_object(headers):
         raise secretive("headers", value, "must be an object with string keys")
     for name, content in headers.items():
-        if not HEADER_NAME.fullmatch(name):
-            raise invalid("headers", name, "is not a header's name")
+        check_header_name(name)
         if not isinstance(content, str):
             raise secretive(f"headers[{name}]", content, "must be a string")
-        if "\r" in content or "\n" in content or "\0" in content:
+        if breaks_line(content):
             raise secretive(f"headers[{name}]", content, "must not contain a line break")
     return headers
 
@@ -168,50 +150,25 @@ def _body(value: object) -> str | None:
     return value
 
 
-def secretive(argument: str, value: object, rule: str) -> InvalidArgument:
-    """The error for a value that may be a secret: errors are shown in Flower, so it is described and not quoted."""
-    size = f" of {len(value)} characters" if isinstance(value, str) else ""
-    return InvalidArgument(f"{argument}: a {type(value).__name__}{size} (not shown, it may be secret): {rule}")
-
-
 def _object(name: str, value: object) -> dict[str, Any]:
     if value is None:
         return {}
-    if not _is_object(value):
+    if not is_object(value):
         raise invalid(name, value, "must be an object with string keys")
     return value
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
 
 
 def read_api_params(value: object) -> Json:
     """The remote's `apiParams`, which are passed on as they are."""
     params = _object("api_params", value)
-    _size("api_params", params)
+    json_size("api_params", params)
     return params
-
-
-def _size(name: str, value: Json) -> int:
-    """The bytes of `value` as JSON; raises where it can't be written, or could not be read again."""
-    if not _fits(value, MAX_DEPTH):
-        raise InvalidArgument(f"{name}: an object nested more than {MAX_DEPTH} deep: must be flatter")
-    try:
-        return len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
-    except (TypeError, ValueError) as error:
-        raise invalid(name, value, f"must be JSON ({error})") from None
-
-
-def _fits(value: object, depth: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return depth > 0 and all(_fits(one, depth - 1) for one in inner)
 
 
 def _timeout(value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_TIMEOUT:
+    if not is_number(value) or not 0 < value <= MAX_TIMEOUT:
         raise invalid("timeout_sec", value, f"must be a number of seconds above 0 and at most {MAX_TIMEOUT}")
     return value
 
@@ -221,7 +178,7 @@ def read_meta(value: object) -> Json | None:
     if value is None:
         return None
     meta = _object("meta", value)
-    size = _size("meta", meta)
+    size = json_size("meta", meta)
     if size > MAX_META:
         raise invalid("meta", value, f"must be at most {MAX_META} bytes of JSON; this is {size}")
     return meta

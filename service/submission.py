@@ -11,16 +11,15 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
-from urllib.parse import urlsplit
+from typing import Any
 
+from scraperapi.arguments import breaks_line, check_header_name, http_host, is_number, json_size, read_method
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.models import Json
 
 MOST_URLS = 50_000
 LONGEST_URL = 16_384
 LONGEST_TIMEOUT = 24 * 3600
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 DEVICES = ("desktop", "mobile")
 FORMATS = ("text", "markdown")
 
@@ -37,7 +36,6 @@ SWITCHES = ("keep_headers", "follow_redirect", "retry_404", "binary_target")
 NOT_YET = ("render", "premium", "ultra_premium", "screenshot", "autoparse", "country_code", "session_number", "wait_for_selector")
 """Known to the contract, but beyond this service as yet. `false` and `null` ask for nothing, so they are fine."""
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _COMMENT = re.compile(rb"(^|[\s,{\[])(//|/\*)")
 
 
@@ -132,7 +130,7 @@ def _read(document: Json, name: str, url: Any, *, private: bool) -> Submission:
     report = document.get("expectUnsuccessReport", document.get("expectsUnsuccessReport"))
     return Submission(
         url=read_url(name, url, private=private),
-        method=_method(document.get("method")),
+        method="GET" if (method := document.get("method")) is None else read_method(method),
         headers=_headers(document.get("headers")),
         body=_body(document.get("body")),
         timeout=_timeout(document.get("timeoutSec")),
@@ -167,7 +165,7 @@ def _refuse_unknown(field: str, params: Json) -> None:
             if not (value is None or value is False or value == "false"):
                 raise invalid(argument, value, "not supported by this self-hosted service yet")
         elif name == "max_cost":
-            if value is not None and (not _is_number(value) or value < 1):
+            if value is not None and (not is_number(value) or value < 1):
                 raise invalid(argument, value, "must be a number of at least 1: every page costs 1 credit here")
         elif name not in (*SWITCHES, "device_type", "output_format", "scraper_sdk"):
             raise invalid(argument, value, "unknown parameter")
@@ -181,24 +179,10 @@ def read_url(name: str, url: Any, *, private: bool) -> str:
         raise invalid(name, url, f"must not be longer than {LONGEST_URL} characters")
     if not url.isprintable() or " " in url:
         raise invalid(name, url, "must not contain spaces, line breaks or control characters")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise invalid(name, url, f"must be an http:// or https:// URL ({error})") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise invalid(name, url, "must be an http:// or https:// URL")
+    host = http_host(name, url)
     if not private and looks_private(host):
         raise invalid(name, url, "must not be a private or loopback address")
     return url
-
-
-def _method(method: Any) -> str:
-    if method is None:
-        return "GET"
-    if not isinstance(method, str) or method.upper() not in METHODS:
-        raise invalid("method", method, f"must be one of {', '.join(METHODS)}")
-    return method.upper()
 
 
 def _headers(headers: Any) -> dict[str, str]:
@@ -207,11 +191,10 @@ def _headers(headers: Any) -> dict[str, str]:
     if not isinstance(headers, dict):
         raise invalid("headers", headers, "must be an object of strings")
     for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise invalid("headers", name, "is not a header's name")
+        check_header_name(name)
         if not isinstance(value, str):
             raise invalid(f"headers.{name}", value, "must be a string")
-        if any(character in value for character in "\r\n\0") or not _is_text(value):
+        if breaks_line(value) or not _is_text(value):
             # The value stays unsaid: it may be a credential, and errors end up in logs.
             raise InvalidArgument(f"headers.{name}: must not contain line breaks, or characters that are none")
     return {name.lower(): value for name, value in headers.items()}
@@ -228,7 +211,7 @@ def _body(body: Any) -> str | None:
 def _timeout(seconds: Any) -> float | None:
     if seconds is None:
         return None
-    if not _is_number(seconds) or not 0 < seconds <= LONGEST_TIMEOUT:
+    if not is_number(seconds) or not 0 < seconds <= LONGEST_TIMEOUT:
         raise invalid("timeoutSec", seconds, f"must be a number of seconds, above 0 and at most {LONGEST_TIMEOUT}")
     return float(seconds)
 
@@ -246,10 +229,7 @@ def read_object(name: str, value: Any) -> Json | None:
     """An object that is echoed back."""
     if value is not None and not isinstance(value, dict):
         raise invalid(name, value, "must be an object")
-    try:
-        json.dumps(value, allow_nan=False)
-    except ValueError:  # Python reads NaN and 1e999, but no other client would read them back
-        raise invalid(name, value, "must not contain NaN or numbers beyond a double") from None
+    json_size(name, value)
     return value
 
 
@@ -270,10 +250,6 @@ def _choice(name: str, value: Any, choices: Iterable[str]) -> str | None:
     if value is not None and value not in choices:
         raise invalid(name, value, f"must be one of {', '.join(choices)}")
     return None if value is None else str(value)
-
-
-def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_text(value: str) -> bool:

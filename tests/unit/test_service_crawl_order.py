@@ -140,7 +140,7 @@ def test_an_empty_name_and_an_empty_exclude_are_fine() -> None:
         ),
         ({"cron": "* * * * *"}, "cron: '* * * * *': cron expressions are not supported"),
         ({"additional_data": "text"}, "additional_data: 'text': must be an object"),
-        ({"additional_data": {"a": float("nan")}}, "additional_data: {'a': nan}: must not contain NaN"),
+        ({"additional_data": {"a": float("nan")}}, "additional_data: {'a': nan}: must be JSON (Out of range float values"),
         ({"url": START}, "url: 'http://example.com/a': unknown field"),
     ],
 )
