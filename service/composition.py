@@ -21,12 +21,19 @@ from config.pulse import show_pulse
 from config.queues import HINT_EXPIRES, SERVICE, celery_settings
 from config.settings import Settings, SettingsError, load
 from ledger.connection import connect, problem
+from service import crawler, telling
+from service.crawl_crew import CrawlCrew
+from service.crawl_order import Terms
+from service.crawl_register import CRAWL, TELL, CrawlRegister
+from service.crawl_routes import CrawlFace
 from service.crew import Crew, Limits
 from service.dial import Dial
+from service.frontier import Frontier
 from service.routes import Face, build
 from service.runs import FETCH, WEBHOOK, Runs
+from service.tidings import Tidings
 
-TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver"}
+TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver", CRAWL: "service.crawl", TELL: "service.tell"}
 
 
 @cache
@@ -70,6 +77,22 @@ def crew() -> Crew:
     return Crew(_runs(), limits, given.service_public_url, _start)
 
 
+@cache
+def crawl_crew() -> CrawlCrew:
+    """What the workers do for crawls."""
+    given = settings()
+    limits = crawler.PageLimits(
+        attempt=given.http_timeout,
+        retry_for=given.service_page_retry_for,
+        body=given.service_max_body_bytes,
+        private=given.service_private_targets,
+        most=given.max_batches,
+    )
+    frontier = Frontier(_register(), per_host=given.service_per_host, share=crawler.SHARE, lease=given.lease)
+    tidings = Tidings(_register(), per_crawl=telling.PER_CRAWL, share=telling.SHARE, lease=given.lease)
+    return CrawlCrew(_register(), frontier, tidings, limits, _start)
+
+
 def api() -> FastAPI:
     """The web application."""
     given = settings()
@@ -80,9 +103,12 @@ def api() -> FastAPI:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = propagates
     prove()
-    keys = tuple(key.get_secret_value() for key in given.service_api_keys)
+    free = tuple(key.get_secret_value() for key in given.service_free_keys)
+    keys = (*(key.get_secret_value() for key in given.service_api_keys), *free)
     dial = Dial(_redis()) if given.service_faults else None
-    return build(Face(_runs(), given.service_public_url, keys, given.service_private_targets, dial, crew().wake))
+    terms = Terms(given.service_private_targets, given.crawl_max_depth, given.crawl_max_budget)
+    crawls = CrawlFace(_register(), terms, keys, free, dial)
+    return build(Face(_runs(), given.service_public_url, keys, given.service_private_targets, dial, _wake, crawls))
 
 
 def set_up_logs() -> None:
@@ -111,6 +137,16 @@ def _redis() -> Redis:
 def _runs() -> Runs:
     given = settings()
     return Runs(_redis(), retention=given.service_retention, read_grace=given.service_read_grace, retry_for=given.service_retry_for)
+
+
+@cache
+def _register() -> CrawlRegister:
+    return CrawlRegister(_redis(), retention=settings().service_crawl_retention)
+
+
+def _wake() -> None:
+    crew().wake()
+    crawl_crew().wake()
 
 
 def _start(lane: str, token: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -78,8 +79,9 @@ class Crew:
 
     async def _fetch_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)
-        async with connector(private=self.limits.private) as connections:
-            fetcher = Fetcher(connections, limit=self.limits.body)
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(connector(private=self.limits.private))
+            fetcher = stack.enter_context(Fetcher(connections, limit=self.limits.body))
 
             async def attempt(row: Row) -> Outcome:
                 submission, now = submission_of(row), clock()
@@ -112,8 +114,9 @@ class Crew:
 
     async def _push_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)
-        async with connector(private=self.limits.private, per_host=PUSHED) as connections:
-            pusher = webhooks.Pusher(connections)
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(connector(private=self.limits.private, per_host=PUSHED))
+            pusher = stack.enter_context(webhooks.Pusher(connections))
 
             async def push(row: Row) -> webhooks.Push:
                 result = row.blobs["result"]

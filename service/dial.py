@@ -68,6 +68,14 @@ class Dial:
                 return reply
         return None
 
+    def on_delete(self, crawl_id: str, spec: str) -> Refuse | None:
+        """What a cancellation of the crawl gets; None: the true answer."""
+        faults = read(spec)
+        for fault in faults:
+            if fault.kind.startswith("delete") and self._happens(crawl_id, fault):
+                return _refuse(fault, faults)
+        return None
+
     def _happens(self, subject: str, fault: Fault) -> bool:
         if fault.first is None:
             return True

@@ -33,8 +33,10 @@ _RUN = frozenset({"slow", "never", "fail", "ok"})
 _READ = frozenset({"notfound", "expire", "gone", "cut", "badjson", "unknownstatus"})
 _SUBMIT = frozenset({"postcut"})
 _PUSH = frozenset({"nowebhook", "duplicate", "late"})
+_CRAWL = frozenset({"site", "lose", "shuffle", "nosummary", "summaryfirst", "stuck", "slowpush", "push500"})
+"""Kinds that only a crawl knows: see `crawl_faults`."""
 _MANNERS = frozenset({"plain"})
-KINDS = _MADE_UP | _RUN | _READ | _SUBMIT | _PUSH | _MANNERS | {side + code for side in ("post", "get") for code in REFUSALS}
+KINDS = _MADE_UP | _RUN | _READ | _SUBMIT | _PUSH | _CRAWL | _MANNERS | {side + code for side in ("post", "get", "delete") for code in REFUSALS}
 
 _WORD = re.compile(r"([a-z]+(?:\d{3})?)(?:-(\d+))?(?:-(\d+))?")
 
@@ -55,7 +57,7 @@ class Fault:
 
 def dialled(submission: Submission) -> Submission:
     """The submission with its faults, and without the header that asks for them; an unknown word is an `InvalidArgument`."""
-    spec = submission.headers.get(HEADER) or _host_words(submission.url)
+    spec = submission.headers.get(HEADER) or host_words(submission.url)
     if not spec:
         return submission
     read(spec)
@@ -74,8 +76,9 @@ def find(faults: Sequence[Fault], kind: str) -> Fault | None:
     return next((fault for fault in faults if fault.kind == kind), None)
 
 
-def outcome(submission: Submission, attempts: int, created: float, now: float) -> Outcome | None:
-    """What an attempt of this run meets without any network; None: fetch it. Times in epoch seconds."""
+def outcome(submission: Submission, attempts: int, created: float, now: float, page: tuple[int, str] | None = None) -> Outcome | None:
+    """What an attempt of this run meets without any network; None: fetch it. Times in epoch seconds. `page`: status and HTML of a made-up
+    site's page."""
     faults = read(submission.faults)
     if find(faults, "never"):
         return Later(None)
@@ -85,9 +88,9 @@ def outcome(submission: Submission, attempts: int, created: float, now: float) -
         return Hopeless(TIMED_OUT)
     if (flaky := find(faults, "flaky")) and attempts <= flaky.times:
         return Answered(503, "")
-    if not _host_words(submission.url) and not any(fault.kind in _MADE_UP for fault in faults):
+    if page is None and not host_words(submission.url) and not any(fault.kind in _MADE_UP for fault in faults):
         return None
-    return _made_up(submission, faults)
+    return _made_up(submission, faults, *(page or (200, body_for(submission.url))))
 
 
 def body_for(url: str) -> str:
@@ -112,23 +115,23 @@ def object_for(url: str) -> Json:
     return {"url": url, "digest": hashlib.sha256(url.encode()).hexdigest(), "items": [1, 2, 3]}
 
 
-def _made_up(submission: Submission, faults: Sequence[Fault]) -> Outcome:
+def _made_up(submission: Submission, faults: Sequence[Fault], code: int, html: str) -> Outcome:
     url = submission.url
     status = find(faults, "status")
     huge = find(faults, "huge")
-    code = status.first if status and status.first else 200
-    kind, body = "text/html; charset=utf-8", body_for(url).encode()
+    code = status.first if status and status.first else code
+    kind, body = "text/html; charset=utf-8", html.encode()
     if find(faults, "binary"):
         kind, body = "image/png", binary_for(url)
     elif huge:
         kind, body = "text/plain; charset=utf-8", huge_for(url, huge.first or 1).encode()
-    document = formats.response(*(code, url, [("content-type", kind)], body), wanted=submission.output_format, binary=submission.binary_target)
-    if find(faults, "object"):
-        document["body"] = object_for(url)
-    return Answered(code, dump_json(document).decode())
+    page = formats.page(*(code, url, [("content-type", kind)], body), wanted=submission.output_format, binary=submission.binary_target)
+    response = page.response | {"body": object_for(url)} if find(faults, "object") else page.response
+    return Answered(code, dump_json(response).decode(), final_url=url, html=page.html)
 
 
-def _host_words(url: str) -> str:
+def host_words(url: str) -> str:
+    """The words in a host under the dial's domain; empty elsewhere."""
     host = urlsplit(url).hostname or ""
     return host.removesuffix(DOMAIN).replace(".", " ") if host.endswith(DOMAIN) else ""
 

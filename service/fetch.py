@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from email.utils import parsedate_to_datetime
+from typing import Self
 
 import structlog
 from aiohttp import (
@@ -68,11 +69,21 @@ def connector(*, private: bool, per_host: int = PER_HOST) -> TCPConnector:
 
 
 class Fetcher:
-    """Fetches runs over the connections of one round. `limit` in bytes for a body."""
+    """Fetches over the connections of one round, within a `with`. `limit` in bytes for a body; `html`: outcomes carry the page's HTML, for
+    its links."""
 
-    def __init__(self, connections: BaseConnector, *, limit: int) -> None:
+    def __init__(self, connections: BaseConnector, *, limit: int, html: bool = False) -> None:
         self._connections = connections
         self._limit = limit
+        self._html = html
+        self._idle: list[ClientSession] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._idle:
+            session.detach()
 
     async def fetch(self, submission: Submission, timeout: float) -> Outcome:  # noqa: ASYNC109, PLR0911  (it keeps it; one line a way to end)
         """One attempt, which takes at most `timeout` seconds."""
@@ -99,28 +110,36 @@ class Fetcher:
             return Trouble(_words(error))
 
     async def _attempt(self, submission: Submission) -> Outcome:
-        # Cookies live for one attempt: a redirect may rely on them, the next run must not see them.
-        async with (
-            ClientSession(
-                connector=self._connections,
-                connector_owner=False,
-                cookie_jar=CookieJar(unsafe=True),
-                timeout=ClientTimeout(total=None),
-                max_field_size=LONGEST_HEADER,
-                max_line_size=LONGEST_HEADER,
-            ) as session,
-            session.request(
+        session = self._idle.pop() if self._idle else self._session()
+        try:
+            async with session.request(
                 submission.method,
                 submission.url,
                 headers=headers_for(submission),
                 data=None if submission.body is None else submission.body.encode(),
                 allow_redirects=submission.follow_redirect,
-            ) as response,
-        ):
-            body = await self._body(response)
+            ) as response:
+                body = await self._body(response)
+        finally:
+            # Cookies live for one attempt: a redirect may rely on them, the next run must not see them.
+            session.cookie_jar.clear()
+            self._idle.append(session)
         if body is None:
             return Hopeless(f"the body is longer than {self._limit} bytes")
-        return await asyncio.to_thread(_answer, submission, response, body)
+        if submission.output_format is None and len(body) <= CHUNK:
+            return self._answer(submission, response, body)
+        return await asyncio.to_thread(self._answer, submission, response, body)
+
+    def _session(self) -> ClientSession:
+        # One for each attempt that is under way at once, for making one costs as much as half a fetch.
+        return ClientSession(
+            connector=self._connections,
+            connector_owner=False,
+            cookie_jar=CookieJar(unsafe=True),
+            timeout=ClientTimeout(total=None),
+            max_field_size=LONGEST_HEADER,
+            max_line_size=LONGEST_HEADER,
+        )
 
     async def _body(self, response: ClientResponse) -> bytes | None:
         """The whole body, decompressed; None where it is too long. Counted after decompression, for a small bomb makes a big body."""
@@ -130,6 +149,19 @@ class Fetcher:
             if len(body) > self._limit:
                 return None
         return bytes(body)
+
+    def _answer(self, submission: Submission, response: ClientResponse, body: bytes) -> Outcome:
+        final_url = str(response.url)
+        try:
+            page = formats.page(
+                *(response.status, final_url, response.headers.items(), body),
+                wanted=submission.output_format,
+                binary=submission.binary_target,
+            )
+        except Exception as error:  # noqa: BLE001  (the converters raise whatever a page makes them raise, RecursionError first)
+            return Hopeless(f"the page cannot be converted: {_words(error)[:200]}")
+        text = dump_json(page.response).decode()
+        return Answered(response.status, text, _retry_after(response), final_url, page.html if self._html else None)
 
 
 def headers_for(submission: Submission) -> dict[str, str]:
@@ -146,18 +178,6 @@ def headers_for(submission: Submission) -> dict[str, str]:
     if "content-type" in theirs:
         headers["content-type"] = theirs["content-type"]
     return headers
-
-
-def _answer(submission: Submission, response: ClientResponse, body: bytes) -> Outcome:
-    try:
-        document = formats.response(
-            *(response.status, str(response.url), response.headers.items(), body),
-            wanted=submission.output_format,
-            binary=submission.binary_target,
-        )
-    except Exception as error:  # noqa: BLE001  (the converters raise whatever a page makes them raise, RecursionError first)
-        return Hopeless(f"the page cannot be converted: {_words(error)[:200]}")
-    return Answered(response.status, dump_json(document).decode(), _retry_after(response))
 
 
 def _retry_after(response: ClientResponse) -> float | None:

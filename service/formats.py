@@ -6,6 +6,7 @@ import base64
 import codecs
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from markdownify import markdownify
 from selectolax.lexbor import LexborHTMLParser
@@ -28,8 +29,16 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 _DROPPED = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "trailer", "upgrade"}
 
 
-def response(status: int, final_url: str, headers: Iterable[tuple[str, str]], body: bytes, *, wanted: str | None, binary: bool) -> Json:
-    """The contract's `response` object. `wanted`: text | markdown | None; `binary`: the caller says that the body is no text."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer as it was read: the contract's `response` object, and the text before any conversion, where it is HTML."""
+
+    response: Json
+    html: str | None
+
+
+def page(status: int, final_url: str, headers: Iterable[tuple[str, str]], body: bytes, *, wanted: str | None, binary: bool) -> Page:
+    """What a target answered. `wanted`: text | markdown | None; `binary`: the caller says that the body is no text."""
     pairs = [(name.lower(), value) for name, value in headers]
     shown: dict[str, str] = {}
     for name, value in pairs:
@@ -43,12 +52,15 @@ def response(status: int, final_url: str, headers: Iterable[tuple[str, str]], bo
     shown |= {"sa-final-url": final_url, "sa-statuscode": str(status), "sa-credit-cost": str(cost)}
     document: Json = {"headers": shown, "statusCode": status, "credits": cost}
     content_type = shown.get("content-type", "")
-    if binary or is_binary(content_type, body):
-        return document | {"base64EncodedBody": base64.b64encode(body).decode()}
+    if is_binary(content_type, body):
+        return Page(document | {"base64EncodedBody": base64.b64encode(body).decode()}, None)
     text = decode(content_type, body)
-    if wanted is not None and is_html(content_type, text):
-        text = _CONVERTERS[wanted](text)
-    return document | {"body": text}
+    html = text if is_html(content_type, text) else None
+    if binary:
+        return Page(document | {"base64EncodedBody": base64.b64encode(body).decode()}, html)
+    if wanted is not None and html is not None:
+        text = _CONVERTERS[wanted](html)
+    return Page(document | {"body": text}, html)
 
 
 def is_binary(content_type: str, body: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-DESCRIPTION = """Speaks ScraperAPI's Async API, so that its clients work here unchanged with this address as their endpoint.
+DESCRIPTION = """Speaks ScraperAPI's Async API and its Crawler API, so that its clients work here unchanged with this address as their endpoint.
 
 A job is retried on 429, 5xx and connection trouble until its time is over. A result can be read **once** (a setting gives a grace time).
 Errors are JSON as well: `{"status": "error", "statusCode": 404, "error": "..."}`."""
@@ -67,29 +67,32 @@ def _body(required: str, shape: dict[str, Any], example: object) -> dict[str, An
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _answer(description: str, shape: dict[str, Any]) -> dict[str, Any]:
+def answer(description: str, shape: dict[str, Any]) -> dict[str, Any]:
+    """One answer of a route."""
     return {"description": description, "content": {"application/json": {"schema": shape}}}
 
 
 SUBMISSION = _body("url", {"type": "string"}, "https://example.com/")
 BATCH_SUBMISSION = _body("urls", {"type": "array", "items": {"type": "string"}, "maxItems": 50_000}, ["https://example.com/"])
 
-_REFUSED: dict[int | str, dict[str, Any]] = {
-    "default": _answer("Anything else that goes wrong", _ERROR_SHAPE),
-    400: _answer("What was sent breaks a rule: names the field, the value and the rule", _ERROR_SHAPE),
-    401: _answer("The key is missing or not known", _ERROR_SHAPE),
+REFUSED: dict[int | str, dict[str, Any]] = {
+    "default": answer("Anything else that goes wrong", _ERROR_SHAPE),
+    400: answer("What was sent breaks a rule: names the field, the value and the rule", _ERROR_SHAPE),
+    401: answer("The key is missing or not known", _ERROR_SHAPE),
 }
-_GONE: dict[int | str, dict[str, Any]] = {
-    "default": _REFUSED["default"],
-    401: _REFUSED[401],
-    404: _answer("Unknown id, or the result is gone", _ERROR_SHAPE),
+"""What any route can say."""
+GONE: dict[int | str, dict[str, Any]] = {
+    "default": REFUSED["default"],
+    401: REFUSED[401],
+    404: answer("Unknown id, or the result is gone", _ERROR_SHAPE),
 }
+"""What a route about one id can say."""
 
-JOB = _REFUSED | {200: _answer("Accepted", _JOB_SHAPE)}
-BATCH = _REFUSED | {200: _answer("Accepted, in the order of `urls`", {"type": "array", "items": _JOB_SHAPE})}
-STATUS = _GONE | {200: _answer("The job as it is now", _JOB_SHAPE)}
-CANCELLED = _GONE | {200: _answer("The job as it is now: cancelled, or how it had ended", _JOB_SHAPE)}
+JOB = REFUSED | {200: answer("Accepted", _JOB_SHAPE)}
+BATCH = REFUSED | {200: answer("Accepted, in the order of `urls`", {"type": "array", "items": _JOB_SHAPE})}
+STATUS = GONE | {200: answer("The job as it is now", _JOB_SHAPE)}
+CANCELLED = GONE | {200: answer("The job as it is now: cancelled, or how it had ended", _JOB_SHAPE)}
 HEALTH: dict[int | str, dict[str, Any]] = {
-    200: _answer("Healthy", {"type": "object", "properties": {"status": {"const": "ok"}}}),
-    503: _answer("Not healthy", _ERROR_SHAPE),
+    200: answer("Healthy", {"type": "object", "properties": {"status": {"const": "ok"}}}),
+    503: answer("Not healthy", _ERROR_SHAPE),
 }

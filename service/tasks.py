@@ -1,4 +1,4 @@
-"""The service's Celery tasks: adapters, one line each. Both may run twice or never; the ledger decides what there is to do."""
+"""The service's Celery tasks: adapters, one line each. All may run twice or never; the ledger decides what there is to do."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def fetch(*, token: str) -> None:
 def deliver(*, token: str) -> None:
     """One round of pushing."""
     composition.crew().deliver(token)
+
+
+@app.task(name="service.crawl")
+def crawl(*, token: str) -> None:
+    """One round of fetching pages of crawls."""
+    composition.crawl_crew().crawl(token)
+
+
+@app.task(name="service.tell")
+def tell(*, token: str) -> None:
+    """One round of pushing events of crawls."""
+    composition.crawl_crew().tell(token)

@@ -32,11 +32,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The target's answer; `response` is the contract's `response` as JSON text, `retry_after` in seconds where it asked for a pause."""
+    """The target's answer; `response` is the contract's `response` as JSON text, `retry_after` in seconds where it asked for a pause.
+    For who wants to look for links: `final_url`, and `html`, the page's text before any conversion, where it is HTML."""
 
     status: int
     response: str
     retry_after: float | None = None
+    final_url: str = ""
+    html: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Self, assert_never
 
-from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout, NonHttpUrlClientError
+from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout, DummyCookieJar, NonHttpUrlClientError
 
 PAUSES = (3.0, 60.0)
 """Seconds after the first and the second try; after the third there is no other."""
@@ -65,18 +65,26 @@ def after(push: Push, tries: int, now: float) -> Next:
 
 
 class Pusher:
-    """Delivers over the connections of one round."""
+    """Delivers over the connections of one round, within a `with`."""
 
     def __init__(self, connections: BaseConnector) -> None:
-        self._connections = connections
+        # No receiver's cookie reaches another.
+        self._session = ClientSession(
+            connector=connections, connector_owner=False, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=None)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.detach()
 
     async def push(self, url: str, document: bytes) -> Push:
         """One try. User and password in `url` become basic authentication; a redirect is not followed, for it would lose the body."""
         try:
             async with (
                 asyncio.timeout(TIMEOUT),
-                ClientSession(connector=self._connections, connector_owner=False, timeout=ClientTimeout(total=None)) as session,
-                session.post(url, data=document, headers={"content-type": "application/json"}, allow_redirects=False) as response,
+                self._session.post(url, data=document, headers={"content-type": "application/json"}, allow_redirects=False) as response,
             ):
                 return Taken() if response.status < 300 else Refused(f"HTTP {response.status}")  # noqa: PLR2004
         except TimeoutError:

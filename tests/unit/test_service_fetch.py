@@ -25,8 +25,8 @@ def target() -> Iterator[Target]:
 def fetch(*submissions: Submission, private: bool = True, timeout: float = 5, limit: int = 100_000) -> list[Outcome]:
     async def run() -> list[Outcome]:
         async with connector(private=private) as connections:
-            fetcher = Fetcher(connections, limit=limit)
-            return [await fetcher.fetch(one, timeout) for one in submissions]
+            with Fetcher(connections, limit=limit) as fetcher:
+                return [await fetcher.fetch(one, timeout) for one in submissions]
 
     return asyncio.run(run())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.formats import decode, is_binary, response, to_markdown, to_text
+from service.formats import decode, is_binary, page, to_markdown, to_text
 
 HTML = (
     "<html><head><style>a{}</style></head><body><h1>Title</h1><script>no()</script>"
@@ -15,7 +15,7 @@ HTML = (
 
 def made(body: bytes = b"hello", content_type: str = "text/plain", **options: Any) -> dict[str, Any]:
     given = {"wanted": None, "binary": False} | options
-    return response(200, "http://example.com/end", [("Content-Type", content_type)], body, **given)
+    return page(200, "http://example.com/end", [("Content-Type", content_type)], body, **given).response
 
 
 def test_the_response_is_the_contracts() -> None:
@@ -34,7 +34,7 @@ def test_the_response_is_the_contracts() -> None:
 
 @pytest.mark.parametrize(("status", "cost"), [(200, 1), (404, 1), (403, 0), (301, 0), (201, 0)])
 def test_only_200_and_404_are_charged(status: int, cost: int) -> None:
-    headers = response(status, "", [], b"", wanted=None, binary=False)["headers"]
+    headers = page(status, "", [], b"", wanted=None, binary=False).response["headers"]
     assert headers["sa-credit-cost"] == str(cost)
 
 
@@ -46,7 +46,7 @@ def test_headers_are_lower_case_joined_and_true_of_the_body() -> None:
         ("Content-Length", "3"),
         ("Transfer-Encoding", "chunked"),
     ]
-    headers = response(200, "", pairs, b"hello", wanted=None, binary=False)["headers"]
+    headers = page(200, "", pairs, b"hello", wanted=None, binary=False).response["headers"]
     assert headers["set-cookie"] == "a=1, b=2"
     assert not {"content-encoding", "content-length", "transfer-encoding"} & headers.keys()
 

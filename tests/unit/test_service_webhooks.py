@@ -27,7 +27,8 @@ def test_too_early_is_no_try() -> None:
 def test_the_words_of_an_address_that_is_none_do_not_quote_it(url: str) -> None:
     async def push() -> Push:
         async with TCPConnector() as connections:
-            return await Pusher(connections).push(url, b"{}")
+            with Pusher(connections) as pusher:
+                return await pusher.push(url, b"{}")
 
     refused = asyncio.run(push())
     assert isinstance(refused, Refused)

@@ -1,0 +1,238 @@
+"""Rounds that fetch pages of crawls. Several work on one crawl at once, in any processes; the frontier keeps them apart."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import assert_never
+
+import structlog
+import uvloop
+
+from ledger.lua import Call
+from scraperapi.links import normalised
+from scraperapi.scope import Scope
+from service import crawl_documents, crawl_faults
+from service.crawl_order import Order
+from service.crawl_register import CrawlRegister
+from service.fetch import CHUNK, Fetcher, connector
+from service.frontier import Ending, Frontier, Page, Taken
+from service.streams import Stream
+from service.verdict import Again, Answered, Attempt, Done, Hopeless, Outcome, Over, Trouble, verdict
+
+SIZE = 50
+"""Pages that one round has under way at once."""
+SHARE = 4
+"""Pages of one host that one round has under way at once, so that several rounds, on several cores, get some."""
+MOST_LOST = 3
+"""Leases of a page that may end without an outcome. A page that kills its worker each time must not do so for ever."""
+SHORTEST_ATTEMPT = 1.0
+NEVER = 9e12
+WAKE_PAUSE = 0.1
+"""Seconds between two calls for further rounds."""
+MOST_KNOWN = 50_000
+"""Links of one crawl that a round remembers to have written, so that it writes each once."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """Bounds of a round of pages: `attempt` and `retry_for` in seconds, `body` in bytes; `private`: private targets are fine; `most`:
+    rounds at once, in all processes."""
+
+    attempt: float
+    retry_for: float
+    body: int
+    private: bool
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is to be written of a page: calls, of which the last one's answer counts, and the links that are written with them."""
+
+    calls: list[Call]
+    links: Sequence[str] = ()
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Crawl:
+    """What a round knows of one run of a crawl."""
+
+    order: Order
+    scope: Scope
+    telling: crawl_faults.Telling
+    known: set[str] = field(default_factory=set)
+
+    def unknown(self, links: Sequence[str]) -> list[str]:
+        known = self.known
+        return [link for link in links if link not in known]
+
+    def wrote(self, links: Sequence[str]) -> None:
+        if len(self.known) > MOST_KNOWN:
+            self.known.clear()
+        self.known.update(links)
+
+
+@dataclass(frozen=True, slots=True)
+class Crawler:
+    """Works off the pages that wait. `wake` starts further rounds where there is work for them."""
+
+    register: CrawlRegister
+    frontier: Frontier
+    limits: PageLimits
+    wake: Callable[[], object]
+
+    def crawl(self, token: str) -> int:
+        """One round; how many pages it was."""
+        taken = self.frontier.claim(SIZE, token)
+        if taken.more:
+            self.wake()
+        return uvloop.run(_Round(self, token, taken).run(taken.pages)) if taken.pages else 0
+
+
+class _Round:
+    """One round: the connections, and what is known of the crawls."""
+
+    def __init__(self, crawler: Crawler, token: str, taken: Taken) -> None:
+        self._register, self._frontier, self._limits, self._wake = crawler.register, crawler.frontier, crawler.limits, crawler.wake
+        self._token = token
+        self._crawls: dict[tuple[str, int], _Crawl] = {}
+        self._woken = 0.0
+        self._ledger_ahead = taken.now - time.monotonic()
+
+    async def run(self, pages: Sequence[Page]) -> int:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(connector(private=self._limits.private, per_host=0))
+            fetcher = stack.enter_context(Fetcher(connections, limit=self._limits.body, html=True))
+            await asyncio.to_thread(self._get_to_know, pages)
+            stream = Stream(partial(self._act, fetcher), self._exchange, lambda settled: settled.size, SIZE)
+            return await stream.run([page for page in pages if (page.crawl, page.run) in self._crawls])
+
+    def _now(self) -> float:
+        """The ledger's time, carried on by this process's own clock."""
+        return self._ledger_ahead + time.monotonic()
+
+    def _exchange(self, done: Sequence[tuple[Page, Settled]], limit: int) -> list[Page]:
+        calls = [call for _, settled in done for call in settled.calls]
+        if limit:
+            written, taken = self._frontier.exchange(calls, limit, self._token)
+            pages, more = taken.pages, taken.more
+        else:
+            written, pages, more = self._frontier.write(calls), [], False
+        last, told = -1, False
+        for page, settled in done:
+            last += len(settled.calls)
+            told |= self._crawls[page.crawl, page.run].order.callback is not None
+            # What was cancelled, or taken by another in the meantime, is refused by the ledger, and that is that.
+            if settled.links and written[last] == "settled":
+                self._crawls[page.crawl, page.run].wrote(settled.links)
+        self._get_to_know(pages)
+        if (more or told) and self._now() - self._woken > WAKE_PAUSE:
+            self._woken = self._now()
+            self._wake()
+        return [page for page in pages if (page.crawl, page.run) in self._crawls]
+
+    def _get_to_know(self, pages: Sequence[Page]) -> None:
+        for crawl, run in {(page.crawl, page.run) for page in pages}.difference(self._crawls):
+            order = self._register.order(crawl)
+            if order is not None:
+                scope = Scope.of(order.start_url, order.include, order.exclude)
+                self._crawls[crawl, run] = _Crawl(order, scope, crawl_faults.telling(order))
+
+    async def _act(self, fetcher: Fetcher, page: Page) -> Settled:
+        crawl, now = self._crawls[page.crawl, page.run], self._now()
+        attempts, first = page.attempts + 1, now if page.first is None else page.first
+        attempt = Attempt(attempts, first + self._limits.retry_for, crawl.order.page.retry_404)
+        outcome = await self._attempt(fetcher, crawl.order, page, attempt, first)
+        decided = verdict(attempt, outcome, self._now())
+        match decided:
+            case Again(at=at, words=words, uncounted=uncounted):
+                log.debug("page again", crawl=page.crawl, url=page.url, attempts=attempts, words=words)
+                rest = _rest(outcome, self._now(), attempt.give_up_at)
+                at = NEVER if at is None else at
+                return Settled([self._frontier.again(page, at, attempts - uncounted, first, rest, self._token)])
+            case Over(reason=reason):
+                return self._failed(crawl, page, attempts, _words(outcome, reason, attempts))
+            case Done(response=response):
+                assert isinstance(outcome, Answered)  # noqa: S101  (the only outcome that can be done)
+                return await self._done(crawl, page, attempts, outcome, response)
+            case _:
+                assert_never(decided)
+
+    async def _attempt(self, fetcher: Fetcher, order: Order, page: Page, attempt: Attempt, first: float) -> Outcome:
+        if page.lost >= MOST_LOST:
+            return Hopeless(f"given up: its worker ended {page.lost} times while it had this page")
+        if order.faults:
+            made_up = crawl_faults.outcome(order, page.url, attempt.attempts, first, self._now())
+            if made_up is not None:
+                return made_up
+        left = attempt.give_up_at - self._now()
+        return await fetcher.fetch(replace(order.page, url=page.url), min(self._limits.attempt, max(left, SHORTEST_ATTEMPT)))
+
+    def _failed(self, crawl: _Crawl, page: Page, attempts: int, reason: str) -> Settled:
+        event = None
+        if crawl.order.callback is not None:
+            event = crawl_documents.page_event(crawl.order, page, attempts, 0, None, reason)
+        ending = Ending(
+            crawl_documents.failed(page.url, reason), 0, event, fine=False, delay=crawl.telling.delay(page.url), lose=crawl.telling.lose
+        )
+        return Settled(self._frontier.settling(page, ending, self._token))
+
+    async def _done(self, crawl: _Crawl, page: Page, attempts: int, answer: Answered, response: str) -> Settled:
+        order, cost = crawl.order, _cost(answer.status)
+        links: list[str] = []
+        if answer.html is not None and answer.status // 100 == 2 and (order.max_depth is None or page.depth < order.max_depth):  # noqa: PLR2004
+            try:
+                if len(answer.html) > CHUNK:
+                    found = await asyncio.to_thread(crawl.scope.follow, answer.html, answer.final_url)
+                else:
+                    found = crawl.scope.follow(answer.html, answer.final_url)
+            except Exception:
+                # A bug in here must not take the round's other pages with it, again and again.
+                log.exception("links broke", crawl=page.crawl, url=page.url)
+                return self._failed(crawl, page, attempts, "its links cannot be read")
+            links = crawl.unknown(found)
+        landed = normalised(answer.final_url) or page.url
+        event = None if order.callback is None else crawl_documents.page_event(order, page, attempts, cost, response)
+        ending = Ending(
+            *(crawl_documents.completed(page.url, cost), cost, event),
+            delay=crawl.telling.delay(page.url),
+            lose=crawl.telling.lose,
+            landed="" if landed == page.url else landed,
+            links=links,
+        )
+        return Settled(self._frontier.settling(page, ending, self._token), links, len(response))
+
+
+def _cost(status: int) -> int:
+    # Only 200 and 404 are charged (contract: credits).
+    return 1 if status in (200, 404) else 0
+
+
+def _rest(outcome: Outcome, now: float, give_up_at: float) -> float | None:
+    """Until when the page's host wants to be left alone, epoch seconds."""
+    if isinstance(outcome, Answered) and outcome.status in (429, 503) and outcome.retry_after:
+        return min(now + outcome.retry_after, give_up_at)
+    return None
+
+
+def _words(outcome: Outcome, reason: str, attempts: int) -> str:
+    """Why a page failed: what its last attempt met says more than that its time was over."""
+    match outcome:
+        case Answered(status=status):
+            return f"HTTP {status} ({_times(attempts)})"
+        case Trouble(words=words):
+            return f"{words} ({_times(attempts)})"
+        case _:
+            return reason
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"

@@ -1,0 +1,112 @@
+"""Rounds that push the events of crawls: page events as they come, and, when none is left, the summary."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+import uvloop
+
+from service import crawl_documents, crawl_faults, webhooks
+from service.crawl_order import Order
+from service.crawl_register import CrawlRegister
+from service.fetch import connector
+from service.streams import Stream
+from service.tidings import SUMMARY, Event, Tidings, Told
+
+SIZE = 50
+"""Events that one round has under way at once."""
+SHARE = 8
+"""Events of one crawl that one round has under way at once: a slow receiver holds up its own crawl only."""
+PER_CRAWL = 16
+"""Events of one crawl under way at once, in all rounds."""
+MOST = 4
+"""Rounds at once, in all processes: each serves all crawls."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Pushes what is to be told. `private`: receivers may be at private addresses."""
+
+    register: CrawlRegister
+    tidings: Tidings
+    private: bool
+
+    def tell(self, token: str) -> int:
+        """One round; how many events it was."""
+        taken = self.tidings.claim(SIZE, token)
+        return uvloop.run(_Round(self, token, taken.now).run(taken.events)) if taken.events else 0
+
+
+class _Round:
+    """One round: what is known of the crawls, and how many events of each are under way."""
+
+    def __init__(self, teller: Teller, token: str, now: float) -> None:
+        self._register, self._tidings, self._private = teller.register, teller.tidings, teller.private
+        self._token = token
+        self._orders: dict[str, Order | None] = {}
+        self._under_way: Counter[str] = Counter()
+        self._ledger_ahead = now - time.monotonic()
+
+    async def run(self, events: Sequence[Event]) -> int:
+        async with AsyncExitStack() as stack:
+            connections = await stack.enter_async_context(connector(private=self._private, per_host=0))
+            pusher = stack.enter_context(webhooks.Pusher(connections))
+            await asyncio.to_thread(self._get_to_know, events)
+            return await Stream(partial(self._act, pusher), self._exchange, lambda _: 0, SIZE).run(events)
+
+    def _now(self) -> float:
+        """The ledger's time, carried on by this process's own clock."""
+        return self._ledger_ahead + time.monotonic()
+
+    def _get_to_know(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.crawl not in self._orders:
+                self._orders[event.crawl] = self._register.order(event.crawl)
+        self._under_way.update(event.crawl for event in events)
+
+    def _exchange(self, done: Sequence[tuple[Event, Told]], limit: int) -> Sequence[Event]:
+        told = [one for _, one in done]
+        self._under_way.subtract(event.crawl for event, _ in done)
+        if not limit:
+            self._tidings.note(told)
+            return []
+        events = self._tidings.exchange(told, limit, self._token, +self._under_way).events
+        self._get_to_know(events)
+        return events
+
+    async def _act(self, pusher: webhooks.Pusher, event: Event) -> Told:
+        order = self._orders[event.crawl]
+        push = webhooks.NothingLeft() if order is None else await self._push(pusher, order, event)
+        tries = event.tries + 1
+        follows = webhooks.after(push, tries, self._now())
+        if isinstance(push, webhooks.Refused):
+            # Without the address: it may carry a password.
+            log.warning("event refused", crawl=event.crawl, event=event.number, tries=tries, words=push.words, given_up=follows.at is None)
+        return Told(event, follows.at, tries)
+
+    async def _push(self, pusher: webhooks.Pusher, order: Order, event: Event) -> webhooks.Push:
+        telling = crawl_faults.telling(order)
+        document = event.document.encode()
+        if event.number == SUMMARY:
+            document = await asyncio.to_thread(self._summary, order, event.crawl)
+        if order.callback is None or not document:
+            return webhooks.NothingLeft()
+        await asyncio.sleep(telling.slow)
+        if event.tries < telling.refused:
+            return webhooks.Refused("HTTP 500, says the fault dial")
+        if telling.twice:
+            await pusher.push(order.callback, document)
+        return await pusher.push(order.callback, document)
+
+    def _summary(self, order: Order, crawl_id: str) -> bytes:
+        seen = self._register.look(crawl_id)
+        return b"" if seen is None else crawl_documents.summary(order, crawl_id, seen.fields, self._register.lists(crawl_id))
