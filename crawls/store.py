@@ -26,6 +26,7 @@ from scraperapi.protocol import dump_json
 
 SPACE = "longhaul:{crawls}"
 SEEN, FORMER = "seen", "former"
+NEVER = 1e12
 CRAWLS_A_ROUND = 5
 """Due crawls for each round that is started: a round makes one call after the other."""
 
@@ -38,6 +39,7 @@ class CrawlLimits:
     """The store's numbers, in seconds and counts."""
 
     lease: float = 120.0
+    deadline: float = 7 * 24 * 3600.0
     max_batches: int = 32
     keep_ended: int = 24 * 3600
     first_look: float = 2.0
@@ -87,6 +89,8 @@ class CrawlStore:
             cancelled_lane="" if step is CrawlStep.STOP else lane(CrawlStep.STOP, account),
             step=step,
             token=token,
+            # A pause lets nothing through but what has waited too long to be created at all.
+            deadline=self.limits.deadline if step is CrawlStep.CREATE else NEVER,
         )
         crawl = read_row(claim.rows[0], claim.pauses) if claim.rows else None
         return claim.now, crawl, claim.more, claim.probe

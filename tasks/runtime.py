@@ -92,6 +92,7 @@ def build(settings: Settings) -> Runtime:
     )
     crawl_limits = CrawlLimits(
         lease=settings.lease,
+        deadline=settings.crawl_deadline,
         max_batches=settings.max_batches,
         keep_ended=int(settings.keep_ended),
         first_look=settings.look_first,

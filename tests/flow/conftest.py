@@ -16,8 +16,11 @@ from jobs.remote import Remote
 from jobs.store import Applied, JobStore
 from scraperapi.batch import BatchClient
 from tests.builders import START, Clock, a_store, a_submission, envelopes
+from tests.flow.crawl_world import crawler_wire, crawls, fresh_crawls
 from tests.flow.scraper import Scraper
 from tests.wire import Wire, wire
+
+__all__ = ["crawler_wire", "crawls", "fresh_crawls"]
 
 LEASE = 120.0
 

@@ -7,7 +7,7 @@ is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,51 +16,7 @@ from jobs.flow import Flow
 from jobs.job import Step
 from tests.flow.conftest import LEASE, World
 from tests.flow.scraper import result
-
-
-class Crash(BaseException):
-    """The process is gone: nothing catches it."""
-
-
-@dataclass
-class Seams:
-    """Counts the crossings; the `at`-th is the last thing that this process does. 0: none."""
-
-    at: int
-    crossed: list[str] = field(default_factory=list)
-
-    def cross(self, name: str) -> None:
-        self.crossed.append(name)
-        if len(self.crossed) == self.at:
-            raise Crash(name)
-
-
-class Around:
-    """A collaborator whose every call is a seam, before and after; iterators are one at each item."""
-
-    def __init__(self, inner: Any, seams: Seams) -> None:
-        self._inner, self._seams = inner, seams
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if not callable(found):
-            return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._seams.cross(f"before {name}")
-            answer = found(*args, **kwargs)
-            if name == "act":
-                return self._each(answer)
-            self._seams.cross(f"after {name}")
-            return answer
-
-        return call
-
-    def _each(self, groups: Any) -> Any:
-        for group in groups:
-            self._seams.cross("an answer was read")
-            yield group
-            self._seams.cross("an answer was dealt with")
+from tests.flow.seams import Around, Crash, Seams
 
 
 def crashing(flow: Flow, seams: Seams) -> Flow:

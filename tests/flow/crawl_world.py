@@ -1,0 +1,140 @@
+"""The real parts of a crawl on one clock, and the remote that they talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from crawls.crawl import CrawlStep
+from crawls.decide import CrawlDecider
+from crawls.flow import CrawlFlow, Received
+from crawls.intake import Order
+from crawls.remote import CrawlRemote
+from crawls.store import AppliedCrawl, CrawlLimits, CrawlStore
+from jobs.balance import Balance, balance
+from jobs.policies import Policies
+from ledger.due import Note
+from scraperapi.client import call
+from scraperapi.crawl_models import CrawlRequest, NoEvent
+from scraperapi.crawl_protocol import read_event
+from tests.builders import START, Clock, envelopes
+from tests.flow.crawler import Crawler
+from tests.wire import Wire, wire
+
+LEASE = 120.0
+GRACE = 600.0
+WEEK = 7 * 24 * 3600.0
+SITE = "https://example.com/"
+
+
+@dataclass
+class CrawlWorld:
+    """`watched`: what Flower and the log were told."""
+
+    redis: Redis
+    crawler: Crawler
+    clock: Clock
+    store: CrawlStore
+    flow: CrawlFlow
+    watched: list[AppliedCrawl]
+
+    def order(self, *ids: str, **changes: Any) -> None:
+        """Record crawls of one page each and its links."""
+        request = {name: changes.pop(name) for name in list(changes) if name in CrawlRequest.__dataclass_fields__}
+        for id_ in ids:
+            site = CrawlRequest(**({"start_url": f"{SITE}{id_}/", "max_depth": 1} | request))
+            self.store.order(id_, Order(site, "http://receiver.test", **changes))
+
+    def create(self, *ids: str, **changes: Any) -> None:
+        """Record crawls and have the remote take them; their first look is due when this returns."""
+        self.order(*ids, **changes)
+        self.run(CrawlStep.CREATE)
+        self.clock.now += 10
+
+    def run(self, *steps: CrawlStep) -> None:
+        """One healthy round of each step."""
+        for step in steps:
+            self.flow.run_round(step, "default")
+
+    def push(self, id_: str, *events: dict[str, Any], flow: CrawlFlow | None = None) -> list[Received]:
+        """Push events to a crawl's address, as the receiver takes them."""
+        flow = flow or self.flow
+        received = []
+        for document in events:
+            event = read_event(document)
+            assert not isinstance(event, NoEvent), event.words
+            crawl = flow.store.get(id_)
+            became = flow.take(crawl, event) if crawl else Received.UNKNOWN
+            if became is Received.FOREIGN:
+                flow.remote.stop(event.remote_id, flow.store.now())
+            received.append(became)
+        return received
+
+    def deliver(self, flow: CrawlFlow | None = None) -> None:
+        """Have the remote push all that it has to tell, each to the crawl that ordered it."""
+        for remote_id, event in self.crawler.undelivered():
+            address = next(order["callback"]["url"] for at, order in enumerate(self.crawler.orders, 1) if f"remote-{at}" == remote_id)
+            self.push(address.rpartition("/")[2], event, flow=flow)
+            self.crawler.delivered(remote_id, event)
+
+    def bring_home(self, most: int = 60) -> None:
+        """Healthy rounds, events and passing time until every crawl has ended and the remote has no more to tell."""
+        for _ in range(most):
+            if self.books().open == 0 and not self.crawler.running:
+                return
+            self.run(*CrawlStep)
+            self.deliver()
+            self.clock.now += 30
+        raise AssertionError(f"still open: {self.books().states}, still running: {list(self.crawler.running)}")
+
+    def books(self) -> Balance:
+        return balance(self.store.books())
+
+    def envelopes(self) -> list[dict[str, Any]]:
+        return envelopes(self.redis)
+
+    def pages(self, id_: str) -> list[dict[str, Any]]:
+        return [one for one in self.envelopes() if one["kind"] == "page" and one["crawlId"] == id_]
+
+    def ends(self, id_: str) -> list[dict[str, Any]]:
+        return [one for one in self.envelopes() if one["kind"] == "crawl" and one["crawlId"] == id_]
+
+    def end(self, id_: str) -> dict[str, Any]:
+        """The one envelope of a crawl that has ended; the books balance."""
+        (envelope,) = self.ends(id_)
+        assert self.books().faults == []
+        return envelope
+
+
+@pytest.fixture(scope="session")
+def crawler_wire() -> Iterator[Wire]:
+    with wire(Crawler()) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
+    """Makes a new world, with an empty ledger; may be called again and again."""
+
+    def make(pages: int = 3, policies: Policies | None = None) -> CrawlWorld:
+        redis.flushall()
+        crawler, clock = Crawler(pages), Clock(START)
+        crawler_wire.answer = crawler
+        watched: list[AppliedCrawl] = []
+        limits = CrawlLimits(lease=LEASE, grace=GRACE)
+        store = CrawlStore(redis, limits, lambda id_, document: Note(f"note-{id_}", document["status"], 60), clock)
+        remote = CrawlRemote(crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}")
+        flow = CrawlFlow(store, remote, CrawlDecider(policies or Policies(deadline=WEEK), GRACE), watched.extend)
+        return CrawlWorld(redis, crawler, clock, store, flow, watched)
+
+    return make
+
+
+@pytest.fixture
+def crawls(fresh_crawls: Callable[..., CrawlWorld]) -> CrawlWorld:
+    return fresh_crawls()
