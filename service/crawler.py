@@ -21,11 +21,12 @@ from service.crawl_order import Order
 from service.crawl_register import CrawlRegister
 from service.fetch import CHUNK, Fetcher, connector
 from service.frontier import Ending, Frontier, Page, Taken
+from service.gates import Gates
 from service.streams import Stream
 from service.verdict import Again, Answered, Attempt, Done, Hopeless, Outcome, Over, Trouble, verdict
 
-SIZE = 50
-"""Pages that one round has under way at once."""
+SIZE = 120
+"""Pages that one round has at once: most of them wait for a slot of their host."""
 SHARE = 4
 """Pages of one host that one round has under way at once, so that several rounds, on several cores, get some."""
 MOST_LOST = 3
@@ -106,6 +107,8 @@ class _Round:
         self._crawls: dict[tuple[str, int], _Crawl] = {}
         self._woken = 0.0
         self._ledger_ahead = taken.now - time.monotonic()
+        self._gates = Gates()
+        self._gates.enter(taken.pages, taken.grants)
 
     async def run(self, pages: Sequence[Page]) -> int:
         async with AsyncExitStack() as stack:
@@ -121,11 +124,9 @@ class _Round:
 
     def _exchange(self, done: Sequence[tuple[Page, Settled]], limit: int) -> list[Page]:
         calls = [call for _, settled in done for call in settled.calls]
-        if limit:
-            written, taken = self._frontier.exchange(calls, limit, self._token)
-            pages, more = taken.pages, taken.more
-        else:
-            written, pages, more = self._frontier.write(calls), [], False
+        self._gates.leave(page for page, _ in done)
+        written, taken = self._frontier.exchange(calls, limit, self._token, self._gates.held)
+        self._gates.enter(taken.pages, taken.grants)
         last, told = -1, False
         for page, settled in done:
             last += len(settled.calls)
@@ -133,11 +134,11 @@ class _Round:
             # What was cancelled, or taken by another in the meantime, is refused by the ledger, and that is that.
             if settled.links and written[last] == "settled":
                 self._crawls[page.crawl, page.run].wrote(settled.links)
-        self._get_to_know(pages)
-        if (more or told) and self._now() - self._woken > WAKE_PAUSE:
+        self._get_to_know(taken.pages)
+        if (taken.more or told) and self._now() - self._woken > WAKE_PAUSE:
             self._woken = self._now()
             self._wake()
-        return [page for page in pages if (page.crawl, page.run) in self._crawls]
+        return [page for page in taken.pages if (page.crawl, page.run) in self._crawls]
 
     def _get_to_know(self, pages: Sequence[Page]) -> None:
         for crawl, run in {(page.crawl, page.run) for page in pages}.difference(self._crawls):
@@ -147,7 +148,16 @@ class _Round:
                 self._crawls[crawl, run] = _Crawl(order, scope, crawl_faults.telling(order))
 
     async def _act(self, fetcher: Fetcher, page: Page) -> Settled:
-        crawl, now = self._crawls[page.crawl, page.run], self._now()
+        gate = self._gates.at(page.host)
+        async with gate.free:
+            now = self._now()
+            # The host wants to be left alone, or those before were so slow that the lease would end under way.
+            if gate.rest > now or now + self._limits.attempt > float(page.ends):
+                return Settled([self._frontier.giving_back(page, max(gate.rest, now))])
+            return await self._try(fetcher, page, now)
+
+    async def _try(self, fetcher: Fetcher, page: Page, now: float) -> Settled:
+        crawl = self._crawls[page.crawl, page.run]
         attempts, first = page.attempts + 1, now if page.first is None else page.first
         attempt = Attempt(attempts, first + self._limits.retry_for, crawl.order.page.retry_404)
         outcome = await self._attempt(fetcher, crawl.order, page, attempt, first)
@@ -156,8 +166,10 @@ class _Round:
             case Again(at=at, words=words, uncounted=uncounted):
                 log.debug("page again", crawl=page.crawl, url=page.url, attempts=attempts, words=words)
                 rest = _rest(outcome, self._now(), attempt.give_up_at)
+                gate = self._gates.at(page.host)
+                gate.rest = max(gate.rest, rest or 0.0)
                 at = NEVER if at is None else at
-                return Settled([self._frontier.again(page, at, attempts - uncounted, first, rest, self._token)])
+                return Settled([self._frontier.again(page, at, attempts - uncounted, first, rest)])
             case Over(reason=reason):
                 return self._failed(crawl, page, attempts, _words(outcome, reason, attempts))
             case Done(response=response):
@@ -183,7 +195,7 @@ class _Round:
         ending = Ending(
             crawl_documents.failed(page.url, reason), 0, event, fine=False, delay=crawl.telling.delay(page.url), lose=crawl.telling.lose
         )
-        return Settled(self._frontier.settling(page, ending, self._token))
+        return Settled(self._frontier.settling(page, ending))
 
     async def _done(self, crawl: _Crawl, page: Page, attempts: int, answer: Answered, response: str) -> Settled:
         order, cost = crawl.order, _cost(answer.status)
@@ -208,7 +220,7 @@ class _Round:
             landed="" if landed == page.url else landed,
             links=links,
         )
-        return Settled(self._frontier.settling(page, ending, self._token), links, len(response))
+        return Settled(self._frontier.settling(page, ending), links, len(response))
 
 
 def _cost(status: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import codecs
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,20 +11,15 @@ from markdownify import markdownify
 from selectolax.lexbor import LexborHTMLParser
 
 from scraperapi.models import Json
+from scraperapi.texts import MARKS, SNIFFED, decode, is_html, kind
 
 TEXTUAL = re.compile(r"text/|application/(.*\+)?(json|xml|javascript|x-javascript|ecmascript|x-ndjson|x-www-form-urlencoded)|.*\+(xml|json)$")
-HTML = re.compile(r"text/html|application/xhtml\+xml")
-SNIFFED = 1024
 UNSEEN = ["script", "style", "noscript", "template", "iframe", "svg"]
 """Elements whose text no reader of the page sees."""
 BLOCKS = "address,article,aside,blockquote,br,dd,div,dt,figure,footer,form,h1,h2,h3,h4,h5,h6,header,hr,li,main,nav,p,pre,section,table,td,th,tr"
 _BREAK = "\uf8ff"
 """Stands for a line's end while white space is collapsed; a private character that no page uses."""
 
-_META = re.compile(rb"""<meta[^>]+?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
-_XML = re.compile(rb"""^\s*<\?xml[^>]+?encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""")
-_PARAMETER = re.compile(r"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DROPPED = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "trailer", "upgrade"}
 
 
@@ -65,33 +59,10 @@ def page(status: int, final_url: str, headers: Iterable[tuple[str, str]], body: 
 
 def is_binary(content_type: str, body: bytes) -> bool:
     """Whether a body is no text: by its type, or, where the target names none, by a zero byte near its start."""
-    kind = _kind(content_type)
-    if not kind:
-        return b"\0" in body[:SNIFFED] and not body.startswith(tuple(mark for mark, _ in _MARKS))
-    return TEXTUAL.match(kind) is None
-
-
-def is_html(content_type: str, text: str) -> bool:
-    """Whether `output_format` has anything to do here: JSON, say, is handed over as it is."""
-    kind = _kind(content_type)
-    return HTML.match(kind) is not None if kind else text.lstrip()[:1] == "<"
-
-
-def decode(content_type: str, body: bytes) -> str:
-    """Text in the target's charset: byte order mark, header, meta tag or XML declaration, UTF-8, and at last windows-1252, as browsers do."""
-    for mark, name in _MARKS:
-        if body.startswith(mark):
-            return body.decode(name, "replace")
-    head = body[:SNIFFED]
-    stated = _PARAMETER.search(content_type)
-    in_head = _XML.search(head) or _META.search(head)
-    for label in (stated[1] if stated else None, in_head[1].decode() if in_head else None):
-        if label is not None and (text := _decoded(body, label)) is not None:
-            return text
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return body.decode("windows-1252", "replace")
+    named = kind(content_type)
+    if not named:
+        return b"\0" in body[:SNIFFED] and not body.startswith(tuple(mark for mark, _ in MARKS))
+    return TEXTUAL.match(named) is None
 
 
 def to_text(html: str) -> str:
@@ -120,16 +91,3 @@ def _seen(html: str) -> LexborHTMLParser:
     tree = LexborHTMLParser(html)
     tree.strip_tags(UNSEEN)
     return tree
-
-
-def _kind(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
-def _decoded(body: bytes, label: str) -> str | None:
-    # Browsers read these two as windows-1252 (WHATWG Encoding), and pages rely on it.
-    name = "windows-1252" if label.lower() in ("iso-8859-1", "us-ascii") else label
-    try:
-        return body.decode(name, "replace")
-    except LookupError:  # unknown, or a codec that makes no text
-        return None

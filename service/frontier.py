@@ -5,7 +5,7 @@ A crawl goes level by level: a page's depth is the shortest way to it, whatever 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.lua import Call, Value
@@ -13,7 +13,8 @@ from service.crawl_register import CRAWL, CrawlRegister
 
 LINKS_AT_ONCE = 1000
 """Links in one script: some 2 ms of the server's time, and below what Lua can unpack."""
-NOT_LANDED = ""
+AHEAD = 3
+"""Pages that a round takes for each of its slots, so that none stands idle while the ledger is asked for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,37 @@ class Page:
     first: float | None = None
     lost: int = 0
 
+    @property
+    def host(self) -> str:
+        """The host, with its port, as the scripts name it."""
+        return self.url.split("/", 3)[2].partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How many slots of a host the round holds: pages that it may ask the host for at once, and not before `rest` (epoch seconds)."""
+
+    host: str
+    slots: int
+    rest: float
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a claim got: the ledger's time (epoch seconds), whether there is more for another round to take, and the pages."""
+    """What a claim got: the ledger's time (epoch seconds), whether there is more for another round to take, the pages, and the slots of their
+    hosts."""
 
     now: float
     more: bool
     pages: list[Page]
+    grants: list[Grant]
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a page ended: its `entry` in the summary (JSON), `cost` in credits, its event (JSON without the opening brace; None: nobody wants
-    it) and after how many seconds it is told, of which every `lose`-th is lost; where it was redirected to, and links to crawl."""
+    it) and after how many seconds it is told, of which every `lose`-th is lost; where it was redirected to (empty: it was not), and links
+    to crawl."""
 
     entry: bytes
     cost: int
@@ -51,44 +69,47 @@ class Ending:
     fine: bool = True
     delay: float = 0.0
     lose: int = 0
-    landed: str = NOT_LANDED
+    landed: str = ""
     links: Sequence[str] = ()
 
 
 class Frontier:
-    """All pages of all crawls. `per_host`: pages of one host at once in all rounds, `share` of these in one; `lease` in seconds."""
+    """All pages of all crawls. `per_host`: slots of one host for all rounds, `share` of these for one; `lease` in seconds."""
 
     def __init__(self, register: CrawlRegister, *, per_host: int, share: int, lease: float) -> None:
         self._register = register
         self.per_host = per_host
         self.share = min(share, per_host)
-        self._lease = lease
+        self.lease = lease
 
     def claim(self, limit: int, token: str = "") -> Taken:
         """Take up to `limit` pages, for the round with this token."""
-        return self.exchange((), limit, token)[1]
+        return self.exchange((), limit, token, {})[1]
 
-    def exchange(self, calls: Sequence[Call], limit: int, token: str = "") -> tuple[list[str], Taken]:
-        """Write what has ended and take up to `limit` pages, in one round trip; what became of each call, and the pages."""
-        claim = Call("crawl_claim", [self._now(), limit, self._lease, self.per_host, self.share, token])
-        *written, (now, more, *rows) = self._register.lua.run_all([*calls, claim])
-        return written, Taken(float(now), more == 1, [_page(*row) for row in rows])
+    def exchange(self, calls: Sequence[Call], limit: int, token: str, held: Mapping[str, int]) -> tuple[list[str], Taken]:
+        """Write what has ended and take up to `limit` pages, in one round trip; what became of each call, and the pages. `held`: how many
+        pages of each host the round still has; with none of a host it gives its slots back, unless it gets new ones."""
+        counts: list[Value] = [part for pair in held.items() for part in pair]
+        args = [self._register.given_now(), limit, self.lease, self.per_host, self.share, AHEAD, token, *counts]
+        *written, (now, more, grants, *rows) = self._register.lua.run_all([*calls, Call("crawl_claim", args)])
+        granted = [Grant(host, slots, float(rest)) for host, slots, rest in zip(grants[::3], grants[1::3], grants[2::3], strict=True)]
+        return written, Taken(float(now), more == 1, [_page(*row) for row in rows], granted)
 
     def write(self, calls: Sequence[Call]) -> list[str]:
         """Run calls in one round trip; what became of each."""
         return self._register.lua.run_all(calls) if calls else []
 
-    def settling(self, page: Page, ending: Ending, token: str = "") -> list[Call]:
+    def settling(self, page: Page, ending: Ending) -> list[Call]:
         """The calls that end a page; the last is the one whose answer counts: `settled`, or `stale`."""
         links, calls = list(ending.links), []
         while len(links) > LINKS_AT_ONCE:
-            calls.append(Call("crawl_links", [self._now(), page.crawl, page.url, page.ends, *links[:LINKS_AT_ONCE]]))
+            calls.append(Call("crawl_links", [self._register.given_now(), page.crawl, page.url, page.ends, *links[:LINKS_AT_ONCE]]))
             links = links[LINKS_AT_ONCE:]
         calls.append(
             Call(
                 "crawl_settle",
                 [
-                    *(self._now(), page.crawl, page.url, page.ends, token, "completed" if ending.fine else "failed"),
+                    *(self._register.given_now(), page.crawl, page.url, page.ends, "completed" if ending.fine else "failed"),
                     *(ending.entry, ending.cost, ending.event or "", ending.delay, ending.lose, ending.landed),
                     *links,
                 ],
@@ -96,18 +117,21 @@ class Frontier:
         )
         return calls
 
-    def again(self, page: Page, at: float, attempts: int, first: float, rest_until: float | None = None, token: str = "") -> Call:
-        """The call that has a page tried again at `at`; until `rest_until` no round asks its host for anything. Epoch seconds."""
-        rest = "" if rest_until is None else f"{rest_until:.3f}"
-        args = [self._now(), page.crawl, page.url, page.ends, token, f"{at:.3f}", attempts, f"{first:.3f}", page.lost, rest]
-        return Call("crawl_again", args)
+    def again(self, page: Page, at: float, attempts: int, first: float, rest: float | None = None) -> Call:
+        """The call that has a page tried again at `at`, after so many attempts; until `rest` no round asks its host. Epoch seconds."""
+        until = "" if rest is None else f"{rest:.3f}"
+        return self._again(page, at, attempts, f"{first:.3f}", page.lost, until)
+
+    def giving_back(self, page: Page, at: float) -> Call:
+        """The call that has a page that was not tried taken by any round from `at` (epoch seconds) on."""
+        return self._again(page, at, "", "", "", "")
+
+    def _again(self, page: Page, at: float, *rest: Value) -> Call:
+        return Call("crawl_again", [self._register.given_now(), page.crawl, page.url, page.ends, f"{at:.3f}", *rest])
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
-        return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most, lease=self._lease)
-
-    def _now(self) -> Value:
-        return self._register.given_now()
+        return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most, lease=self.lease)
 
 
 def _page(crawl: str, run: str, url: str, ends: str, depth: int, tries: str) -> Page:

@@ -1,8 +1,12 @@
 -- Take pages of the crawls that are due, under a lease that ends by itself. A page that is taken is a credit that is reserved.
--- ARGV: now, limit, lease (s), pages of one host at once in all rounds, and in this one, token of the round or ''
--- Returns {now, 1 if there is more to take, {id, run, url, end of lease, depth, tries or ''}, ...}; tries: attempts, first (s), lost leases.
+-- A round asks a host for so many pages at once as it holds slots of it. It takes some pages ahead of its slots, so that none stands idle
+-- while the ledger is asked for more.
+-- ARGV: now, limit, lease (s), slots of one host for all rounds, and for one, pages to take for each slot, token of the round or '',
+--       (host, pages of it that the round has)*: a slot of a host of which it has none, and gets none now, is given back
+-- Returns {now, 1 if there is more to take, {host, slots of the round, it rests until (s), ...}, {id, run, url, end of lease, depth, tries or ''}, ...};
+-- tries: attempts, first (s), lost leases.
 local now, limit, lease = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local per_host, share, token = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local per_host, share, ahead, token = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local ends = seconds(now + lease)
 if token ~= '' then
   -- First of all writes: where memory is out, this one is refused and nothing is claimed whose end would be refused.
@@ -11,28 +15,35 @@ if token ~= '' then
 end
 local LOOKED_AT, SKIPPED, DROPPED = 64, 8, 1000
 
-local hosts = {}
+local hosts, held = {}, {}
+for at = 8, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
 local function host_at(url)
   local name = host_of(url)
   local host = hosts[name]
   if host then return host end
-  local key = of('busy', name)
+  local key, others, mine = of('busy', name), 0, 0
   redis.call('ZREMRANGEBYSCORE', key, '-inf', seconds(now))
-  local busy = redis.call('ZRANGE', key, 0, -1)
-  host = {key = key, free = per_host - #busy, mine = share, rest = tonumber(redis.call('GET', of('rest', name)) or 0)}
-  for _, holder in ipairs(busy) do
-    if string.sub(holder, 1, #token + 1) == token .. ' ' then host.mine = host.mine - 1 end
+  for _, holder in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    if string.sub(holder, 1, #token + 1) == token .. ' ' then mine = mine + 1 else others = others + 1 end
   end
+  local slots = math.max(mine, math.min(share, per_host - others))
+  host = {
+    slots = slots, quota = slots * ahead - (held[name] or 0), full = others + slots >= per_host, blocked = slots == 0,
+    rest = tonumber(redis.call('GET', of('rest', name)) or 0), key = key,
+  }
   hosts[name] = host
   return host
 end
 
-local taken, any_more = {}, 0
+local taken, granted, any_more = {}, {}, 0
 local function take(id, run, depth, url, host)
+  if not host.granted then
+    host.granted = true
+    for slot = 1, host.slots do redis.call('ZADD', host.key, ends, token .. ' ' .. slot) end
+    redis.call('EXPIRE', host.key, math.ceil(lease) + 1)
+  end
   redis.call('ZADD', of('taken', id), ends, url)
-  redis.call('ZADD', host.key, ends, token .. ' ' .. id .. ' ' .. url)
-  redis.call('EXPIRE', host.key, math.ceil(lease) + 1)
-  host.free, host.mine, limit = host.free - 1, host.mine - 1, limit - 1
+  host.quota, limit = host.quota - 1, limit - 1
   taken[#taken + 1] = {id, run, url, ends, depth, redis.call('HGET', of('tries', id), url) or ''}
 end
 
@@ -67,13 +78,11 @@ local function serve(id, run, depth, left)
       if host.rest > now then
         skipped[#skipped + 1] = url
         at = math.min(at or host.rest, host.rest)
-      elseif host.free <= 0 then
+      elseif host.quota <= 0 then
         skipped[#skipped + 1] = url
-        -- Whoever holds them may be another crawl, whose writes do not wake this one.
-        at = math.min(at or now + 1, now + 1)
-      elseif host.mine <= 0 then
-        skipped[#skipped + 1] = url
-        more = true
+        -- Whoever holds the slots may be at another crawl, whose writes do not wake this one.
+        if host.blocked then at = math.min(at or now + 1, now + 1) end
+        more = more or not host.full
       else
         take(id, run, depth, url, host)
         left = left - 1
@@ -115,4 +124,16 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
     place(id, 'crawl', more and now or at or now + 1)
   end
 end
-return {seconds(now), any_more, unpack(taken)}
+for name, count in pairs(held) do
+  local host = hosts[name] or host_at('http://' .. name .. '/')
+  if count == 0 and not host.granted then
+    for slot = 1, share do redis.call('ZREM', host.key, token .. ' ' .. slot) end
+    host.slots = 0
+  end
+end
+for name, host in pairs(hosts) do
+  if held[name] or host.granted then
+    for _, part in ipairs({name, host.slots, seconds(host.rest)}) do granted[#granted + 1] = part end
+  end
+end
+return {seconds(now), any_more, granted, unpack(taken)}

@@ -92,7 +92,3 @@ local function is_holder(id, url, ends)
   return redis.call('HGET', record_of(id), 'state') == 'running'
     and tonumber(redis.call('ZSCORE', of('taken', id), url) or 0) == tonumber(ends)
 end
-
-local function leave_host(id, url, token)
-  redis.call('ZREM', of('busy', host_of(url)), token .. ' ' .. id .. ' ' .. url)
-end
