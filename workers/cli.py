@@ -10,29 +10,31 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 from celery import Celery
-from celery.exceptions import TimeoutError as NoAnswer
 
 from config.logs import set_up
-from config.queues import INTAKE, celery_settings
-from config.settings import Settings, load
-from jobs.balance import balance
+from config.queues import INTAKE
+from config.settings import load
+from crawls.store import CrawlLimits, CrawlStore
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
 from ledger.results import PREFIX, Reader
+from workers.caller import answer, caller, param, settings_of_ledger
+from workers.crawl_command import crawl
 from workers.doctor import examine
-from workers.lifecycle import EX_UNAVAILABLE, check_broker, check_ledger, exit_with_reason
+from workers.lifecycle import exit_with_reason
 from workers.local import Local, Ports, is_self_hosted, kept_secret
-from workers.printing import clock, rows, say, shortened
+from workers.overview import overview
+from workers.printing import rows, say, shortened
 from workers.up import run
 
 CHUNK = 5000
-ANSWER_WITHIN = 60.0
 GROUP = "longhaul"
 IDLE = 60.0
 BLOCK = 1.0
@@ -42,7 +44,7 @@ SCANNED = 10_000
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="longhaul")
 def main() -> None:
-    """Bring scraping jobs home: submit them, wait for as long as it takes, read each result once."""
+    """Bring scraping jobs and crawls home: submit them, wait for as long as it takes, read each result once."""
     set_up("WARNING")
 
 
@@ -76,8 +78,8 @@ def submit(urls: tuple[str, ...], source: TextIO | None, queue: str, account: st
     wanted = _chain(urls, (line for line in lines if line and not line.startswith("#")))
     defaults: dict[str, Any] = {"queue": queue, "account": account}
     if params:
-        defaults["api_params"] = dict(_param(text) for text in params)
-    app, any_submitted = _caller(), False
+        defaults["api_params"] = dict(param(text) for text in params)
+    app, any_submitted = caller(settings_of_ledger()), False
     while chunk := list(islice(wanted, CHUNK)):
         any_submitted = True
         _submit_chunk(app, chunk, defaults)
@@ -91,7 +93,7 @@ def submit(urls: tuple[str, ...], source: TextIO | None, queue: str, account: st
 @click.option("--group", default=GROUP, show_default=True, help="The group of consumers to read as.")
 def results(*, follow: bool, queue: str, group: str) -> None:
     """Read envelopes and remove them from their queue: whole as JSON lines in a pipe, shortened on a terminal."""
-    redis = connect(_settings().redis_url)
+    redis = connect(settings_of_ledger().redis_url)
     try:
         reader = Reader(redis, queue, group, f"{socket.gethostname()}-cli")
     except ValueError as error:
@@ -115,33 +117,35 @@ def results(*, follow: bool, queue: str, group: str) -> None:
 
 @main.command()
 def status() -> None:
-    """Say how many jobs are where, which accounts are paused, and what waits in the results queues."""
-    redis = connect(_settings().redis_url)
-    books = JobStore(redis, Limits()).books()
+    """Say how many jobs and crawls are where, which accounts are paused, and what waits in the results queues."""
+    redis = connect(settings_of_ledger().redis_url)
+    books = {"jobs": JobStore(redis, Limits()).books(), "crawls": CrawlStore(redis, CrawlLimits()).books()}
     # The whole key space is walked, each job's keys with it: in large steps.
     keys = redis.scan_iter(match=f"{PREFIX}*", count=SCANNED, _type="stream")
     queues = {key.removeprefix(PREFIX): redis.xlen(key) for key in sorted(keys)}
     redis.close()
-    page = balance(books)
-    lines: list[dict[str, Any]] = [{"what": "submitted", "count": page.submitted}]
-    lines += [{"what": f"jobs {state.value}", "count": count} for state, count in page.states.items()]
-    for lane in sorted(books.lanes, key=lambda lane: lane.name):
-        paused = f"paused until {clock(lane.paused_until)}: {lane.reason}" if lane.paused_until else ""
-        late = f"oldest due since {clock(lane.oldest)}" if lane.due else ""
-        lines.append({"what": f"due {lane.name}", "count": lane.due, "note": paused or late})
+    lines, faults = overview(books)
     lines += [{"what": f"queue {name}", "count": count} for name, count in queues.items()]
     rows(["what", "count", "note"], lines)
-    for fault in page.faults:
+    for fault in faults:
         say(f"The books do not balance: {fault}")
-    if page.faults:
+    if faults:
         sys.exit(1)
 
 
 @main.command()
-@click.argument("job_id")
-def cancel(job_id: str) -> None:
-    """Cancel a job; prints its id and its state afterwards."""
-    rows(["id", "status"], [_answer(_caller().send_task("jobs.cancel", kwargs={"job_id": job_id}, queue=INTAKE))])
+@click.argument("id_", metavar="ID")
+def cancel(id_: str) -> None:
+    """Cancel a job or a crawl; prints its id and its state afterwards."""
+    settings = settings_of_ledger()
+    with closing(connect(settings.redis_url)) as redis:
+        is_job = JobStore(redis, Limits()).get(id_) is not None
+        is_crawl = not is_job and CrawlStore(redis, CrawlLimits()).get(id_) is not None
+    if not is_job and not is_crawl:
+        say(f"{id_!r} is neither a job nor a crawl that this ledger knows; ended ones are forgotten after LONGHAUL_KEEP_ENDED seconds")
+        sys.exit(1)
+    task, name = ("crawls.cancel", "crawl_id") if is_crawl else ("jobs.cancel", "job_id")
+    rows(["id", "status"], [answer(caller(settings).send_task(task, kwargs={name: id_}, queue=INTAKE))])
 
 
 @main.command()
@@ -157,39 +161,10 @@ def doctor() -> None:
     sys.exit(0 if all(one.ok for one in found) else 1)
 
 
-def _settings() -> Settings:
-    with exit_with_reason():
-        settings = load()
-        check_ledger(settings)
-        return settings
-
-
-def _caller() -> Celery:
-    """A Celery app as any other service has: it knows the broker, not our tasks."""
-    with exit_with_reason():
-        settings = load()
-        check_ledger(settings)
-        check_broker(settings)
-    app = Celery("longhaul-cli")
-    app.conf.update(celery_settings(settings))
-    return app
-
-
 def _submit_chunk(app: Celery, urls: list[str], defaults: dict[str, Any]) -> None:
     result = app.send_task("jobs.submit_batch", kwargs={"requests": urls, **defaults}, queue=INTAKE)
-    ids = _answer(result)
+    ids = answer(result)
     rows(["id", "url"], [{"id": job_id, "url": url} for job_id, url in zip(ids, urls, strict=True)])
-
-
-def _answer(result: Any) -> Any:
-    try:
-        return result.get(timeout=ANSWER_WITHIN)
-    except NoAnswer:
-        say(f"No worker has answered within {ANSWER_WITHIN:g} s. The message waits for one; is any running? See `longhaul doctor`.")
-        sys.exit(EX_UNAVAILABLE)
-    except Exception as error:  # noqa: BLE001  (the task's error, whatever its class, is the answer)
-        say(str(error))
-        sys.exit(1)
 
 
 def _print_envelope(document: dict[str, Any]) -> None:
@@ -199,17 +174,12 @@ def _print_envelope(document: dict[str, Any]) -> None:
         rows([], [document])
 
 
-def _param(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")
-    return name, value
-
-
 def _chain(first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
     yield from first
     yield from second
 
+
+main.add_command(crawl)
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 SHORT = 60
 
@@ -52,7 +53,12 @@ def clock(time: float | None) -> str:
     return "" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _cell(value: object) -> str:
+def printable(text: str) -> str:
+    """`text` in one line, without characters that would do something to a terminal: it may come from a stranger's page."""
+    return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _cell(value: object) -> Text:
     if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return Text()
+    return Text(printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
