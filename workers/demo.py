@@ -1,4 +1,4 @@
-"""`make demo`: the main job, from another service's `send_task` to bodies in a results queue, on this machine, with real parts.
+"""`make demo`: the main job, from another service's `send_task` to bodies in a results queue, and a crawl, on this machine, with real parts.
 
 The pages come from a web site that nobody here wrote: the standard library's documentation server, `python -m pydoc`.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from rich.console import Console
@@ -37,6 +38,9 @@ PATIENCE = 600.0
 ENQUEUE = Path(__file__).parent.parent / "examples" / "enqueue.py"
 # Pages of modules whose import does something: opens a browser, prints, wants a screen.
 ACTING = re.compile(r"(antigravity|this|idlelib|lib2to3|test|tkinter|turtle.*|__.*|_.*|index|topics|keywords)\.html")
+# Packages whose pages link to one another, so that there is something to find on the second level, and whose modules do nothing at import.
+CRAWLED = r"/(concurrent|email|html|http|importlib|json|logging|urllib|wsgiref|xml|zoneinfo)(\.[a-z]+)*\.html$"
+BUDGET = 100
 PUBLIC_PAGES = [f"https://docs.python.org/3/library/{name}.html" for name in ("json", "queue", "sched", "asyncio", "zoneinfo")]
 
 
@@ -68,8 +72,12 @@ def main() -> None:
                 ids = _enqueue(urls, redis_url)
                 envelopes = _collect(redis_url, ids)
                 seconds = time.monotonic() - started
+                crawled = _crawl(pages[0], local) if pages else True
+            if not self_hosted:
+                say("No crawl: the demo's site is on this machine, where no other remote than our own reaches it.")
             say("Stopping ...")
-    sys.exit(_report(ids, envelopes, seconds))
+    code = _report(ids, envelopes, seconds)
+    sys.exit(code if crawled else 1)
 
 
 def given(environ: Mapping[str, str]) -> list[str]:
@@ -122,6 +130,16 @@ def _enqueue(urls: Sequence[str], redis_url: str) -> list[str]:
         timeout=300,
     )
     return answer.stdout.split()
+
+
+def _crawl(page: str, local: Local) -> bool:
+    """Crawl the documentation server that has this page, with the real command, whose figures go to stderr; whether all pages came home."""
+    say("Crawling the site with `longhaul crawl --follow` ...")
+    bounds = ["--depth", "2", "--budget", str(BUDGET), "--include", CRAWLED]
+    command = [sys.executable, "-m", "workers.cli", "crawl", urljoin(page, "/"), *bounds, "--queue", "crawl", "--follow"]
+    # Without a terminal to ask on: Ctrl-C ends the demo, and everything with it.
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, env={**os.environ, **local.env}, stdin=quiet, stdout=quiet, check=False).returncode == 0  # noqa: S603
 
 
 def _collect(redis_url: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

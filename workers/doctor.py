@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import requests
@@ -12,12 +13,16 @@ from redis import Redis
 
 from config.queues import TICK
 from config.settings import Settings
+from crawls.store import CrawlLimits, CrawlStore
 from jobs.balance import balance
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
 from ledger.due import Books
+from scraperapi import crawl_protocol
+from scraperapi.client import call
 from scraperapi.errors import PreflightFailed
-from workers.lifecycle import check_account, check_broker, check_ledger, safe
+from scraperapi.protocol import HttpAnswer
+from workers.lifecycle import PROBE_TIMEOUT, check_account, check_broker, check_ledger, safe
 
 BEAT_ENTRY = "longhaul:redbeat:longhaul-dispatch"
 BEAT_LATE = 30 * TICK
@@ -40,19 +45,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield ledger
     yield _tried("broker", lambda: check_broker(settings), safe(settings.broker))
     yield from _accounts(settings)
+    yield _crawler(settings.crawler_url)
     if not ledger.ok:
         return
-    redis = connect(settings.redis_url)
-    try:
-        books = JobStore(redis, Limits()).books()
-        yield examine_beat(redis, books.now)
-        yield _work(books)
-        yield from _pauses(books)
-        yield _balance(books)
-    finally:
-        redis.close()
-    if settings.public_url:
-        yield _receiver(settings.public_url)
+    with closing(connect(settings.redis_url)) as redis:
+        spaces = {"jobs": JobStore(redis, Limits()).books(), "crawls": CrawlStore(redis, CrawlLimits()).books()}
+        yield examine_beat(redis, spaces["jobs"].now)
+        yield _work(spaces.values())
+        for books in spaces.values():
+            yield from _pauses(books)
+        yield _balance(spaces)
+    yield _receiver(settings.public_url)
 
 
 def _tried(check: str, attempt: Callable[[], None], words: str) -> Finding:
@@ -69,6 +72,13 @@ def _accounts(settings: Settings) -> Iterator[Finding]:
         yield Finding("accounts", ok=True, words="no LONGHAUL_API_KEY here, so the workers' own is not checked")
     for name, key in keys.items():
         yield _tried(f"account {name}", lambda name=name, key=key: check_account(settings, name, key), f"not refused by {settings.async_url}")  # type: ignore[misc]
+
+
+def _crawler(url: str) -> Finding:
+    answer = call(crawl_protocol.progress(url, "doctor"), timeout=PROBE_TIMEOUT)
+    if isinstance(answer, HttpAnswer):
+        return Finding("crawler", ok=True, words=f"{url} answers")
+    return Finding("crawler", ok=False, words=f"{url} does not answer", mend="Is LONGHAUL_CRAWLER_URL right? Crawls wait for it; jobs do not.")
 
 
 def examine_beat(redis: Redis, now: float) -> Finding:
@@ -92,8 +102,9 @@ def _last_run(meta: str) -> float | None:
     return ran.timestamp() if ran else None
 
 
-def _work(books: Books) -> Finding:
-    late = max((books.now - lane.oldest for lane in books.lanes if lane.oldest is not None and not lane.paused_until), default=0.0)
+def _work(spaces: Iterable[Books]) -> Finding:
+    ages = (books.now - lane.oldest for books in spaces for lane in books.lanes if lane.oldest is not None and not lane.paused_until)
+    late = max(ages, default=0.0)
     if late > OVERDUE:
         return Finding(
             "workers",
@@ -112,12 +123,12 @@ def _pauses(books: Books) -> Iterator[Finding]:
                 f"account {account}",
                 ok=False,
                 words=f"{step} is paused: {lane.reason}",
-                mend="Nothing is lost; one job will try again by itself. Mend the account if it is refused.",
+                mend="Nothing is lost; one job or crawl will try again by itself. Mend the account if it is refused.",
             )
 
 
-def _balance(books: Books) -> Finding:
-    faults = balance(books).faults
+def _balance(spaces: Mapping[str, Books]) -> Finding:
+    faults = [f"{name}: {fault}" for name, books in spaces.items() for fault in balance(books).faults]
     return Finding(
         "books",
         ok=not faults,
@@ -126,10 +137,15 @@ def _balance(books: Books) -> Finding:
     )
 
 
-def _receiver(url: str) -> Finding:
+def _receiver(url: str | None) -> Finding:
+    if url is None:
+        return Finding("receiver", ok=True, words="no LONGHAUL_PUBLIC_URL here: jobs are polled, crawls need a `callback` of their own")
     try:
         ok = requests.get(f"{url}/health", timeout=5).ok
     except requests.RequestException:
         ok = False
-    mend = "" if ok else "Is `uvicorn workers.webhook:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are polled."
-    return Finding("receiver", ok=ok, words=url, mend=mend)
+    mend = (
+        "Is `uvicorn workers.webhook:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are polled, and a page of a crawl "
+        "that was pushed three times in vain is missing."
+    )
+    return Finding("receiver", ok=ok, words=url, mend="" if ok else mend)
