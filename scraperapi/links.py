@@ -85,4 +85,4 @@ def _base(href: str | None, url: str) -> str:
     except ValueError:
         return page
     # The HTML standard forbids these two as bases.
-    return page if base.startswith(("data:", "javascript:")) else base.partition("#")[0]
+    return page if base.startswith(("data:", "javascript:")) else base

@@ -121,9 +121,8 @@ def site_of(address: str) -> str:
 
 
 def _parts(base: str) -> tuple[str, str]:
-    """The origin and the directory of an address."""
-    path = base.partition("?")[0]
-    return "/".join(path.split("/", 3)[:3]), path.rpartition("/")[0]
+    """The origin and the directory of an address; a slash in its query only makes the latter longer than it need be."""
+    return "/".join(base.split("/", 3)[:3]), base.rpartition("/")[0]
 
 
 def _relative_to(href: str, base: str, origin: str, directory: str) -> str:
@@ -140,8 +139,9 @@ def _relative_to(href: str, base: str, origin: str, directory: str) -> str:
 @lru_cache(maxsize=REMEMBERED)
 def _site(authority: str) -> str:
     host = authority.partition(":")[0]
-    if authority.startswith("[") or host.rpartition(".")[2].isdigit():
+    if host.rpartition(".")[2].isdigit():
         return authority
+    # An IPv6 address ends, as far as this sees, at its first colon: one label, which has no domain.
     return _suffixes().privatesuffix(host) or authority
 
 

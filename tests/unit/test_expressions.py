@@ -16,14 +16,25 @@ URL = "https://example.com/product/17?x=1"
     [
         *("", ".*", "^.*$", "product", r"/product/\d+", r"^https?://[^/]+/product/", r"https:\/\/example\.com\/", r"x=1$", "(?i)PRODUCT"),
         *(r"(?<id>\d+)\?", r"(?P<id>\d+)\?", r"\u0070roduct", r"\u{70}roduct", "[^]product", r"\x70roduct", r"[\/]product[\/]", r"\bproduct\b"),
-        *("(?:product|shop)", "[a-z]{7}", "produc[[t]", r"\Qproduct/17?\E", "[[:alpha:]]/", r"a{,3}|product", r"[\w-]+\.com", r"\-|product"),
+        *(
+            "(?:product|shop)",
+            "[a-z]{7}",
+            "produc[[t]",
+            r"\Qproduct/17?\E",
+            "[[:alpha:]]/",
+            r"a{,3}|product",
+            r"[\w-]+\.com",
+            r"\-|product",
+        ),
     ],
 )
 def test_what_stands_in_the_address_is_found(pattern):
     assert compiled("f", pattern).matches(URL)
 
 
-@pytest.mark.parametrize("pattern", ["shop", "^product", "product$", "[]", "product[]", r"\cA", r"[\b]", r"\u{1F600}", "PRODUCT", r"\Q.*\E"])
+@pytest.mark.parametrize(
+    "pattern", ["shop", "produc[[:digit:][]", "^product", "product$", "[]", "product[]", r"\cA", r"[\b]", r"\u{1F600}", "PRODUCT", r"\Q.*\E"]
+)
 def test_what_does_not_is_not(pattern):
     assert not compiled("f", pattern).matches(URL)
 
