@@ -1,0 +1,143 @@
+"""A crawl of a web site that nobody here wrote, through every part: the service, its webhooks, the receiver, the results queue."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+import requests
+from celery.result import AsyncResult
+
+from crawls.store import CrawlLimits, CrawlStore
+from jobs.balance import balance
+from ledger.results import stream
+from tests.conftest import free_port
+from tests.installation import QUEUE, Installation, installed, until
+from workers.embedded import serving
+
+# The documentation of modules whose import does nothing.
+INCLUDE = r"/((json|logging|email|xml|sqlite3|concurrent|collections|importlib|urllib|unittest)(\.[a-z_.]+)?\.html)?$"
+
+
+@contextmanager
+def documentation() -> Iterator[str]:
+    """The standard library's documentation server."""
+    command = [sys.executable, "-I", "-S", "-m", "pydoc", "-n", "127.0.0.1", "-p", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline().split()[-1]
+        server.terminate()
+
+
+def walk(start: str, include: str, depth: int) -> dict[str, int]:
+    """Address and depth of each page, breadth first: nothing of what is tested is in it."""
+    seen, level = {start: 0}, [start]
+    for at in range(1, depth + 1):
+        found: list[str] = []
+        for address in level:
+            links = re.findall(r'href="([^"]*)"', requests.get(address, timeout=20).text)
+            found += [urldefrag(urljoin(address, link)).url for link in links]
+        level = [
+            link
+            for link in dict.fromkeys(found)
+            if link not in seen and urlsplit(link).netloc == urlsplit(start).netloc and re.search(include, link)
+        ]
+        seen |= dict.fromkeys(level, at)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    with documentation() as base:
+        yield base
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Installation]:
+    with serving(free_port()) as redis_url, installed(redis_url, leave_out=("flower",)) as installation:
+        yield installation
+
+
+def create(installation: Installation, **arguments: Any) -> AsyncResult[Any]:
+    return installation.caller.send_task("crawls.create", kwargs={"queue": QUEUE, **arguments})
+
+
+def pages(installation: Installation, crawl_id: str) -> list[dict[str, Any]]:
+    installation.read()
+    return [one for several in installation.envelopes.values() for one in several if one["kind"] == "page" and one["crawlId"] == crawl_id]
+
+
+def store(installation: Installation) -> CrawlStore:
+    return CrawlStore(installation.redis, CrawlLimits())
+
+
+def comes_home_whole(installation: Installation, crawl_id: str, site: str) -> None:
+    end = installation.envelope(crawl_id, seconds=120)
+    wanted = walk(site, INCLUDE, 2)
+    assert sorted(page["url"] for page in pages(installation, crawl_id)) == sorted(wanted)
+    assert (end["status"], end["received"], end["missing"]) == ("finished", len(wanted), 0)
+
+
+def test_every_page_of_a_real_site_comes_home_once(running: Installation, site: str) -> None:
+    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE, meta={"n": 1})
+    end = running.envelope(crawl.id)
+    wanted = walk(site, INCLUDE, 2)
+    assert len(wanted) > 60
+    arrived = pages(running, crawl.id)
+    assert {page["url"]: page["depth"] for page in arrived} == wanted
+    assert len(arrived) == len(wanted)
+    assert (end["status"], end["received"], end["missing"], end["done"] + end["failed"]) == ("finished", len(wanted), 0, len(wanted))
+    assert all("<title>" in page["body"] for page in arrived if page["statusCode"] == 200)
+    assert {page["status"] for page in arrived} == {"finished"}
+    # The caller holds the task's id: it is the crawl's, and its result is the crawl's end.
+    assert crawl.get(timeout=10)["received"] == len(wanted)
+    assert balance(store(running).books()).faults == []
+
+
+def test_the_receiver_may_die_in_the_middle(running: Installation, site: str) -> None:
+    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
+    until(lambda: len(pages(running, crawl.id)) >= 10, "some pages")
+    running.stop("webhook", by=signal.SIGKILL)
+    comes_home_whole(running, crawl.id, site)
+
+
+def test_workers_and_the_fetcher_may_die_while_it_runs(running: Installation, site: str) -> None:
+    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
+    until(lambda: store(running).get(crawl.id), "the record")
+    running.stop("worker1", "worker2", by=signal.SIGKILL)
+    until(lambda: len(pages(running, crawl.id)) >= 5, "some pages")
+    running.stop("fetcher", "worker1", by=signal.SIGKILL)
+    comes_home_whole(running, crawl.id, site)
+
+
+def test_a_cancelled_crawl_stops_at_the_remote(running: Installation) -> None:
+    crawl = create(running, start_url="http://site-5000.fault.invalid/", max_depth=50)
+    until(lambda: pages(running, crawl.id), "a page")
+    answer = running.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl.id}).get(timeout=30)
+    assert answer["status"] in {"cancelled", "running"}
+    end = running.envelope(crawl.id)
+    assert end["status"] == "cancelled"
+    arrived = len(pages(running, crawl.id))
+    assert end["received"] == arrived < 5000
+    progress = requests.get(f"{running.local.service_url}/job/{end['remoteId']}", timeout=10).json()
+    assert progress["status"] in {"cancelled", "in delivery", "delivered"}
+    assert running.redis.xlen(stream(QUEUE)) == 0
+
+
+def test_a_wrong_argument_fails_the_task_and_says_why(running: Installation) -> None:
+    with pytest.raises(Exception, match="max_depth, crawl_budget: are both missing"):
+        create(running, start_url="http://x.invalid/").get(timeout=30)
+
+
+def test_what_only_the_remote_can_judge_fails_the_crawl_with_its_words(running: Installation) -> None:
+    crawl = create(running, start_url="http://site-3.fault.invalid/", max_depth=1, url_regexp_include="(?!no)")
+    end = running.envelope(crawl.id)
+    assert (end["status"], end["submissions"]) == ("failed", 0)
+    assert "look-ahead" in end["failReason"]
