@@ -18,6 +18,7 @@ import requests
 from celery import Celery
 from redis import Redis
 
+from crawls.store import CrawlLimits, CrawlStore
 from jobs.balance import Balance, balance
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
@@ -98,6 +99,10 @@ class Installation:
         """The balance of the books at this moment."""
         return balance(JobStore(self.redis, Limits()).books())
 
+    def crawl_books(self) -> Balance:
+        """Likewise for crawls."""
+        return balance(CrawlStore(self.redis, CrawlLimits()).books())
+
     def stop_for_good(self, name: str) -> None:
         """End a part before the others."""
         (child,) = (child for child in self.processes._children if child.part.name == name)
@@ -151,7 +156,8 @@ def installed(redis_url: str, settings: Mapping[str, str] | None = None, leave_o
             until(lambda: sum("ready." in line for _, line in lines) >= 3, "two workers and the fetcher ready")
             yield installation
             until(lambda: not installation.books().open, "every job ended")
-            assert installation.books().faults == []
+            until(lambda: not installation.crawl_books().open, "every crawl ended")
+            assert installation.books().faults + installation.crawl_books().faults == []
         except BaseException:
             sys.stderr.write("\n".join(f"{name:<8} | {line}" for name, line in lines[-200:]))
             raise

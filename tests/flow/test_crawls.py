@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from crawls.crawl import CrawlStep
+from crawls.crawl import Arrived, CrawlStep
 from crawls.flow import Received
 from jobs.job import State
 from jobs.policies import Policies
+from scraperapi.crawl_protocol import read_event
 from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
 from tests.flow.crawler import events, failed_page, page, summary
 from tests.wire import Reply, as_json
@@ -86,6 +87,7 @@ class TestTheWholeWay:
     def test_a_page_that_could_not_be_had_is_an_envelope_with_its_reason(self, crawls):
         crawls.create("a")
         crawls.push("a", page("remote-1", f"{SITE}a/"), failed_page("remote-1", f"{SITE}b/", 1), summary("remote-1", [f"{SITE}a/"], failed=1))
+        assert crawls.store.get("a").arrived == Arrived(pages=2, failed=1, credits=1)
         good, bad = crawls.pages("a")
         assert (bad["status"], bad["failReason"], bad["depth"]) == ("failed", "no such host", 1)
         assert "body" not in bad
@@ -150,9 +152,20 @@ class TestEvents:
         assert crawls.push("a", pages[1], pages[1], pages[0]) == [Received.TAKEN] * 3
         assert [one["url"] for one in crawls.pages("a")] == [f"{SITE}a/0", f"{SITE}a/1"]
         assert crawls.end("a")["received"] == 1
+        assert crawls.store.get("a").arrived.pages == 1
         # Whatever remembers the pages goes when the record does.
         record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
         assert 0 < seen <= record + 1
+
+    def test_what_remembers_the_first_page_after_the_end_goes_with_the_record_too(self, crawls):
+        crawls.create("a")
+        pages = events("remote-1", f"{SITE}a/", 1)
+        crawls.push("a", pages[-1])
+        crawls.clock.now += GRACE + 1
+        crawls.run(WATCH)
+        assert crawls.end("a")["received"] == 0
+        crawls.push("a", *pages)
+        assert 0 < crawls.redis.ttl("longhaul:{crawls}:seen:a") <= crawls.redis.ttl("longhaul:{crawls}:record:a") + 1
 
     def test_an_event_whose_remote_is_not_on_record_yet_makes_it_known(self, crawls):
         """The creator died between the remote's answer and its record; the remote crawls, and says so."""
@@ -186,6 +199,17 @@ class TestEvents:
 
     def test_an_event_of_no_crawl_at_all_is_known_as_such(self, crawls):
         assert crawls.push("nobody", page("remote-1", SITE)) == [Received.UNKNOWN]
+
+    @pytest.mark.parametrize("last", ["page", "summary"])
+    def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
+        crawls.create("a")
+        *pages, told = events("remote-1", f"{SITE}a/", 2)
+        order = [*pages, told] if last == "summary" else [pages[0], told, pages[1]]
+        crawls.push("a", *order[:-1])
+        call = crawls.flow.taking(crawls.store.get("a"), read_event(order[-1]))
+        assert crawls.store.record([call]) == ["complete"]
+        crawls.run(WATCH)
+        assert (crawls.end("a")["received"], crawls.end("a")["missing"]) == (2, 0)
 
     def test_a_crawl_that_the_remote_says_has_failed_has_failed(self, crawls):
         crawls.create("a")
@@ -471,6 +495,26 @@ class TestCancelling:
         crawls.run(STOP)
         assert crawls.crawler.running == {}
         assert (crawls.end("a")["status"], crawls.end("a")["received"]) == ("cancelled", 1)
+
+    def test_one_that_its_first_page_made_known_can_be_cancelled_at_once(self, crawls):
+        crawls.order("a")
+        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawls.store.cancel("a")
+        crawls.run(STOP)
+        assert crawls.end("a")["status"] == "cancelled"
+
+    def test_one_that_was_cancelled_before_anybody_knew_of_its_remote_is_told_to_stop_by_its_first_page(self, crawls):
+        crawls.order("a")
+        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        crawls.store.cancel("a")
+        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        crawls.clock.now += LEASE + 1
+        crawls.run(CREATE, STOP)
+        assert crawls.end("a")["status"] == "cancelled"
+        assert crawls.push("a", page("remote-1", f"{SITE}a/0")) == [Received.FOREIGN]
+        assert crawls.crawler.running == {}
 
     def test_an_ended_crawl_stays_as_it_is(self, crawls):
         crawls.create("a")

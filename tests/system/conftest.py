@@ -20,7 +20,7 @@ def longhaul() -> Iterator[Installation]:
 @pytest.fixture(autouse=True)
 def books_balance(request: pytest.FixtureRequest) -> Iterator[None]:
     """Submitted = open + envelopes, after every test that uses an installation."""
-    used = [request.getfixturevalue(name) for name in ("longhaul", "apart", "asleep") if name in request.fixturenames]
+    used = [request.getfixturevalue(name) for name in ("longhaul", "apart", "asleep", "crawling") if name in request.fixturenames]
     yield
     for installation in used:
-        assert installation.books().faults == []
+        assert installation.books().faults + installation.crawl_books().faults == []

@@ -60,7 +60,7 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Installation]:
+def crawling() -> Iterator[Installation]:
     with serving(free_port()) as redis_url, installed(redis_url, leave_out=("flower",)) as installation:
         yield installation
 
@@ -85,12 +85,12 @@ def comes_home_whole(installation: Installation, crawl_id: str, site: str) -> No
     assert (end["status"], end["received"], end["missing"]) == ("finished", len(wanted), 0)
 
 
-def test_every_page_of_a_real_site_comes_home_once(running: Installation, site: str) -> None:
-    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE, meta={"n": 1})
-    end = running.envelope(crawl.id)
+def test_every_page_of_a_real_site_comes_home_once(crawling: Installation, site: str) -> None:
+    crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE, meta={"n": 1})
+    end = crawling.envelope(crawl.id)
     wanted = walk(site, INCLUDE, 2)
     assert len(wanted) > 60
-    arrived = pages(running, crawl.id)
+    arrived = pages(crawling, crawl.id)
     assert {page["url"]: page["depth"] for page in arrived} == wanted
     assert len(arrived) == len(wanted)
     assert (end["status"], end["received"], end["missing"], end["done"] + end["failed"]) == ("finished", len(wanted), 0, len(wanted))
@@ -98,46 +98,46 @@ def test_every_page_of_a_real_site_comes_home_once(running: Installation, site: 
     assert {page["status"] for page in arrived} == {"finished"}
     # The caller holds the task's id: it is the crawl's, and its result is the crawl's end.
     assert crawl.get(timeout=10)["received"] == len(wanted)
-    assert balance(store(running).books()).faults == []
+    assert balance(store(crawling).books()).faults == []
 
 
-def test_the_receiver_may_die_in_the_middle(running: Installation, site: str) -> None:
-    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
-    until(lambda: len(pages(running, crawl.id)) >= 10, "some pages")
-    running.stop("webhook", by=signal.SIGKILL)
-    comes_home_whole(running, crawl.id, site)
+def test_the_receiver_may_die_in_the_middle(crawling: Installation, site: str) -> None:
+    crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
+    until(lambda: len(pages(crawling, crawl.id)) >= 10, "some pages")
+    crawling.stop("webhook", by=signal.SIGKILL)
+    comes_home_whole(crawling, crawl.id, site)
 
 
-def test_workers_and_the_fetcher_may_die_while_it_runs(running: Installation, site: str) -> None:
-    crawl = create(running, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
-    until(lambda: store(running).get(crawl.id), "the record")
-    running.stop("worker1", "worker2", by=signal.SIGKILL)
-    until(lambda: len(pages(running, crawl.id)) >= 5, "some pages")
-    running.stop("fetcher", "worker1", by=signal.SIGKILL)
-    comes_home_whole(running, crawl.id, site)
+def test_workers_and_the_fetcher_may_die_while_it_runs(crawling: Installation, site: str) -> None:
+    crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
+    until(lambda: store(crawling).get(crawl.id), "the record")
+    crawling.stop("worker1", "worker2", by=signal.SIGKILL)
+    until(lambda: len(pages(crawling, crawl.id)) >= 5, "some pages")
+    crawling.stop("fetcher", "worker1", by=signal.SIGKILL)
+    comes_home_whole(crawling, crawl.id, site)
 
 
-def test_a_cancelled_crawl_stops_at_the_remote(running: Installation) -> None:
-    crawl = create(running, start_url="http://site-5000.fault.invalid/", max_depth=50)
-    until(lambda: pages(running, crawl.id), "a page")
-    answer = running.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl.id}).get(timeout=30)
+def test_a_cancelled_crawl_stops_at_the_remote(crawling: Installation) -> None:
+    crawl = create(crawling, start_url="http://site-5000.fault.invalid/", max_depth=50)
+    until(lambda: pages(crawling, crawl.id), "a page")
+    answer = crawling.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl.id}).get(timeout=30)
     assert answer["status"] in {"cancelled", "running"}
-    end = running.envelope(crawl.id)
+    end = crawling.envelope(crawl.id)
     assert end["status"] == "cancelled"
-    arrived = len(pages(running, crawl.id))
+    arrived = len(pages(crawling, crawl.id))
     assert end["received"] == arrived < 5000
-    progress = requests.get(f"{running.local.service_url}/job/{end['remoteId']}", timeout=10).json()
+    progress = requests.get(f"{crawling.local.service_url}/job/{end['remoteId']}", timeout=10).json()
     assert progress["status"] in {"cancelled", "in delivery", "delivered"}
-    assert running.redis.xlen(stream(QUEUE)) == 0
+    assert crawling.redis.xlen(stream(QUEUE)) == 0
 
 
-def test_a_wrong_argument_fails_the_task_and_says_why(running: Installation) -> None:
+def test_a_wrong_argument_fails_the_task_and_says_why(crawling: Installation) -> None:
     with pytest.raises(Exception, match="max_depth, crawl_budget: are both missing"):
-        create(running, start_url="http://x.invalid/").get(timeout=30)
+        create(crawling, start_url="http://x.invalid/").get(timeout=30)
 
 
-def test_what_only_the_remote_can_judge_fails_the_crawl_with_its_words(running: Installation) -> None:
-    crawl = create(running, start_url="http://site-3.fault.invalid/", max_depth=1, url_regexp_include="(?!no)")
-    end = running.envelope(crawl.id)
+def test_what_only_the_remote_can_judge_fails_the_crawl_with_its_words(crawling: Installation) -> None:
+    crawl = create(crawling, start_url="http://site-3.fault.invalid/", max_depth=1, url_regexp_include="(?!no)")
+    end = crawling.envelope(crawl.id)
     assert (end["status"], end["submissions"]) == ("failed", 0)
     assert "look-ahead" in end["failReason"]

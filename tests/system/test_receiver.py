@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
 
+from crawls.store import CrawlLimits, CrawlStore
 from jobs.callback import USER, Callbacks
 from jobs.job import State, Step
 from jobs.store import JobStore, Limits
 from tests.conftest import free_port
-from tests.installation import Installation, installed, until
+from tests.flow.crawler import events, page
+from tests.installation import QUEUE, Installation, installed, until
 from workers.embedded import serving
 
 
@@ -73,3 +77,84 @@ def test_what_is_no_event_is_refused(waiting: tuple[str, str, str], body: bytes,
 def test_the_steps_of_a_job_are_asleep_here(asleep: Installation) -> None:
     # What the other tests here rely on: without beat no job is sent.
     assert all(lane.name.startswith((Step.SEND, Step.CANCEL)) for lane in JobStore(asleep.redis, Limits()).books().lanes)
+
+
+@pytest.fixture
+def crawl(asleep: Installation) -> Iterator[tuple[str, str, str]]:
+    """A crawl that nothing moves but its events, their address, and its password."""
+    arguments = {"start_url": "http://site-3.fault.invalid/", "max_depth": 1, "queue": QUEUE}
+    crawl_id = str(asleep.caller.send_task("crawls.create", kwargs=arguments).id)
+    until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
+    callbacks = Callbacks(asleep.local.secret)
+    password = callbacks.password(crawl_id)
+    url = callbacks.url(asleep.local.receiver_url, "crawl", crawl_id).replace(f"{USER}:{password}@", "")
+    yield crawl_id, url, password
+    asleep.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
+
+
+def told(asleep: Installation, crawl_id: str, kind: str) -> list[dict[str, Any]]:
+    asleep.read()
+    return [one for several in asleep.envelopes.values() for one in several if one.get("crawlId") == crawl_id and one["kind"] == kind]
+
+
+def test_pages_and_the_summary_of_a_crawl_come_home_each_once(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+    crawl_id, url, password = crawl
+    *pages, last = events("r1", "http://x/", 5)
+    for event in (pages[0], pages[0], last, *pages[1:], last):
+        assert requests.post(url, json=event, auth=(USER, password), timeout=10).status_code == 200
+    assert sorted(page["url"] for page in told(asleep, crawl_id, "page")) == [f"http://x/{at}" for at in range(5)]
+    (end,) = told(asleep, crawl_id, "crawl")
+    assert (end["received"], end["missing"], end["remoteId"]) == (5, 0, "r1")
+
+
+def test_many_events_at_once_are_each_taken_once(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+    crawl_id, url, password = crawl
+    *pages, last = events("r1", "http://x/", 100)
+
+    def push(event: dict[str, Any]) -> int:
+        return requests.post(url, json=event, auth=(USER, password), timeout=20).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(push, [*pages, last, *pages])) == {200}
+    assert len(told(asleep, crawl_id, "page")) == 100
+    (end,) = told(asleep, crawl_id, "crawl")
+    assert (end["received"], end["missing"]) == (100, 0)
+
+
+@pytest.mark.parametrize("change", ["token", "crawl", "password", "none", "job"])
+def test_nobody_else_pushes_pages(asleep: Installation, crawl: tuple[str, str, str], change: str) -> None:
+    crawl_id, url, password = crawl
+    wrong = {
+        "token": url[:-1] + ("0" if url[-1] != "0" else "1"),
+        "crawl": url.replace(crawl_id, "another"),
+        "job": url.replace("/crawls/", "/jobs/"),
+    }
+    auth = {"password": (USER, "wrong"), "none": None}.get(change, (USER, password))
+    assert requests.post(wrong.get(change, url), json=page("r1", "http://x/"), auth=auth, timeout=10).status_code == 404
+    assert told(asleep, crawl_id, "page") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"{", 400), (b"[1]", 400), (b'{"jobId": "r1"}', 400), (b"\xff", 400), (b" " * (5 * 1024 * 1024), 413)]
+)
+def test_what_is_no_event_of_a_crawl_is_refused(crawl: tuple[str, str, str], body: bytes, status: int) -> None:
+    _, url, password = crawl
+    assert requests.post(url, data=body, auth=(USER, password), timeout=10).status_code == status
+
+
+def test_a_crawl_that_nobody_knows_is_gone(asleep: Installation) -> None:
+    callbacks = Callbacks(asleep.local.secret)
+    assert (
+        requests.post(callbacks.url(asleep.local.receiver_url, "crawl", "nobody"), json=page("r1", "http://x/"), timeout=10).status_code == 410
+    )
+
+
+def test_whoever_pushes_what_nobody_ordered_is_told_to_stop(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+    crawl_id, url, password = crawl
+    ordered = {"apiKey": "k", "start_url": "http://site-5000.fault.invalid/", "max_depth": 50, "url_regexp_include": ".*"}
+    stray = requests.post(f"{asleep.local.service_url}/job", json=ordered, timeout=10).json()["jobId"]
+    for remote_id in ("r1", stray):
+        assert requests.post(url, json=page(remote_id, "http://x/"), auth=(USER, password), timeout=10).status_code == 200
+    state = f"{asleep.local.service_url}/job/{stray}"
+    until(lambda: requests.get(state, timeout=10).json()["status"] in {"cancelled", "in delivery", "delivered"}, "the stray crawl stopped")
+    assert [one["remoteId"] for one in told(asleep, crawl_id, "page")] == ["r1"]
