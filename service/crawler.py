@@ -20,7 +20,7 @@ from service import crawl_documents, crawl_faults
 from service.crawl_order import Order
 from service.crawl_register import CrawlRegister
 from service.fetch import CHUNK, Fetcher, connector
-from service.frontier import Ending, Frontier, Page, Taken
+from service.frontier import LINKS_AT_ONCE, Ending, Frontier, Page, Taken
 from service.gates import Gates
 from service.streams import Stream
 from service.verdict import Again, Answered, Attempt, Done, Hopeless, Outcome, Over, Trouble, verdict
@@ -55,9 +55,9 @@ class PageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is to be written of a page: calls, of which the last one's answer counts, and the links that are written with them."""
+    """What is to be written of a page, and the links that are written with it."""
 
-    calls: list[Call]
+    call: Call
     links: Sequence[str] = ()
     size: int = 0
 
@@ -123,17 +123,16 @@ class _Round:
         return self._ledger_ahead + time.monotonic()
 
     def _exchange(self, done: Sequence[tuple[Page, Settled]], limit: int) -> list[Page]:
-        calls = [call for _, settled in done for call in settled.calls]
         self._gates.leave(page for page, _ in done)
-        written, taken = self._frontier.exchange(calls, limit, self._token, self._gates.held)
+        written, taken = self._frontier.exchange([settled.call for _, settled in done], limit, self._token, self._gates.held)
         self._gates.enter(taken.pages, taken.grants)
-        last, told = -1, False
-        for page, settled in done:
-            last += len(settled.calls)
-            told |= self._crawls[page.crawl, page.run].order.callback is not None
+        told = False
+        for (page, settled), became in zip(done, written, strict=True):
+            crawl = self._crawls[page.crawl, page.run]
+            told |= crawl.order.callback is not None
             # What was cancelled, or taken by another in the meantime, is refused by the ledger, and that is that.
-            if settled.links and written[last] == "settled":
-                self._crawls[page.crawl, page.run].wrote(settled.links)
+            if settled.links and became == "settled":
+                crawl.wrote(settled.links)
         self._get_to_know(taken.pages)
         if (taken.more or told) and self._now() - self._woken > WAKE_PAUSE:
             self._woken = self._now()
@@ -153,7 +152,7 @@ class _Round:
             now = self._now()
             # The host wants to be left alone, or those before were so slow that the lease would end under way.
             if gate.rest > now or now + self._limits.attempt > float(page.ends):
-                return Settled([self._frontier.giving_back(page, max(gate.rest, now))])
+                return Settled(self._frontier.giving_back(page, max(gate.rest, now)))
             return await self._try(fetcher, page, now)
 
     async def _try(self, fetcher: Fetcher, page: Page, now: float) -> Settled:
@@ -169,7 +168,7 @@ class _Round:
                 gate = self._gates.at(page.host)
                 gate.rest = max(gate.rest, rest or 0.0)
                 at = NEVER if at is None else at
-                return Settled([self._frontier.again(page, at, attempts - uncounted, first, rest)])
+                return Settled(self._frontier.again(page, at, attempts - uncounted, first, rest))
             case Over(reason=reason):
                 return self._failed(crawl, page, attempts, _words(outcome, reason, attempts))
             case Done(response=response):
@@ -202,15 +201,15 @@ class _Round:
         links: list[str] = []
         if answer.html is not None and answer.status // 100 == 2 and (order.max_depth is None or page.depth < order.max_depth):  # noqa: PLR2004
             try:
-                if len(answer.html) > CHUNK:
-                    found = await asyncio.to_thread(crawl.scope.follow, answer.html, answer.final_url)
-                else:
-                    found = crawl.scope.follow(answer.html, answer.final_url)
+                links = crawl.unknown(await _links(crawl.scope, answer.html, answer.final_url))
             except Exception:
                 # A bug in here must not take the round's other pages with it, again and again.
                 log.exception("links broke", crawl=page.crawl, url=page.url)
                 return self._failed(crawl, page, attempts, "its links cannot be read")
-            links = crawl.unknown(found)
+        if len(links) > LINKS_AT_ONCE:
+            # Where the page is not ours any more, its settling is refused as well.
+            await asyncio.to_thread(self._frontier.keep, page, links[LINKS_AT_ONCE:])
+            links = links[:LINKS_AT_ONCE]
         landed = normalised(answer.final_url) or page.url
         event = None if order.callback is None else crawl_documents.page_event(order, page, attempts, cost, response)
         ending = Ending(
@@ -221,6 +220,10 @@ class _Round:
             links=links,
         )
         return Settled(self._frontier.settling(page, ending), links, len(response))
+
+
+async def _links(scope: Scope, html: str, url: str) -> list[str]:
+    return scope.follow(html, url) if len(html) <= CHUNK else await asyncio.to_thread(scope.follow, html, url)
 
 
 def _cost(status: int) -> int:

@@ -99,23 +99,21 @@ class Frontier:
         """Run calls in one round trip; what became of each."""
         return self._register.lua.run_all(calls) if calls else []
 
-    def settling(self, page: Page, ending: Ending) -> list[Call]:
-        """The calls that end a page; the last is the one whose answer counts: `settled`, or `stale`."""
-        links, calls = list(ending.links), []
-        while len(links) > LINKS_AT_ONCE:
-            calls.append(Call("crawl_links", [self._register.given_now(), page.crawl, page.url, page.ends, *links[:LINKS_AT_ONCE]]))
-            links = links[LINKS_AT_ONCE:]
-        calls.append(
-            Call(
-                "crawl_settle",
-                [
-                    *(self._register.given_now(), page.crawl, page.url, page.ends, "completed" if ending.fine else "failed"),
-                    *(ending.entry, ending.cost, ending.event or "", ending.delay, ending.lose, ending.landed),
-                    *links,
-                ],
-            )
-        )
-        return calls
+    def keep(self, page: Page, links: Sequence[str]) -> bool:
+        """Write links of a page that is still taken, a thousand at a time; False where it is not the caller's any more.
+
+        In a round trip of its own: a server that has forgotten one of two scripts would run the other first.
+        """
+        parts = [links[at : at + LINKS_AT_ONCE] for at in range(0, len(links), LINKS_AT_ONCE)]
+        now = self._register.given_now()
+        kept = self._register.lua.run_all([Call("crawl_links", [now, page.crawl, page.url, page.ends, *part]) for part in parts])
+        return set(kept) <= {"kept"}
+
+    def settling(self, page: Page, ending: Ending) -> Call:
+        """The call that ends a page: `settled`, or `stale`. At most `LINKS_AT_ONCE` links; `keep` is for the others."""
+        args: list[Value] = [self._register.given_now(), page.crawl, page.url, page.ends, "completed" if ending.fine else "failed"]
+        args += [ending.entry, ending.cost, ending.event or "", ending.delay, ending.lose, ending.landed, *ending.links]
+        return Call("crawl_settle", args)
 
     def again(self, page: Page, at: float, attempts: int, first: float, rest: float | None = None) -> Call:
         """The call that has a page tried again at `at`, after so many attempts; until `rest` no round asks its host. Epoch seconds."""

@@ -28,7 +28,7 @@ local function host_at(url)
   end
   local slots = math.max(mine, math.min(share, per_host - others))
   host = {
-    slots = slots, quota = slots * ahead - (held[name] or 0), full = others + slots >= per_host, blocked = slots == 0,
+    slots = slots, quota = slots * ahead - (held[name] or 0), full = others + slots >= per_host,
     rest = tonumber(redis.call('GET', of('rest', name)) or 0), key = key,
   }
   hosts[name] = host
@@ -80,8 +80,7 @@ local function serve(id, run, depth, left)
         at = math.min(at or host.rest, host.rest)
       elseif host.quota <= 0 then
         skipped[#skipped + 1] = url
-        -- Whoever holds the slots may be at another crawl, whose writes do not wake this one.
-        if host.blocked then at = math.min(at or now + 1, now + 1) end
+        at = now
         more = more or not host.full
       else
         take(id, run, depth, url, host)
@@ -89,6 +88,8 @@ local function serve(id, run, depth, left)
       end
     end
   end
+  -- Whoever holds the slots may be at another crawl, whose writes do not wake this one; and behind what is skipped may be other hosts.
+  if at and (at == now or redis.call('EXISTS', wait) == 1) then at = now + 1 end
   if #skipped > 0 then redis.call('RPUSH', wait, unpack(skipped)) end
   return more or dropped == DROPPED or (left > 0 and limit == 0 and redis.call('EXISTS', wait) == 1), at
 end

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.streams import WRITTEN_AT_ONCE, Stream
+
+
+class Backlog:
+    """Pieces whose names say when they are done: `slow` when all others have been written, the rest at once."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self.fast = len([name for name in names if name != "slow"])
+        self.written: list[list[str]] = []
+        self.limits: list[int] = []
+        self.others_done = asyncio.Event()
+        self.loop = asyncio.get_running_loop()
+
+    def take(self, limit: int) -> list[str]:
+        taken, self.names = self.names[:limit], self.names[limit:]
+        return taken
+
+    def exchange(self, done: Sequence[tuple[str, str]], limit: int) -> list[str]:
+        self.written.append([name for name, _ in done])
+        self.limits.append(limit)
+        if sum(map(len, self.written)) >= self.fast:
+            self.loop.call_soon_threadsafe(self.others_done.set)
+        return self.take(limit)
+
+    async def act(self, name: str) -> str:
+        if name == "slow":
+            await self.others_done.wait()
+        if name == "broken":
+            raise ArithmeticError(name)
+        return name
+
+    def stream(self, size: int) -> Stream[str, str]:
+        return Stream(self.act, self.exchange, lambda outcome: WRITTEN_AT_ONCE if outcome.startswith("big") else 1, size)
+
+
+def worked_off(*names: str, size: int = 4) -> Backlog:
+    async def run() -> Backlog:
+        backlog = Backlog(names)
+        assert await asyncio.wait_for(backlog.stream(size).run(backlog.take(size)), 10) == len(names)
+        return backlog
+
+    return asyncio.run(run())
+
+
+def test_nobody_waits_for_the_slowest_and_its_neighbours_places_are_filled() -> None:
+    backlog = worked_off("slow", *(f"fast{number}" for number in range(20)))
+    assert backlog.written[-1] == ["slow"]
+    assert sum(map(len, backlog.written)) == 21
+    assert max(backlog.limits[:-1]) <= 3
+
+
+def test_big_results_are_written_one_at_a_time() -> None:
+    backlog = worked_off("big1", "big2", "small1", "small2")
+    assert all(sum(name.startswith("big") for name in group) <= 1 for group in backlog.written)
+    assert sorted(name for group in backlog.written for name in group) == ["big1", "big2", "small1", "small2"]
+
+
+def test_nothing_to_do_is_done_at_once() -> None:
+    assert worked_off().written == []
+
+
+def test_a_broken_piece_ends_the_stream() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        worked_off("fast", "broken")
+    assert isinstance(raised.value.exceptions[0], ArithmeticError)
