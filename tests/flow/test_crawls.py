@@ -7,9 +7,11 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from crawls.crawl import Arrived, CrawlStep
+from crawls.decide import Looked
 from crawls.flow import Received
 from jobs.job import State
 from jobs.policies import Policies
+from scraperapi.crawl_models import Progress
 from scraperapi.crawl_protocol import read_event
 from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
 from tests.flow.crawler import events, failed_page, page, summary
@@ -143,6 +145,41 @@ class TestEvents:
         # Nobody asks the remote how far it is once it has told the end.
         assert crawls.crawler.asked["GET"] == 0
 
+    def test_a_summary_that_is_told_once_more_does_not_begin_the_waiting_anew(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 3)
+        crawls.push("a", pages[0], last)
+        crawls.clock.now += GRACE - 10
+        crawls.push("a", last)
+        crawls.clock.now += 20
+        crawls.run(WATCH)
+        assert crawls.end("a")["missing"] == 2
+
+    def test_a_summary_that_comes_after_the_end_changes_nothing(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 1)
+        crawls.crawler.running.clear()
+        crawls.push("a", *pages)
+        for _ in range(3):
+            crawls.clock.now += GRACE + 700
+            crawls.run(WATCH)
+        assert crawls.end("a")["note"] == "the remote does not know the crawl any more"
+        assert crawls.push("a", last) == [Received.TAKEN]
+        assert len(crawls.ends("a")) == 1
+        assert crawls.books().faults == []
+
+    def test_whoever_looks_when_the_summary_comes_is_too_late(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 2)
+        now, claimed, _, _ = crawls.store.claim(WATCH, "default")
+        crawls.push("a", pages[0], last)
+        looked = Looked(now + 3600, Progress(0, 0, 2), None)
+        assert crawls.store.apply(WATCH, claimed, looked, now).written == "stale"
+        # And a cancellation need not wait for him either.
+        crawls.store.cancel("a")
+        crawls.run(STOP)
+        assert crawls.end("a")["status"] == "cancelled"
+
     def test_a_page_that_comes_after_the_end_is_an_envelope_too_and_the_end_stands(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 2)
@@ -204,6 +241,7 @@ class TestEvents:
     def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
         crawls.create("a")
         *pages, told = events("remote-1", f"{SITE}a/", 2)
+        crawls.run(WATCH)
         order = [*pages, told] if last == "summary" else [pages[0], told, pages[1]]
         crawls.push("a", *order[:-1])
         call = crawls.flow.taking(crawls.store.get("a"), read_event(order[-1]))
@@ -451,6 +489,14 @@ class TestCancelling:
         assert crawls.pages("a") == []
         assert crawls.store.get("a").dropped == 2
 
+    def test_a_summary_that_comes_meanwhile_does_not_hold_it_up(self, crawls):
+        crawls.create("a")
+        crawls.store.cancel("a")
+        crawls.push("a", events("remote-1", f"{SITE}a/", 3)[-1])
+        assert crawls.books().faults == []
+        crawls.run(STOP)
+        assert crawls.end("a")["status"] == "cancelled"
+
     def test_it_is_tried_until_the_remote_agrees(self, crawls):
         crawls.create("a")
         crawls.store.cancel("a")
@@ -549,6 +595,7 @@ class TestRecurring:
             crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
             # Told once more at once: no new run.
             crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
+            assert crawls.store.get("a").summary is None
             crawls.clock.now += 24 * 3600
         assert [one["run"] for one in crawls.ends("a")] == [1, 2]
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2]
@@ -569,6 +616,21 @@ class TestRecurring:
             (1, 2, "no summary came before the next run"),
             (2, 2, None),
         ]
+
+    def test_a_summary_that_comes_before_its_run_is_known_begins_it(self, crawls):
+        self.recurring(crawls)
+        *pages, last = events("remote-1", f"{SITE}a/", 2, run=2)
+        crawls.push("a", page("remote-1", f"{SITE}a/", run=1), last)
+        assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 1)]
+        crawls.push("a", *pages)
+        assert [(one["run"], one["received"], one["missing"]) for one in crawls.ends("a")[1:]] == [(2, 2, 0)]
+
+    def test_a_summary_of_a_run_that_is_over_changes_nothing(self, crawls):
+        self.recurring(crawls)
+        first, second = (events("remote-1", f"{SITE}a/", 2, run=run) for run in (1, 2))
+        crawls.push("a", first[0], second[0], first[-1])
+        assert crawls.store.get("a").summary is None
+        assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 1)]
 
     def test_between_two_runs_nothing_ends_however_long_it_takes(self, crawls):
         self.recurring(crawls)
