@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -60,7 +60,7 @@ class Rig:
         given = {"redis_url": self.redis_url, "async_url": self.remote, "api_key": "k", "log_level": "WARNING", **settings}
         environment = {f"LONGHAUL_{name.upper()}": value for name, value in given.items()}
         line = ["-A", "workers.app", "worker", "--without-gossip", "--without-mingle"]
-        with self._workers([[*line, "-n", f"longhaul-{at}@%h"] for at in range(WORKERS)], environment) as processes:
+        with self.workers([[*line, "-n", f"longhaul-{at}@%h"] for at in range(WORKERS)], environment) as processes:
             yield processes
 
     @contextmanager
@@ -69,7 +69,7 @@ class Rig:
         environment = {"PLAIN_REMOTE": self.remote, "PLAIN_BROKER": self.redis_url}
         line = ["-A", "benchmarks.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
         lines = [[*line, "-c", str(WORKERS)]] if pool == "prefork" else [[*line, "-c", "4", "-n", f"plain-{at}@%h"] for at in range(WORKERS)]
-        with self._workers(lines, environment) as processes:
+        with self.workers(lines, environment) as processes:
             yield processes
 
     @contextmanager
@@ -117,15 +117,12 @@ class Rig:
         return "\n".join(path.read_text()[-1500:] for path in sorted(self.folder.glob("*.log")))
 
     @contextmanager
-    def _workers(self, lines: Sequence[Sequence[str]], environment: dict[str, str]) -> Iterator[list[psutil.Process]]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGHAUL_")}
+    def workers(self, lines: Sequence[Sequence[str]], environment: Mapping[str, str]) -> Iterator[list[psutil.Process]]:
+        """Celery workers with these command lines, once all of them answer."""
         started: list[subprocess.Popen[bytes]] = []
         try:
             for at, line in enumerate(lines):
-                with (self.folder / f"worker-{at}.log").open("wb") as log:
-                    started.append(
-                        subprocess.Popen([sys.executable, "-m", "celery", *line], cwd=ROOT, env=clean | environment, stdout=log, stderr=log)
-                    )
+                started.append(self._start(f"worker-{at}", ["celery", *line], environment))
             until = time.monotonic() + START_WITHIN
             while len(self.caller.control.ping(timeout=0.5)) < len(lines):
                 if time.monotonic() > until or any(process.poll() is not None for process in started):
@@ -133,6 +130,25 @@ class Rig:
             yield [psutil.Process(process.pid) for process in started]
         finally:
             stop(started)
+
+    @contextmanager
+    def server(self, name: str, line: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[psutil.Process]:
+        """`python -m` with this command line, once it listens on its loopback port."""
+        process = self._start(name, line, environment or {})
+        try:
+            until = time.monotonic() + START_WITHIN
+            while not listens(port):
+                if time.monotonic() > until or process.poll() is not None:
+                    raise Overdue(f"{name} is not ready; logs:\n{self.logs()}")
+                time.sleep(GLANCE)
+            yield psutil.Process(process.pid)
+        finally:
+            stop([process])
+
+    def _start(self, name: str, line: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGHAUL_")}
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen([sys.executable, "-m", *line], cwd=ROOT, env={**clean, **environment}, stdout=log, stderr=log)
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -183,15 +199,13 @@ def standing() -> Iterator[Rig]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longhaul-bench-")))
         url = stack.enter_context(serving(free_port()))
         port = free_port()
-        stub = subprocess.Popen([sys.executable, "-m", "benchmarks.stub_remote", str(port)], cwd=ROOT, stdout=subprocess.PIPE)
-        stack.callback(stop, [stub])
-        assert stub.stdout  # noqa: S101  (a pipe was asked for)
-        stub.stdout.readline()
         redis = connect(url)
         stack.callback(redis.close)
         caller = Celery("bench", broker=url, set_as_current=False)
         stack.callback(caller.close)
-        yield Rig(url, f"http://127.0.0.1:{port}", redis, caller, folder)
+        rig = Rig(url, f"http://127.0.0.1:{port}", redis, caller, folder)
+        stack.enter_context(rig.server("stub", ["benchmarks.stub_remote", str(port)], port))
+        yield rig
 
 
 def free_port() -> int:
@@ -199,6 +213,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections on this loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def machine(redis: Redis) -> str:

@@ -1,0 +1,56 @@
+"""As little of an HTTP/1.1 server as the measurements need: keep-alive, bodies with a length, nothing else.
+
+Raw asyncio, so that what stands at the other end takes as little as possible of the cores it shares with what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import uvloop
+
+
+class BareHttp(asyncio.Protocol):
+    """One connection. What is served is `answer`, which a subclass has."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that has arrived whole."""
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end]
+            length = 0
+            at = head.lower().find(b"content-length:")
+            if at >= 0:
+                length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = self.buffer[end + 4 : end + 4 + length]
+            self.buffer = self.buffer[end + 4 + length :]
+            method, path, _ = head.split(b" ", 2)
+            self.transport.write(self.answer(method, path, body))  # type: ignore[attr-defined]
+
+    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
+        """The whole answer to one request: see `answered`."""
+        raise NotImplementedError
+
+
+def answered(body: bytes, kind: bytes = b"application/json", status: bytes = b"200 OK") -> bytes:
+    """An answer as it goes over the wire."""
+    return b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body)
+
+
+def serve(protocol: type[BareHttp], port: int) -> None:
+    """Serve on this loopback port until the process is ended."""
+    uvloop.run(_serve(protocol, port))
+
+
+async def _serve(protocol: type[BareHttp], port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
