@@ -259,8 +259,9 @@ class TestEvents:
         crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], state="cancelled"))
         assert (crawls.end("a")["status"], crawls.end("a")["received"]) == ("cancelled", 1)
 
-    def test_a_page_that_comes_while_the_end_is_written_is_counted_in_it(self, crawls):
-        crawls.create("a")
+    @pytest.mark.parametrize("interval", ["", "daily"])
+    def test_a_page_that_comes_while_the_end_is_written_is_counted_in_it(self, crawls, interval):
+        crawls.create("a", interval=interval)
         crawls.push("a", *events("remote-1", f"{SITE}a/", 3)[1:])
         crawls.clock.now += GRACE + 1
         store = crawls.store
@@ -281,7 +282,8 @@ class TestEvents:
                 return store.apply(*given)
 
         replace(crawls.flow, store=Comes()).run_round(WATCH, "default")
-        assert crawls.end("a")["received"] == len(crawls.pages("a")) == 3
+        (end,) = crawls.ends("a")
+        assert end["received"] == len(crawls.pages("a")) == 3
 
 
 class TestProgress:
@@ -631,6 +633,20 @@ class TestRecurring:
         crawls.push("a", first[0], second[0], first[-1])
         assert crawls.store.get("a").summary is None
         assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 1)]
+
+    def test_whoever_looks_when_a_run_ends_is_too_late(self, crawls):
+        self.recurring(crawls)
+        crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
+        now, claimed, _, _ = crawls.store.claim(WATCH, "default")
+        crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
+        assert crawls.store.apply(WATCH, claimed, Looked(now, Progress(1, 0, 0), now), now).written == "stale"
+
+    def test_what_remembers_a_run_is_there_for_one_more_run_and_not_for_ever(self, crawls):
+        self.recurring(crawls)
+        crawls.push("a", *events("remote-1", f"{SITE}a/", 1, run=1))
+        assert 0 < crawls.redis.ttl("longhaul:{crawls}:former:a") <= 24 * 3600
+        crawls.push("a", summary("remote-1", [], run=2))
+        assert crawls.redis.exists("longhaul:{crawls}:former:a") == 0
 
     def test_between_two_runs_nothing_ends_however_long_it_takes(self, crawls):
         self.recurring(crawls)
