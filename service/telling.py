@@ -90,7 +90,7 @@ class _Round:
         follows = webhooks.after(push, tries, self._now())
         if isinstance(push, webhooks.Refused):
             # Without the address: it may carry a password.
-            log.warning("event refused", crawl=event.crawl, event=event.number, tries=tries, words=push.words, given_up=follows.at is None)
+            log.warning("event refused", crawl=event.crawl, number=event.number, tries=tries, words=push.words, given_up=follows.at is None)
         return Told(event, follows.at, tries)
 
     async def _push(self, pusher: webhooks.Pusher, order: Order, event: Event) -> webhooks.Push:
