@@ -131,6 +131,15 @@ class TestEvents:
         crawls.push("a", page("remote-1", SITE, 0), page("remote-1", SITE, 1), page("remote-1", SITE, 1))
         assert [one["depth"] for one in crawls.pages("a")] == [0, 1]
 
+    def test_failed_pages_are_waited_for_as_well(self, crawls):
+        crawls.create("a")
+        crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], failed=1))
+        crawls.clock.now += GRACE - 1
+        crawls.run(WATCH)
+        assert crawls.ends("a") == []
+        crawls.push("a", failed_page("remote-1", f"{SITE}b/"))
+        assert crawls.end("a")["missing"] == 0
+
     def test_a_page_that_never_comes_is_waited_for_and_then_said(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 3)
@@ -330,6 +339,22 @@ class TestProgress:
         assert crawls.clock.now >= began + GRACE
         end = crawls.end("a")
         assert (end["status"], end["done"], end["received"], end["missing"], end["note"]) == ("finished", 3, 2, 1, "no summary came")
+
+    @pytest.mark.parametrize(
+        ("told", "status", "missing"),
+        [
+            ({"done": 3, "failed": 0, "active": 0}, "finished", 3),
+            ({"done": 0, "failed": 0, "active": 0, "status": "failed"}, "failed", 0),
+            ({"done": 0, "failed": 0, "active": 0, "status": "delivered"}, "finished", 0),
+        ],
+    )
+    def test_where_not_one_page_came_the_remotes_word_is_enough(self, crawls, told, status, missing):
+        crawls.create("a")
+        crawls.crawler.before = lambda ask: as_json(told) if ask.method == "GET" else None
+        for _ in range(3):
+            crawls.run(WATCH)
+            crawls.clock.now += GRACE + 1
+        assert (crawls.end("a")["status"], crawls.end("a")["missing"], crawls.end("a")["received"]) == (status, missing, 0)
 
     def test_a_page_in_the_grace_time_begins_it_anew(self, crawls):
         crawls.create("a")

@@ -18,6 +18,7 @@ from celery.result import AsyncResult
 from crawls.store import CrawlLimits, CrawlStore
 from jobs.balance import balance
 from ledger.results import stream
+from service.crawl_faults import site_for
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from workers.embedded import serving
@@ -115,6 +116,35 @@ def test_workers_and_the_fetcher_may_die_while_it_runs(crawling: Installation, s
     until(lambda: len(pages(crawling, crawl.id)) >= 5, "some pages")
     crawling.stop("fetcher", "worker1", by=signal.SIGKILL)
     comes_home_whole(crawling, crawl.id, site)
+
+
+def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_once_and_the_rest_is_said(crawling: Installation) -> None:
+    # All at once, for each has something to wait for.
+    wrong = (
+        "ok",
+        "lose-7",
+        "duplicate",
+        "shuffle-2",
+        "late-1",
+        "nosummary",
+        "summaryfirst",
+        "stuck",
+        "push500-1",
+        "slowpush-1",
+        "get500",
+        "post503-1",
+    )
+    sites = {word: f"http://{word}.site-30.fault.invalid/" for word in wrong}
+    ids = {word: create(crawling, start_url=site, max_depth=5).id for word, site in sites.items()}
+    for word, site in sites.items():
+        end = crawling.envelope(ids[word], seconds=60)
+        wanted = site_for(site)
+        arrived = pages(crawling, ids[word])
+        lost = 4 if word == "lose-7" else 0
+        assert len(arrived) == len({page["url"] for page in arrived}) == 30 - lost, word
+        assert {page["url"]: page["depth"] for page in arrived}.items() <= wanted.items(), word
+        assert (end["status"], end["received"], end["missing"]) == ("finished", 30 - lost, lost), word
+        assert end.get("note") == ("no summary came" if word == "nosummary" else None), word
 
 
 def test_a_cancelled_crawl_stops_at_the_remote(crawling: Installation) -> None:
