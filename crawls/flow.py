@@ -70,9 +70,8 @@ class CrawlFlow:
                 now, crawl, report.more, probe = self.store.claim(step, account, token)
                 if crawl is None:
                     return report
-                held = self._handle(step, crawl, now, probe, report)
-                if held or time.monotonic() > until:
-                    report.more &= not held
+                self._handle(step, crawl, now, probe, report)
+                if time.monotonic() > until:
                     return report
         finally:
             if token:
@@ -137,8 +136,7 @@ class CrawlFlow:
         now = self.store.now()
         self._end(CrawlStep.WATCH, crawl, Turn(now + self.store.limits.first_look, "no summary came before the next run"), now)
 
-    def _handle(self, step: CrawlStep, crawl: Crawl, now: float, probe: bool, report: CrawlReport) -> bool:
-        """Act on one crawl; whether that has paused its account."""
+    def _handle(self, step: CrawlStep, crawl: Crawl, now: float, probe: bool, report: CrawlReport) -> None:
         seen, decision, now = self._act_and_decide(step, crawl, now)
         applied = self._end(step, crawl, decision, now) if isinstance(decision, CrawlEnd | Turn) else self._write(step, crawl, decision, now)
         if probe and not isinstance(decision, Hold) and (isinstance(seen, Progress) or ends_pause(seen)):
@@ -147,7 +145,6 @@ class CrawlFlow:
         report.claimed += 1
         report.late += not taken
         report.counts.update([type(decision).__name__.lower()] if taken else [])
-        return isinstance(decision, Hold)
 
     def _act_and_decide(self, step: CrawlStep, crawl: Crawl, claimed: float) -> tuple[CrawlSeen, CrawlDecision, float]:
         started = time.monotonic()

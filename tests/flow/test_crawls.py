@@ -271,7 +271,7 @@ class TestEvents:
     @pytest.mark.parametrize("interval", ["", "daily"])
     def test_a_page_that_comes_while_the_end_is_written_is_counted_in_it(self, crawls, interval):
         crawls.create("a", interval=interval)
-        crawls.push("a", *events("remote-1", f"{SITE}a/", 3)[1:])
+        crawls.push("a", *events("remote-1", f"{SITE}a/", 5)[3:])
         crawls.clock.now += GRACE + 1
         store = crawls.store
 
@@ -293,6 +293,28 @@ class TestEvents:
         replace(crawls.flow, store=Comes()).run_round(WATCH, "default")
         (end,) = crawls.ends("a")
         assert end["received"] == len(crawls.pages("a")) == 3
+        assert end["missing"] == 2
+
+    def test_whoever_comes_with_an_end_after_his_lease_is_too_late(self, crawls):
+        crawls.create("a")
+        crawls.clock.now += WEEK
+        store, others = crawls.store, []
+
+        class Sleeps:
+            """The lease ends before the end is written, and somebody else claims."""
+
+            def __getattr__(self, name):
+                return getattr(store, name)
+
+            def apply(self, *given):
+                if not others:
+                    crawls.clock.now += LEASE + 1
+                    others.append(store.claim(WATCH, "default")[1])
+                return store.apply(*given)
+
+        report = replace(crawls.flow, store=Sleeps()).run_round(WATCH, "default")
+        assert (report.late, others[0].id) == (1, "a")
+        assert crawls.ends("a") == []
 
 
 class TestProgress:
@@ -434,6 +456,9 @@ class TestTroubleWithCreating:
         assert "HTTP 403" in lanes(crawls)["create:default"].reason
         crawls.crawler.before = lambda _: None
         crawls.clock.now += 31
+        # The first that goes through ends the pause, and the other need not wait.
+        crawls.run(CREATE)
+        assert crawls.crawler.asked["POST"] == 3
         crawls.bring_home()
         assert [crawls.end(id_)["attempts"] for id_ in ("a", "b")] == [0, 0]
 
