@@ -89,8 +89,9 @@ class _Round:
         tries = event.tries + 1
         follows = webhooks.after(push, tries, self._now())
         if isinstance(push, webhooks.Refused):
-            # Without the address: it may carry a password.
-            log.warning("event refused", crawl=event.crawl, number=event.number, tries=tries, words=push.words, given_up=follows.at is None)
+            # Without the address: it may carry a password. A receiver that is away for a whole crawl must not fill the log.
+            tell = log.warning if follows.at is None else log.debug
+            tell("event given up" if follows.at is None else "event refused", crawl=event.crawl, number=event.number, words=push.words)
         return Told(event, follows.at, tries)
 
     async def _push(self, pusher: webhooks.Pusher, order: Order, event: Event) -> webhooks.Push:

@@ -89,6 +89,27 @@ class Service:
     def get(self, run_id: str) -> requests.Response:
         return requests.get(f"{self.base}/jobs/{run_id}", timeout=10)
 
+    def crawl(self, start_url: str, **more: Any) -> str:
+        """The id of a new crawl: of depth 9 and without limits, unless `more` says otherwise."""
+        body = {"api_key": "k", "start_url": start_url, "max_depth": 9, "url_regexp_include": ".*", **more}
+        answer = requests.post(f"{self.base}/job", json=body, timeout=10)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["status"] == "initiated"
+        return str(answer.json()["jobId"])
+
+    def progress(self, crawl_id: str) -> dict[str, Any]:
+        """How far the crawl is."""
+        return dict(requests.get(f"{self.base}/job/{crawl_id}/status", timeout=10).json())
+
+    def delivered(self, crawl_id: str, within: float = 30.0) -> dict[str, Any]:
+        """How far the crawl is once everything of it is told."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.progress(crawl_id)
+            return found if found["status"] == "delivered" else None
+
+        return dict(eventually(look, within))
+
     def ended(self, run_id: str, within: float = 20.0) -> dict[str, Any]:
         """The document of the run once it has ended; reads its result."""
 

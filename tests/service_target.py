@@ -15,6 +15,8 @@ import brotli
 from aiohttp import web
 from backports import zstd
 
+from tests.service_site import site_page, tree_page
+
 PAGE = "<!doctype html><html><body><h1>Grüße</h1><script>no()</script><p>One <b>two</b></p></body></html>"
 PACKED = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}
 
@@ -89,6 +91,12 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             assert request.transport is not None
             request.transport.abort()
             return web.Response()
+        case "site":
+            elsewhere = target.base.replace("127.0.0.1", "localhost")
+            return await site_page(rest, elsewhere, len(target.at(request.path)))
+        case "tree":
+            pages, pause, number = rest.split("/")
+            return await tree_page(int(number or 0), int(pages), float(pause))
         case "hook":
             taken = len(target.at(request.path)) > target.refusals
             return web.Response(status=200 if taken else 500)
