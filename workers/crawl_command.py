@@ -21,9 +21,10 @@ from config.queues import INTAKE
 from ledger.connection import connect
 from ledger.results import QUEUE_NAME, QUEUE_RULE
 from scraperapi.errors import InvalidArgument
+from scraperapi.scope import Scope
 from workers.caller import ANSWER_WITHIN, caller, nobody_answers, param, settings_of_ledger
 from workers.crawl_view import CrawlView, figures, is_whole, short_page
-from workers.dry_run import PageAway, conclusion, fetch, judge
+from workers.dry_run import PageAway, conclusion, fetch
 from workers.following import Following, News
 from workers.lifecycle import EX_UNAVAILABLE
 from workers.printing import printable, rows, say
@@ -88,7 +89,7 @@ def crawl(
         try:
             with CrawlView(crawl_id, start_url) as view:
                 last = _follow(app, following, view, crawl_id, pressed)
-        except (KeyboardInterrupt, click.Abort):
+        except KeyboardInterrupt:
             _leave(crawl_id, queue)
     sys.exit(_report(crawl_id, last, time.monotonic() - started))
 
@@ -139,12 +140,20 @@ def _follow(app: Celery, following: Following, view: CrawlView, crawl_id: str, p
             if cancelling or not sys.stdin.isatty():
                 raise KeyboardInterrupt
             view.pause()
-            if click.confirm("Cancel the crawl? (Ctrl-C leaves it running)", err=True):
+            if _wants_to_cancel():
                 app.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}, queue=INTAKE, ignore_result=True)
                 cancelling = True
             pressed.clear()
             view.go_on()
     raise AssertionError("the last news end it")
+
+
+def _wants_to_cancel() -> bool:
+    try:
+        return click.confirm("Cancel the crawl? (Ctrl-C leaves it running)", err=True)
+    except click.Abort:
+        say("")
+        raise KeyboardInterrupt from None
 
 
 def _leave(crawl_id: str, queue: str) -> NoReturn:
@@ -169,12 +178,13 @@ def _report(crawl_id: str, last: News, seconds: float) -> int:
 
 def _show_verdicts(start_url: str, include: str, exclude: str | None, page_url: str) -> None:
     try:
+        scope = Scope.of(start_url, include, exclude)
         page = fetch(page_url)
-        found = judge(page, start_url, include, exclude)
     except InvalidArgument as error:
         raise click.UsageError(str(error)) from None
     except PageAway as error:
         say(str(error))
         sys.exit(EX_UNAVAILABLE)
+    found = scope.explain(page.html, page.url)
     rows(["verdict", "url"], [{"url": one.url, "verdict": one.verdict.value} for one in found])
     say(conclusion(page, found))

@@ -16,11 +16,12 @@ from rich.text import Text
 
 from crawls.crawl import Crawl
 from crawls.envelope import cost
+from jobs.job import ENDS
 from scraperapi.models import Json
-from workers.printing import printable
+from workers.printing import printable, say
 
 SHOWN = 15
-BAR = 40
+BAR = 20
 REFRESHED = 0.1
 KEPT = ("id", "status", "depth", "url", "statusCode", "bytes", "failReason", "credits")
 
@@ -46,7 +47,8 @@ def length(envelope: Json) -> int | None:
 def figures(envelope: Json, failed: int, seconds: float) -> str:
     """One line about a crawl that has ended: pages that have come home, those among them that `failed`, and those that have not come."""
     missing = f"{envelope['missing']} missing, " if "missing" in envelope else ""
-    return f"crawl: {envelope['received']} pages, {failed} failed, {missing}{envelope['credits']} credits, {seconds:.1f} s"
+    pages = "1 page" if envelope["received"] == 1 else f"{envelope['received']} pages"
+    return f"crawl: {pages}, {failed} failed, {missing}{envelope['credits']} credits, {seconds:.1f} s"
 
 
 def is_whole(envelope: Json) -> bool:
@@ -55,7 +57,7 @@ def is_whole(envelope: Json) -> bool:
 
 
 class CrawlView:
-    """A live view on stderr, a context; nothing where that is no terminal."""
+    """A live view on stderr, a context; one line where that is no terminal."""
 
     def __init__(self, crawl_id: str, start_url: str) -> None:
         self._title = f"Crawl {crawl_id} of {printable(start_url)}"
@@ -64,9 +66,11 @@ class CrawlView:
         self._crawl: Crawl | None = None
         self._started = time.monotonic()
         self._refreshed = 0.0
-        self._live = Live(console=self._console, get_renderable=self._render, auto_refresh=False)
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
+        if not self._console.is_terminal:
+            say(self._title)
         self.go_on()
         return self
 
@@ -78,33 +82,35 @@ class CrawlView:
         self._pages.extend(pages)
         self._crawl = crawl or self._crawl
         now = time.monotonic()
-        if self._live.is_started and now - self._refreshed >= REFRESHED:
+        if self._live is not None and now - self._refreshed >= REFRESHED:
             self._live.refresh()
             self._refreshed = now
 
     def pause(self) -> None:
         """Leave the screen as it is, so that something can be asked."""
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def go_on(self) -> None:
-        """Show it, or show it again."""
+        """Show it, or show it again, below what has been said meanwhile."""
         if self._console.is_terminal:
+            self._live = Live(console=self._console, get_renderable=self._render, auto_refresh=False)
             self._live.start()
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis")]
         if self._crawl is not None:
-            parts.append(Text(progress(self._crawl, time.monotonic() - self._started)))
-            budget = self._crawl.request.crawl_budget
-            if budget is not None:
-                parts.append(ProgressBar(total=budget, completed=min(cost(self._crawl), budget), width=BAR))
+            line = Table.grid(padding=(0, 1))
+            line.add_row(*_bar(self._crawl), Text(progress(self._crawl, time.monotonic() - self._started)))
+            parts.append(line)
         return Group(*parts, *([pages_table(self._pages)] if self._pages else []))
 
 
 def progress(crawl: Crawl, seconds: float) -> str:
     """One line about a crawl that goes on; how many pages the remote has found is left out until it has told."""
     told, arrived, budget = crawl.progress, crawl.arrived, crawl.request.crawl_budget
-    state = f"{crawl.state}, being cancelled" if crawl.cancelled else crawl.state
+    state = "being cancelled" if crawl.cancelled and crawl.state not in ENDS else crawl.state
     parts = [
         # What has arrived since the last look was found as well.
         f"{max(told.done + told.failed + told.active, arrived.pages)} pages found" if told else "",
@@ -114,6 +120,11 @@ def progress(crawl: Crawl, seconds: float) -> str:
         f"{seconds:.0f} s",
     ]
     return f"{state}: {', '.join(part for part in parts if part)}"
+
+
+def _bar(crawl: Crawl) -> list[ProgressBar]:
+    budget = crawl.request.crawl_budget
+    return [] if budget is None else [ProgressBar(total=budget, completed=min(cost(crawl), budget), width=BAR)]
 
 
 def pages_table(pages: Iterable[Json]) -> Table:

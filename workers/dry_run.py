@@ -11,7 +11,7 @@ from scraperapi.errors import LonghaulError, invalid
 from scraperapi.links import normalised
 from scraperapi.models import Interrupted, TooLarge, Unreachable
 from scraperapi.protocol import HttpRequest
-from scraperapi.scope import Explained, Scope, Verdict
+from scraperapi.scope import Explained, Verdict
 from scraperapi.texts import decode, is_html
 
 LONGEST = 20 * 1024 * 1024
@@ -53,11 +53,6 @@ def fetch(page_url: str) -> Fetched:
             raise PageAway(f"{url} redirects to {location!r}, which is no http(s) address")
         url = target
     raise PageAway(f"{page_url} redirects more than {REDIRECTS} times")
-
-
-def judge(page: Fetched, start_url: str, include: str, exclude: str | None) -> list[Explained]:
-    """Every link of the page with its verdict. Raises `InvalidArgument` for a bad expression or start URL."""
-    return Scope.of(start_url, include, exclude).explain(page.html, page.url)
 
 
 def conclusion(page: Fetched, found: Sequence[Explained]) -> str:

@@ -78,14 +78,14 @@ def test_cancel_prints_the_state_afterwards(longhaul: Installation) -> None:
     assert longhaul.envelope(job_id)["status"] == "cancelled"
     unknown = longhaul.command("cancel", "nobody")
     assert (unknown.returncode, unknown.stdout) == (1, "")
-    assert "is not a job that this ledger knows" in unknown.stderr
+    assert "'nobody' is neither a job nor a crawl that this ledger knows" in unknown.stderr
 
 
 def test_doctor_finds_nothing_wrong_here(longhaul: Installation) -> None:
     found = longhaul.command("doctor")
     assert found.returncode == 0, found.stdout
     checks = {str(row["check"]): row["ok"] for row in lines(found.stdout)}
-    assert set(checks) == {"ledger", "broker", "account default", "beat", "workers", "books", "receiver"}
+    assert set(checks) == {"ledger", "broker", "account default", "crawler", "beat", "workers", "books", "receiver"}
 
 
 def test_a_ledger_that_is_away_is_named(longhaul: Installation) -> None:
