@@ -137,9 +137,7 @@ class CrawlDecider:
                 return Complete(reason)
 
     def _next_look(self, crawl: Crawl, now: float) -> float:
-        due = self._decider(crawl).next_look(crawl, now - (crawl.sent or crawl.created), now)
-        # With the summary there, nothing but the grace time is waited for.
-        return due if crawl.told is None else max(now, min(due, crawl.told + self.grace))
+        return self._decider(crawl).next_look(crawl, now - (crawl.sent or crawl.created), now)
 
     def _decider(self, crawl: Crawl) -> Decider:
         # A recurring crawl has no deadline: it runs until somebody cancels it.

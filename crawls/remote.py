@@ -25,8 +25,8 @@ class CrawlRemote:
     callback_url: Callable[[str, str], str]
 
     def create(self, crawl: Crawl, deadline: float, now: float) -> CreateSeen:
-        """`POST /job`, but for what is cancelled or older than `deadline` (seconds)."""
-        if crawl.cancelled or now >= crawl.created + deadline:
+        """`POST /job`, but for what is older than `deadline` (seconds)."""
+        if now >= crawl.created + deadline:
             return NothingAsked()
         if crawl.account not in self.keys:
             return NoKey()

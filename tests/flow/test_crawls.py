@@ -358,7 +358,7 @@ class TestProgress:
             crawls.run(WATCH)
             crawls.clock.now += 10
             assert crawls.clock.now < began + 2 * GRACE
-        assert crawls.clock.now >= began + GRACE
+        assert began + GRACE <= crawls.clock.now <= began + GRACE + 20
         end = crawls.end("a")
         assert (end["status"], end["done"], end["received"], end["missing"], end["note"]) == ("finished", 3, 2, 1, "no summary came")
 
@@ -377,6 +377,15 @@ class TestProgress:
             crawls.run(WATCH)
             crawls.clock.now += GRACE + 1
         assert (crawls.end("a")["status"], crawls.end("a")["missing"], crawls.end("a")["received"]) == (status, missing, 0)
+
+    def test_a_404_right_after_the_creation_is_not_believed(self, crawls):
+        crawls.create("a")
+        crawls.crawler.running.clear()
+        crawls.run(WATCH)
+        assert crawls.store.get("a").idle is None
+        crawls.clock.now += 90
+        crawls.run(WATCH)
+        assert crawls.store.get("a").idle is not None
 
     def test_a_page_in_the_grace_time_begins_it_anew(self, crawls):
         crawls.create("a")
@@ -486,6 +495,13 @@ class TestTroubleWithCreating:
             crawls.run(CREATE)
             crawls.clock.now += 400
         assert crawls.end("a")["failReason"] == "gave up after 2 attempts; last: HTTP 500 from the remote: boom"
+
+    def test_one_that_could_not_be_created_in_seven_days_expires_without_another_try(self, crawls):
+        crawls.order("a")
+        crawls.clock.now += WEEK
+        crawls.run(CREATE)
+        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == ("expired", "not accepted by the remote within 168 hours")
+        assert crawls.crawler.orders == []
 
     def test_a_wrong_address_is_said(self, crawls):
         crawls.crawler.before = lambda _: Reply(404)
@@ -698,6 +714,11 @@ class TestRecurring:
         crawls.push("a", summary("remote-1", [], run=2))
         assert crawls.redis.exists("longhaul:{crawls}:former:a") == 0
 
+    def test_one_that_is_cancelled_at_the_remote_recurs_no_more(self, crawls):
+        self.recurring(crawls)
+        crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], state="cancelled"))
+        assert crawls.end("a")["status"] == "cancelled"
+
     def test_between_two_runs_nothing_ends_however_long_it_takes(self, crawls):
         self.recurring(crawls)
         crawls.crawler.before = lambda ask: (
@@ -710,7 +731,22 @@ class TestRecurring:
         assert len(crawls.ends("a")) == 1
         assert crawls.books().open == 1
         # After months it is still looked at now and then, and not all the time.
-        assert crawls.crawler.asked["GET"] <= 2 * 40
+        crawls.run(WATCH)
+        crawls.clock.now += 1
+        asked = crawls.crawler.asked["GET"]
+        crawls.run(WATCH)
+        assert asked == crawls.crawler.asked["GET"] == 40
+
+
+class TestRounds:
+    def test_a_rounds_token_is_given_back_when_it_is_done(self, crawls):
+        crawls.order("a")
+        ((account, token),) = crawls.store.dispatch(CREATE)
+        assert crawls.store.dispatch(CREATE) == []
+        crawls.flow.run_round(CREATE, account, token)
+        assert crawls.redis.exists("longhaul:{crawls}:started:create", "longhaul:{crawls}:working:create") == 0
+        crawls.order("b")
+        assert [account for account, _ in crawls.store.dispatch(CREATE)] == ["default"]
 
 
 class TestBooks:
