@@ -151,6 +151,8 @@ class TestEvents:
         crawls.run(WATCH)
         end = crawls.end("a")
         assert (end["status"], end["done"], end["received"], end["missing"]) == ("finished", 3, 2, 1)
+        # What it has cost is the remote's word: the page that never came was charged, too.
+        assert end["credits"] == 3
         # Nobody asks the remote how far it is once it has told the end.
         assert crawls.crawler.asked["GET"] == 0
 
@@ -541,6 +543,7 @@ class TestTroubleWithCreating:
 class TestCancelling:
     def test_a_running_crawl_is_deleted_at_the_remote_and_ends_with_what_had_come(self, crawls):
         crawls.create("a")
+        crawls.run(WATCH)
         crawls.push("a", page("remote-1", f"{SITE}a/0"))
         assert crawls.store.cancel("a") == ("marked", "default")
         crawls.run(STOP)
