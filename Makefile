@@ -10,7 +10,7 @@ help:  ## Show what there is
 
 install: .venv/run  ## Make the environment in .venv and run nothing: for a machine of several
 
-demo: .venv/run  ## Run 100 real scrape jobs on this machine (URL='...' or URLS=file for your own)
+demo: .venv/run  ## Run 100 real scrape jobs and a crawl on this machine (URL='...' or URLS=file for your own)
 	@$(BIN)/python -m workers.demo
 
 up: .venv/run  ## Run everything on this machine until Ctrl-C

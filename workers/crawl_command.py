@@ -19,7 +19,6 @@ from celery import Celery
 
 from config.queues import INTAKE
 from ledger.connection import connect
-from ledger.results import QUEUE_NAME, QUEUE_RULE
 from scraperapi.errors import InvalidArgument
 from scraperapi.scope import Scope
 from workers.caller import ANSWER_WITHIN, caller, nobody_answers, param, settings_of_ledger
@@ -64,8 +63,6 @@ def crawl(
         return
     if depth is None and budget is None:
         raise click.UsageError("Name --depth or --budget, or both: one of them must end the crawl")
-    if not QUEUE_NAME.fullmatch(queue):
-        raise click.UsageError(f"queue: {queue!r}: {QUEUE_RULE}")
     arguments: dict[str, Any] = {
         "start_url": start_url,
         "max_depth": depth,

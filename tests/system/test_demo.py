@@ -16,7 +16,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tests.installation import ROOT, clean_environ
+from tests.installation import ROOT, Installation, clean_environ
+from workers import demo
 
 DEMO = [sys.executable, "-m", "workers.demo"]
 
@@ -66,6 +67,16 @@ def test_the_pages_of_a_file_come_home_and_nothing_is_left_running(site: str, tm
     assert re.fullmatch(r"demo: 2 submitted, 2 finished, 0 failed, 0 lost, [0-9.]+ s", ended.stdout.splitlines()[-1])
     assert "<h1>page one</h1>" in ended.stdout
     assert left == []
+
+
+def test_the_crawl_brings_the_documentation_home_or_says_no(longhaul: Installation, capfd: pytest.CaptureFixture[str]) -> None:
+    with demo._site(wanted=True) as pages:
+        assert demo._crawl(pages[0], longhaul.local)
+    figures = re.fullmatch(r"crawl: ([0-9]+) pages, 0 failed, 0 missing, [0-9]+ credits, [0-9.]+ s", capfd.readouterr().err.splitlines()[-1])
+    assert figures
+    # More than what the first page links to: the packages' own modules.
+    assert 40 < int(figures[1]) <= demo.BUDGET
+    assert not demo._crawl("ftp://nothing.invalid/", longhaul.local)
 
 
 def test_make_hands_an_address_on_untouched_and_a_missing_file_is_a_line() -> None:

@@ -108,6 +108,13 @@ def test_the_image_runs_without_root():
 
 
 def test_the_image_is_built_from_every_package():
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {f"!{package}/**" for package in packages} <= set(let_in)
+    assert {f"!{package}/**" for package in setuptools["packages"]} <= set(let_in)
+    assert set(setuptools["package-data"]) == {package for package in setuptools["packages"] if list((ROOT / package).glob("scripts/*.lua"))}
+
+
+def test_jobs_and_crawls_go_to_the_same_remote_unless_somebody_says_otherwise():
+    for name in ("worker", "webhook"):
+        environment = SERVICES[name]["environment"]
+        assert environment["LONGHAUL_CRAWLER_URL"] == environment["LONGHAUL_ASYNC_URL"] == "http://service:8080"

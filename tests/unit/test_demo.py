@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from workers.demo import given
+from workers.demo import CRAWLED, given
 
 
 def test_without_variables_there_are_none():
@@ -23,3 +25,15 @@ def test_a_file_that_is_of_no_use_is_named(tmp_path, content, words):
         file.write_bytes(content)
     with pytest.raises(ValueError, match=f"URLS: {file}: {words}"):
         given({"URLS": str(file)})
+
+
+@pytest.mark.parametrize(
+    "name", ["antigravity", "this", "turtle", "unittest.__main__", "json._x", "idlelib.run", "index", "keywords", "urllibx"]
+)
+def test_the_crawl_keeps_off_modules_that_act(name):
+    assert not re.search(CRAWLED, f"http://127.0.0.1:1/{name}.html")
+
+
+@pytest.mark.parametrize("name", ["json", "email.mime.text", "http.server"])
+def test_the_crawl_finds_packages_and_what_is_in_them(name):
+    assert re.search(CRAWLED, f"http://127.0.0.1:1/{name}.html")
