@@ -44,6 +44,9 @@ TRANSITIONS = {
 BUSY_WAIT = 5.0
 """Seconds until a run is begun that is due while the one before still goes on."""
 BEGUN_AT_ONCE = 100
+TOKEN_LIFE = 20.0
+"""Seconds until a round that does not ask for more is given up for lost, with its slots; a living one asks each `streams.BEAT` seconds."""
+LISTED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +118,19 @@ class CrawlRegister:
         return Progress(fields, wait + later + again, taken, completed, failed) if fields else None
 
     def lists(self, crawl_id: str) -> Lists:
-        """The pages of a run that has ended, for its summary."""
-        pipe = self.redis.pipeline(transaction=True)
-        for name in ("completed", "failed", "wait", "next"):
-            pipe.lrange(f"{SPACE}:{name}:{crawl_id}", 0, -1)
-        for name in ("again", "taken"):
-            pipe.zrange(f"{SPACE}:{name}:{crawl_id}", 0, -1)
-        completed, failed, wait, later, again, taken = pipe.execute()
-        return Lists(completed, failed, [*taken, *again, *wait, *later])
+        """The pages of a run that has ended, for its summary. Nothing is added to them any more, so they are read piece by piece."""
+        waiting = [*self._members("taken", crawl_id), *self._members("again", crawl_id)]
+        waiting += [*self._listed("wait", crawl_id), *self._listed("next", crawl_id)]
+        return Lists(self._listed("completed", crawl_id), self._listed("failed", crawl_id), waiting)
+
+    def _listed(self, name: str, crawl_id: str) -> list[str]:
+        entries: list[str] = []
+        while piece := self.redis.lrange(f"{SPACE}:{name}:{crawl_id}", len(entries), len(entries) + LISTED_AT_ONCE - 1):
+            entries += map(str, piece)
+        return entries
+
+    def _members(self, name: str, crawl_id: str) -> list[str]:
+        return [str(member) for member in self.redis.zrange(f"{SPACE}:{name}:{crawl_id}", 0, -1)]
 
     def cancel(self, crawl_id: str) -> bool:
         """End the crawl, and its schedule, whatever is under way; False where nobody knows it. One that has ended stays as it ended."""
@@ -142,10 +150,10 @@ class CrawlRegister:
             begun += self.lua.run("crawl_begin", self.given_now(), *args) == "begun"
         return begun
 
-    def dispatch(self, step: str, *, size: int, bound: int, share: int, most: int, lease: float) -> list[str]:
+    def dispatch(self, step: str, *, size: int, bound: int, share: int, most: int) -> list[str]:
         """Tokens of the rounds to start now: as many as there is work for, at most `most` at once in all processes. `size`: what a round can
         have under way; `bound`: what one crawl can, in all rounds; `share`: what it can in one."""
-        return [str(token) for token in self.lua.run("crawl_dispatch", self.given_now(), step, size, bound, share, most, lease)]
+        return [str(token) for token in self.lua.run("crawl_dispatch", self.given_now(), step, size, bound, share, most, TOKEN_LIFE)]
 
     def leave(self, step: str, token: str) -> None:
         """Give a round's token back, whether it has claimed or not."""

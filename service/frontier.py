@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.lua import Call, Value
-from service.crawl_register import CRAWL, CrawlRegister
+from service.crawl_register import CRAWL, TOKEN_LIFE, CrawlRegister
 
 LINKS_AT_ONCE = 1000
 """Links in one script: some 2 ms of the server's time, and below what Lua can unpack."""
@@ -90,7 +90,7 @@ class Frontier:
         """Write what has ended and take up to `limit` pages, in one round trip; what became of each call, and the pages. `held`: how many
         pages of each host the round still has; with none of a host it gives its slots back, unless it gets new ones."""
         counts: list[Value] = [part for pair in held.items() for part in pair]
-        args = [self._register.given_now(), limit, self.lease, self.per_host, self.share, AHEAD, token, *counts]
+        args = [self._register.given_now(), limit, self.lease, TOKEN_LIFE, self.per_host, self.share, AHEAD, token, *counts]
         *written, (now, more, grants, *rows) = self._register.lua.run_all([*calls, Call("crawl_claim", args)])
         granted = [Grant(host, slots, float(rest)) for host, slots, rest in zip(grants[::3], grants[1::3], grants[2::3], strict=True)]
         return written, Taken(float(now), more == 1, [_page(*row) for row in rows], granted)
@@ -129,7 +129,7 @@ class Frontier:
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
-        return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most, lease=self.lease)
+        return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most)
 
 
 def _page(crawl: str, run: str, url: str, ends: str, depth: int, tries: str) -> Page:

@@ -119,6 +119,9 @@ def _look(face: Face, run_id: str) -> Response:
         reply = face.dial.on_get(run_id, fields)
         if reply is not None:
             return _faulty(face, run_id, fields, reply)
+        if fields["state"] == "running":
+            # It may end before it is read below, and a fault that is about its result would be missed.
+            return json_answer(dump_json(documents.present(face.base, run_id, fields)))
     reading = face.runs.read(run_id)
     if reading is None:
         raise HTTPException(404, UNKNOWN)

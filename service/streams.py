@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 LIFE = 10.0
 """Seconds for which a stream claims anew: a worker that is told to stop waits for it."""
+BEAT = 5.0
+"""Seconds after which a stream asks for more even where nothing is ready: what it holds stays its own, and slow pieces hold up no others."""
 WRITTEN_AT_ONCE = 8 * 1024 * 1024
 """Characters in one write, so that a few big bodies neither hold the ledger up nor fill the worker's memory twice."""
 
@@ -48,7 +51,8 @@ class Stream(Generic[P, T]):
                 count, under_way = count + len(fresh), under_way + len(fresh)
                 if not under_way:
                     return count
-                await news.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), BEAT)
                 news.clear()
                 written = ready[: self._few(ready)]
                 del ready[: len(written)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.lua import Call, Value
-from service.crawl_register import TELL, CrawlRegister
+from service.crawl_register import TELL, TOKEN_LIFE, CrawlRegister
 
 SUMMARY = "summary"
 ENOUGH = 8 * 1024 * 1024
@@ -57,7 +57,7 @@ class Tidings:
     def exchange(self, told: Sequence[Told], limit: int, token: str, under_way: Mapping[str, int]) -> TakenEvents:
         """Note what became of events and take up to `limit` others, in one round trip; `under_way`: how many of each crawl the round holds."""
         held: list[Value] = [part for pair in under_way.items() for part in pair]
-        claim = [self._register.given_now(), limit, self._lease, self.share, ENOUGH, token, *held]
+        claim = [self._register.given_now(), limit, self._lease, TOKEN_LIFE, self.share, ENOUGH, token, *held]
         now, more, *rows = self._register.lua.run_all([*self._noting(told), Call("crawl_tell", claim)])[-1]
         events = [Event(crawl, number, document, int(tries)) for crawl, number, document, tries in rows]
         return TakenEvents(float(now), more == 1, events)
@@ -74,4 +74,4 @@ class Tidings:
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
-        return self._register.dispatch(TELL, size=size, bound=self.per_crawl, share=self.share, most=most, lease=self._lease)
+        return self._register.dispatch(TELL, size=size, bound=self.per_crawl, share=self.share, most=most)

@@ -1,22 +1,23 @@
 -- Take pages of the crawls that are due, under a lease that ends by itself. A page that is taken is a credit that is reserved.
 -- A round asks a host for so many pages at once as it holds slots of it. It takes some pages ahead of its slots, so that none stands idle
 -- while the ledger is asked for more.
--- ARGV: now, limit, lease (s), slots of one host for all rounds, and for one, pages to take for each slot, token of the round or '',
+-- ARGV: now, limit, lease (s), life (s) of the round's token and slots, unless it asks again, slots of one host for all rounds, and for one,
+--       pages to take for each slot, token of the round or '',
 --       (host, pages of it that the round has)*: a slot of a host of which it has none, and gets none now, is given back
 -- Returns {now, 1 if there is more to take, {host, slots of the round, it rests until (s), ...}, {id, run, url, end of lease, depth, tries or ''}, ...};
 -- tries: attempts, first (s), lost leases.
 local now, limit, lease = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local per_host, share, ahead, token = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local ends = seconds(now + lease)
+local life, per_host, share, ahead, token = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local ends, alive_until = seconds(now + lease), seconds(now + life)
 if token ~= '' then
   -- First of all writes: where memory is out, this one is refused and nothing is claimed whose end would be refused.
-  redis.call('ZADD', space .. ':working:crawl', ends, token)
+  redis.call('ZADD', space .. ':working:crawl', alive_until, token)
   redis.call('ZREM', space .. ':started:crawl', token)
 end
 local LOOKED_AT, SKIPPED, DROPPED = 64, 8, 1000
 
 local hosts, held = {}, {}
-for at = 8, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
+for at = 9, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
 local function host_at(url)
   local name = host_of(url)
   local host = hosts[name]
@@ -35,13 +36,15 @@ local function host_at(url)
   return host
 end
 
+local function grant(host)
+  host.granted = true
+  for slot = 1, host.slots do redis.call('ZADD', host.key, alive_until, token .. ' ' .. slot) end
+  redis.call('EXPIRE', host.key, math.ceil(life) + 1)
+end
+
 local taken, granted, any_more = {}, {}, 0
 local function take(id, run, depth, url, host)
-  if not host.granted then
-    host.granted = true
-    for slot = 1, host.slots do redis.call('ZADD', host.key, ends, token .. ' ' .. slot) end
-    redis.call('EXPIRE', host.key, math.ceil(lease) + 1)
-  end
+  if not host.granted then grant(host) end
   redis.call('ZADD', of('taken', id), ends, url)
   host.quota, limit = host.quota - 1, limit - 1
   taken[#taken + 1] = {id, run, url, ends, depth, redis.call('HGET', of('tries', id), url) or ''}
@@ -126,8 +129,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
   end
 end
 for name, count in pairs(held) do
-  local host = hosts[name] or host_at('http://' .. name .. '/')
-  if count == 0 and not host.granted then
+  local host = host_at('http://' .. name .. '/')
+  if count > 0 and not host.granted then
+    grant(host)
+  elseif not host.granted then
     for slot = 1, share do redis.call('ZREM', host.key, token .. ' ' .. slot) end
     host.slots = 0
   end

@@ -1,9 +1,9 @@
--- How many rounds to start: as many as there is work and room for. Each gets a token that is given up for lost after its lease.
+-- How many rounds to start: as many as there is work and room for. Each gets a token that is given up for lost when its life is over.
 -- ARGV: now, step ('crawl' or 'tell'), size of a round, what one crawl can have under way at once, a round's share of that, most rounds,
---       lease (s)
+--       life (s) of a token
 -- Returns tokens.
 local now, step, size, bound, share = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local most, lease = tonumber(ARGV[6]), tonumber(ARGV[7])
+local most, life = tonumber(ARGV[6]), tonumber(ARGV[7])
 local LOOKED_AT = 500
 local started, working = space .. ':started:' .. step, space .. ':working:' .. step
 redis.call('ZREMRANGEBYSCORE', started, '-inf', seconds(now))
@@ -24,7 +24,7 @@ local wanted = math.min(most, math.max(math.ceil(all / size), math.ceil(widest /
 local tokens = {}
 for _ = 1, wanted - redis.call('ZCARD', started) - redis.call('ZCARD', working) do
   local token = step .. '#' .. redis.call('INCR', space .. ':serial')
-  redis.call('ZADD', started, seconds(now + lease), token)
+  redis.call('ZADD', started, seconds(now + life), token)
   tokens[#tokens + 1] = token
 end
 return tokens

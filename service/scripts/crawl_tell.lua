@@ -1,16 +1,17 @@
 -- Take events to be told, under a lease that ends by itself.
--- ARGV: now, limit, lease (s), events of one crawl at once in this round, bytes that are enough, token of the round or '',
+-- ARGV: now, limit, lease (s), life (s) of the round's token, unless it asks again, events of one crawl at once in this round, bytes that are enough, token of the round or '',
 --       (id, events of it that this round has under way)*
 -- Returns {now, 1 if there is more to take, {id, number, event or '', tries}, ...}. Number `summary`: the event is the caller's to write.
-local now, limit, lease, share, bytes = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local now, limit, lease, life = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local share, bytes, token = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local ends = seconds(now + lease)
-if ARGV[6] ~= '' then
-  redis.call('ZADD', space .. ':working:tell', ends, ARGV[6])
-  redis.call('ZREM', space .. ':started:tell', ARGV[6])
+if token ~= '' then
+  redis.call('ZADD', space .. ':working:tell', seconds(now + life), token)
+  redis.call('ZREM', space .. ':started:tell', token)
 end
 local LOOKED_AT = 64
 local under_way = {}
-for at = 7, #ARGV, 2 do under_way[ARGV[at]] = tonumber(ARGV[at + 1]) end
+for at = 8, #ARGV, 2 do under_way[ARGV[at]] = tonumber(ARGV[at + 1]) end
 local taken, more = {}, 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('tell'), '-inf', seconds(now), 'LIMIT', 0, LOOKED_AT)) do
   local tell = of('tell', id)

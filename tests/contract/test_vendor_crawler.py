@@ -32,7 +32,7 @@ def call(running: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
     """Calls one of the vendor's tools; the JSON that it returns."""
     monkeypatch.setattr(settings, "API_KEY", KEY)
     monkeypatch.setattr(settings, "CRAWLER_URL", running.base)
-    monkeypatch.setattr(rate_limiter, "max_calls", 1000)
+    monkeypatch.setattr(rate_limiter, "_max_calls", 1000)
 
     def tool(name: str, **params: Any) -> Any:
         content, _ = asyncio.run(mcp.call_tool(name, {"params": params}))
