@@ -28,6 +28,10 @@ AT_ONCE = 8
 """Requests to the site at once: LONGHAUL_SERVICE_PER_HOST and CONCURRENT_REQUESTS_PER_DOMAIN. It is the default of both."""
 DEPTH = 100
 FEW = 1_000
+LOOK = 0.25
+"""Seconds between two looks at a crawl's memory: each takes the server a few milliseconds."""
+KEPT = ("record", "order", "wait", "next", "again", "taken", "tries", "seen", "landed", "completed", "failed", "tell", "told")
+"""The keys of a crawl, but for `events`: what they hold is the pages' bodies until they are told."""
 SCRAPY, FEED, OURS = "Scrapy, items nowhere", "Scrapy, items with bodies to JSON lines", "our crawler, webhooks delivered"
 
 
@@ -92,27 +96,33 @@ def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
     with static_site(rig, pages) as site, service(rig) as parts, listener(rig) as receiver:
         empty = rig.redis.info("memory")["used_memory"]
         crawl_id = parts.crawl(site, receiver)
-        fullest, seen, few, many = 0, 0, 0, 0
+        # Each with the number of URLs that had been seen at the moment.
+        own, whole = (0, 1), (0, 1)
+        few, many = 0, 0
 
         def over() -> bool:
-            nonlocal fullest, seen, few, many
+            nonlocal own, whole, few, many
             pipe = rig.redis.pipeline()
-            pipe.info("memory")
+            # `seen` is given up where the crawl ends: what stays until the summary is told is less.
             pipe.scard(f"{SPACE}:seen:{crawl_id}")
             pipe.llen(f"{SPACE}:completed:{crawl_id}")
-            memory, now_seen, done = pipe.execute()
-            # `seen` goes when the crawl ends; what stays until the summary is told is less.
-            if memory["used_memory"] - empty > fullest and now_seen:
-                fullest, seen = memory["used_memory"] - empty, now_seen
+            pipe.info("memory")
+            for name in KEPT:
+                pipe.memory_usage(f"{SPACE}:{name}:{crawl_id}", samples=0)
+            seen, done, memory, *sizes = pipe.execute()
+            if seen:
+                own = max(own, (sum(size or 0 for size in sizes), seen))
+                whole = max(whole, (memory["used_memory"] - empty, seen))
             resident = max(worker.memory_info().rss for worker in parts.processes[1:])
             few = max(few, resident) if done <= FEW else few
             many = max(many, resident)
             return told(receiver)["ended"] is not None
 
-        rig.wait(over)
+        rig.wait(over, LOOK)
         length = fmean(len(url) for url in told(receiver)["urls"])
-    note = f"{pages:,} pages, events that wait to be told included; the URL itself, {length:.0f} B, is not"
-    yield Figure("Redis for each seen URL at the fullest moment", fullest / seen - length, "B", at_most=300, note=note)
+    note = f"at the fullest moment of {pages:,} pages, every key of the crawl; the URL itself, {length:.0f} B, is not in it"
+    yield Figure("Redis for each seen URL", own[0] / own[1] - length, "B", at_most=300, note=note)
+    yield Figure("growth of the whole server", whole[0] / whole[1] - length, "B", note="likewise; with its buffers, and the bodies that wait to be told")
     yield Figure(f"worker RSS up to {FEW:,} pages", few / 2**20, "MB", note="the most seen, the larger of the two workers")
     yield Figure(f"worker RSS up to {pages:,} pages", many / 2**20, "MB", note="likewise")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)

@@ -104,13 +104,13 @@ class Rig:
 
         self.wait(ticking)
 
-    def wait(self, done: Callable[[], bool]) -> None:
-        """Return when `done`; raises `Overdue` where that takes too long."""
+    def wait(self, done: Callable[[], bool], glance: float = GLANCE) -> None:
+        """Return when `done`, which is asked every `glance` seconds; raises `Overdue` where that takes too long."""
         until = time.monotonic() + END_WITHIN
         while not done():
             if time.monotonic() > until:
                 raise Overdue(f"not done after {END_WITHIN:g} s; logs:\n{self.logs()}")
-            time.sleep(GLANCE)
+            time.sleep(glance)
 
     def logs(self) -> str:
         """The last lines of every worker's log."""

@@ -1,0 +1,112 @@
+"""A remote that pushes page events as fast as they are taken: kept connections, one event after the other on each.
+
+`python -m benchmarks.pusher CALLBACK REMOTE_ID FIRST COUNT` pushes COUNT events, numbered from FIRST, and prints the events a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import uvloop
+
+from benchmarks.static_site import Site
+from scraperapi.protocol import dump_json
+
+CONNECTIONS = 32
+BODY = 50 * 1024
+NUMBER = "{number}"
+
+
+class Push(asyncio.Protocol):
+    """One connection. `events` gives the next request; when there is none, `done` learns of it."""
+
+    def __init__(self, events: Iterator[list[bytes]], done: asyncio.Future[None]) -> None:
+        self._events, self._done = events, done
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The first event can go."""
+        self._transport = transport
+        self._push()
+
+    def data_received(self, data: bytes) -> None:
+        """An answer ends with its body, which is short."""
+        self._answer += data
+        head, end, body = self._answer.partition(b"\r\n\r\n")
+        if not end or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]):
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self._fail(ValueError(f"refused: {self._answer!r}"))
+            return
+        self._answer = b""
+        self._push()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Too early, unless all is done."""
+        self._fail(error or ConnectionError("the receiver has hung up"))
+
+    def _push(self) -> None:
+        event = next(self._events, None)
+        if event is not None:
+            self._transport.writelines(event)  # type: ignore[attr-defined]
+        elif not self._done.done():
+            self._done.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
+
+
+def requests(callback: str, remote_id: str, first: int, count: int) -> Iterator[list[bytes]]:
+    """Whole requests, each of another page of one crawl, whose HTML is of `BODY` bytes."""
+    parts = urlsplit(callback)
+    credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}:{parts.port}\r\nAuthorization: Basic {credentials}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: "
+    before, after = dump_json(_event(remote_id)).split(NUMBER.encode())
+    for number in range(first, first + count):
+        told = b"%08d" % number
+        yield [head.encode(), b"%d\r\n\r\n" % (len(before) + len(told) + len(after)), before, told, after]
+
+
+def _event(remote_id: str) -> dict[str, object]:
+    site = Site(100, "http://site.invalid")
+    # What a page of the network has and our site lacks: a character or two beyond ASCII.
+    html = "".join(answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())[:BODY]
+    headers = {"content-type": "text/html; charset=utf-8", "server": "nginx", "date": "Mon, 01 Jan 2024 00:00:00 GMT", "etag": '"5f-62"'}
+    headers |= {"sa-final-url": "http://site.invalid/page", "sa-statuscode": "200", "sa-credit-cost": "1"}
+    return {
+        **{"currentCost": 1, "url": f"http://site.invalid/page-{NUMBER}.html", "jobId": remote_id, "status": "finished", "credits": 1},
+        **{"attempts": 1, "startUrl": "http://site.invalid/", "currentDepth": 2},
+        "response": {"headers": headers, "statusCode": 200, "credits": 1, "body": html},
+    }
+
+
+async def push(callback: str, remote_id: str, first: int, count: int) -> float:
+    """Seconds until the last answer is there."""
+    loop, parts = asyncio.get_running_loop(), urlsplit(callback)
+    events = requests(callback, remote_id, first, count)
+    head = next(events)
+    ended = [loop.create_future() for _ in range(CONNECTIONS)]
+    began = time.perf_counter()
+    for number, done in enumerate(ended):
+        # The first event was made to have the template ready before the clock starts.
+        own = _chained(head, events) if number == 0 else events
+        await loop.create_connection(lambda own=own, done=done: Push(own, done), parts.hostname, parts.port)  # type: ignore[misc]
+    await asyncio.gather(*ended)
+    return time.perf_counter() - began
+
+
+def _chained(first: list[bytes], rest: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    yield first
+    yield from rest
+
+
+if __name__ == "__main__":
+    callback, remote_id, first, count = sys.argv[1:]
+    print(int(count) / uvloop.run(push(callback, remote_id, int(first), int(count))))
