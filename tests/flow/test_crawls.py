@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from crawls.crawl import Arrived, CrawlStep
-from crawls.decide import Looked
+from crawls.decide import Looked, Turn
 from crawls.flow import Received
 from jobs.job import State
 from jobs.policies import Policies
@@ -176,6 +176,7 @@ class TestEvents:
             crawls.run(WATCH)
         assert crawls.end("a")["note"] == "the remote does not know the crawl any more"
         assert crawls.push("a", last) == [Received.TAKEN]
+        assert crawls.store.get("a").summary is None
         assert len(crawls.ends("a")) == 1
         assert crawls.books().faults == []
 
@@ -197,11 +198,13 @@ class TestEvents:
         crawls.push("a", pages[0], last)
         crawls.clock.now += GRACE + 1
         crawls.run(WATCH)
+        # What remembers the pages goes when the record does, before the late page and after it.
+        record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
+        assert 0 < seen <= record + 1
         assert crawls.push("a", pages[1], pages[1], pages[0]) == [Received.TAKEN] * 3
         assert [one["url"] for one in crawls.pages("a")] == [f"{SITE}a/0", f"{SITE}a/1"]
         assert crawls.end("a")["received"] == 1
         assert crawls.store.get("a").arrived.pages == 1
-        # Whatever remembers the pages goes when the record does.
         record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
         assert 0 < seen <= record + 1
 
@@ -709,6 +712,30 @@ class TestRecurring:
         now, claimed, _, _ = crawls.store.claim(WATCH, "default")
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
         assert crawls.store.apply(WATCH, claimed, Looked(now, Progress(1, 0, 0), now), now).written == "stale"
+
+    def test_a_run_that_is_over_is_not_ended_again(self, crawls):
+        self.recurring(crawls)
+        crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
+        late = crawls.store.get("a")
+        crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
+        assert crawls.store.apply(WATCH, late, Turn(crawls.clock.now), crawls.clock.now).written == "stale"
+        assert len(crawls.ends("a")) == 1
+
+    def test_a_page_without_a_number_belongs_to_the_run_that_goes_on_whatever_the_receiver_remembers(self, crawls):
+        self.recurring(crawls)
+        known = crawls.store.get("a")
+        crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
+        crawls.clock.now += 24 * 3600
+        assert crawls.flow.take(known, read_event(page("remote-1", f"{SITE}a/0"))) is Received.TAKEN
+        assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2]
+
+    def test_a_run_that_ends_while_it_is_cancelled_leaves_it_in_one_lane(self, crawls):
+        self.recurring(crawls)
+        crawls.store.cancel("a")
+        crawls.push("a", *events("remote-1", f"{SITE}a/", 2, run=1))
+        assert crawls.books().faults == []
+        crawls.run(STOP)
+        assert [(one["status"], one["run"]) for one in crawls.ends("a")] == [("finished", 1), ("cancelled", 2)]
 
     def test_what_remembers_a_run_is_there_for_one_more_run_and_not_for_ever(self, crawls):
         self.recurring(crawls)

@@ -1,0 +1,89 @@
+"""What follows from what was seen of a crawl: the cases that need no ledger. Most of them are told as stories in `tests/flow/test_crawls.py`."""
+
+import ast
+import inspect
+from dataclasses import replace
+
+import pytest
+
+import crawls.decide
+from crawls.crawl import Arrived, Crawl
+from crawls.decide import Complete, CrawlDecider, Expire, Fail, Looked, Turn
+from jobs.decide import Cancel, Hold, Snooze
+from jobs.job import State
+from jobs.policies import Policies
+from scraperapi.crawl_models import CrawlRequest, Progress, Summary
+from scraperapi.models import AccountRefused, Interrupted, Malformed, NotFound, RemoteTrouble, Throttled, TooLarge, Unreachable
+from tests.builders import START
+
+GRACE, WEEK, DAY = 600.0, 7 * 24 * 3600.0, 24 * 3600.0
+DECIDER = CrawlDecider(Policies(deadline=WEEK, look_jitter=0.0), GRACE)
+CRAWL = Crawl(
+    *("crawl-1", State.RUNNING, 1, "default", "results", CrawlRequest("https://example.com/"), None, "https://us.test"),
+    created=START,
+    remote_id="remote-1",
+    sent=START,
+)
+RECURRING = replace(CRAWL, request=CrawlRequest("https://example.com/", interval="daily"))
+TOLD = replace(CRAWL, summary=Summary("remote-1", "finished", 5, done=3, failed=1), told=START)
+TROUBLE = [RemoteTrouble(500, ""), RemoteTrouble(503, ""), Unreachable(""), Interrupted(""), Malformed(""), TooLarge(1), NotFound()]
+
+
+def test_deciding_reaches_for_no_clock_no_random_and_no_network():
+    tree = ast.parse(inspect.getsource(crawls.decide))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    pure = {"crawls.crawl", "jobs.decide", "jobs.policies", "scraperapi.crawl_models", "scraperapi.models"}
+    assert modules == pure | {"__future__", "dataclasses", "math", "typing"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+
+
+@pytest.mark.parametrize(("pages", "later", "ends"), [(3, 0.0, False), (4, 0.0, True), (5, 0.0, True), (0, GRACE - 1, False), (0, GRACE, True)])
+def test_a_summary_ends_a_crawl_with_its_last_page_done_or_failed_or_with_the_grace_time(pages, later, ends):
+    crawl = replace(TOLD, arrived=Arrived(pages=pages))
+    assert (DECIDER.after_event(crawl, START + later) is not None) is ends
+
+
+def test_without_a_summary_no_event_is_an_end():
+    assert DECIDER.after_event(replace(CRAWL, arrived=Arrived(pages=9)), START + WEEK) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "decision", "recurring"),
+    [
+        ("finished", Complete(), Turn(START + 2)),
+        ("completed", Complete(), Turn(START + 2)),
+        ("something new", Complete(), Turn(START + 2)),
+        ("failed", Fail("the remote says that the crawl has failed"), Turn(START + 2)),
+        ("cancelled", Cancel(), Cancel()),
+    ],
+)
+def test_the_end_is_what_the_remote_says(state, decision, recurring):
+    told = {"summary": Summary("remote-1", state, 0, 0, 0), "told": START}
+    assert DECIDER.after_event(replace(CRAWL, **told), START) == decision
+    assert DECIDER.after_event(replace(RECURRING, **told), START) == recurring
+
+
+@pytest.mark.parametrize("seen", TROUBLE, ids=repr)
+def test_a_look_that_fails_is_only_a_pause(seen):
+    assert DECIDER.after_watch(CRAWL, seen, START + 10) == Snooze(START + 10 + 2 + 6)
+
+
+@pytest.mark.parametrize("seen", [AccountRefused(403, "no credits"), Throttled(None)])
+def test_the_accounts_trouble_pauses_its_looks(seen):
+    assert isinstance(DECIDER.after_watch(CRAWL, seen, START + 10), Hold)
+
+
+@pytest.mark.parametrize("seen", [*TROUBLE, Progress(5, 0, 3), Progress(5, 0, 0)], ids=repr)
+def test_after_seven_days_any_look_is_the_last_but_for_a_recurring_crawl(seen):
+    assert DECIDER.after_watch(CRAWL, seen, START + WEEK) == Expire("not ended within 7 days")
+    assert not isinstance(DECIDER.after_watch(RECURRING, seen, START + WEEK), Expire)
+
+
+def test_a_recurring_crawl_of_years_is_looked_at_every_ten_minutes():
+    later = START + 1000 * DAY
+    assert DECIDER.after_watch(RECURRING, Progress(5, 0, 3), later) == Looked(later + 600, Progress(5, 0, 3), None)
+
+
+def test_the_last_look_before_the_deadline_comes_on_time():
+    now = START + WEEK - 100
+    assert DECIDER.after_watch(CRAWL, Progress(5, 0, 3), now) == Looked(START + WEEK, Progress(5, 0, 3), None)
