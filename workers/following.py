@@ -51,8 +51,13 @@ class Following:
         self._last = self._newest()
 
     def recorded(self, crawl_id: str) -> bool:
-        """Whether the ledger knows the crawl (yet)."""
-        return self._store.get(crawl_id) is not None
+        """Whether the ledger is known to have the crawl."""
+        try:
+            return self._store.get(crawl_id) is not None
+        except AWAY as error:
+            self._away(str(error))
+            time.sleep(AGAIN)
+            return False
 
     def refusal(self, crawl_id: str) -> str:
         """Why the crawl is not recorded, in the task's words; empty where its task has not run."""

@@ -6,10 +6,12 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -66,16 +68,24 @@ def on_a_terminal(
     ours, theirs = pty.openpty()
     process = command(longhaul, *arguments, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    screen, seen, waiting = "", 0, list(then)
+    screen, seen, waiting, last = "", 0, list(then), None
+    end = time.monotonic() + 60
     try:
         while True:
+            assert time.monotonic() < end, screen
+            if not select.select([ours], [], [], 0.5)[0]:
+                # A signal in the very moment before a read blocks is seen after the read only: a person presses again.
+                if last is interrupt:
+                    interrupt(process, ours)
+                continue
             try:
                 screen += os.read(ours, 65536).decode(errors="replace")
             except OSError:  # the other end is closed
                 break
             while waiting and (at := screen.find(waiting[0][0], seen)) >= 0:
                 seen = at + len(waiting[0][0])
-                waiting.pop(0)[1](process, ours)
+                last = waiting.pop(0)[1]
+                last(process, ours)
         return process.wait(30), screen
     finally:
         process.kill()
@@ -128,7 +138,7 @@ def test_a_crawl_is_ordered_seen_in_the_status_and_cancelled(longhaul: Installat
     assert status.returncode == 0, status.stderr
     counts = {str(line["what"]): line["count"] for line in lines(status.stdout)}
     assert counts["crawls submitted"] == crawls(longhaul).books().counts["submitted"]
-    assert counts["crawls running"] == 1
+    assert counts["crawls running"] == crawls(longhaul).books().counts["running"] >= 1
     assert counts["crawls pages"] == crawls(longhaul).books().counts["pages"] >= 3
     ended = longhaul.command("cancel", str(row["id"]))
     assert ended.returncode == 0, ended.stderr

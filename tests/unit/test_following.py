@@ -60,6 +60,7 @@ def world(redis, redis_url):
 def seen(following, crawl_id):
     """(addresses of all pages, the last news)."""
     news = list(following.news(crawl_id))
+    assert not [one for one in news[:-1] if one.ended]
     return [page["url"] for one in news for page in one.pages], news[-1]
 
 
@@ -129,5 +130,6 @@ def test_a_ledger_that_goes_away_is_said_and_waited_for(tmp_path):
     with ThreadPoolExecutor(1) as pool, closing(world.app), closing(redis):
         coming = pool.submit(next, news)
         until(lambda: world.away, "words about it")
+        assert not following.recorded("mine")
         with serving(port, tmp_path):
             assert coming.result(20).crawl.id == "mine"
