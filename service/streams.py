@@ -15,6 +15,8 @@ LIFE = 10.0
 """Seconds for which a stream claims anew: a worker that is told to stop waits for it."""
 BEAT = 5.0
 """Seconds after which a stream asks for more even where nothing is ready: what it holds stays its own, and slow pieces hold up no others."""
+LINGERING = (0.02, 0.04, 0.08, 0.16, 0.2)
+"""Pauses after which a stream that has nothing left asks once more, before it ends: beginning anew, with new connections, costs more."""
 WRITTEN_AT_ONCE = 8 * 1024 * 1024
 """Characters in one write, so that a few big bodies neither hold the ledger up nor fill the worker's memory twice."""
 
@@ -25,12 +27,14 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[P, T]):
     """What a stream needs: `act(piece)`, `exchange(pieces with outcomes, limit)`, which writes these and claims others (it blocks), how big
-    an outcome is (characters), and how many pieces are under way at once."""
+    an outcome is (characters), how many pieces are under way at once, and when it asks for more of itself (seconds)."""
 
     act: Callable[[P], Awaitable[T]]
     exchange: Callable[[Sequence[tuple[P, T]], int], Sequence[P]]
     weigh: Callable[[T], int]
     size: int
+    beat: float = BEAT
+    lingering: Sequence[float] = LINGERING
 
     async def run(self, first: Sequence[P]) -> int:
         """Work off `first`, and more while there is some; how many pieces it were. Raises what `act` and `exchange` raise."""
@@ -44,15 +48,21 @@ class Stream(Generic[P, T]):
             news.set()
 
         async with asyncio.TaskGroup() as group:
-            fresh = first
+            fresh, pauses = first, iter(self.lingering)
             while True:
                 for piece in fresh:
                     group.create_task(one(piece))
                 count, under_way = count + len(fresh), under_way + len(fresh)
-                if not under_way:
+                if under_way:
+                    pauses = iter(self.lingering)
+                    # Not `wait_for`: of Python 3.11 it may swallow the cancellation by which the group ends when a piece has broken.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self.beat):
+                            await news.wait()
+                elif loop.time() < until and (pause := next(pauses, None)):
+                    await asyncio.sleep(pause)
+                else:
                     return count
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), BEAT)
                 news.clear()
                 written = ready[: self._few(ready)]
                 del ready[: len(written)]

@@ -54,6 +54,8 @@ class Ticker:
             except Exception as error:  # noqa: BLE001  (Redis or the broker is away: the next tick tries again)
                 log.warning("could not wake the crew", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(BREATH)
+            # Not `wait_for`: of Python 3.11 it may swallow the cancellation by which this ends.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), TICK)
+                async with asyncio.timeout(TICK):
+                    await self._news.wait()
             self._news.clear()

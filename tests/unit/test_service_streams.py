@@ -24,7 +24,8 @@ class Backlog:
         return taken
 
     def exchange(self, done: Sequence[tuple[str, str]], limit: int) -> list[str]:
-        self.written.append([name for name, _ in done])
+        if done:
+            self.written.append([name for name, _ in done])
         self.limits.append(limit)
         if sum(map(len, self.written)) >= self.fast:
             self.loop.call_soon_threadsafe(self.others_done.set)
@@ -38,7 +39,9 @@ class Backlog:
         return name
 
     def stream(self, size: int) -> Stream[str, str]:
-        return Stream(self.act, self.exchange, lambda outcome: WRITTEN_AT_ONCE if outcome.startswith("big") else 1, size)
+        return Stream(
+            self.act, self.exchange, lambda outcome: WRITTEN_AT_ONCE if outcome.startswith("big") else 1, size, lingering=(0.001, 0.001)
+        )
 
 
 def worked_off(*names: str, size: int = 4) -> Backlog:
@@ -54,7 +57,7 @@ def test_nobody_waits_for_the_slowest_and_its_neighbours_places_are_filled() -> 
     backlog = worked_off("slow", *(f"fast{number}" for number in range(20)))
     assert backlog.written[-1] == ["slow"]
     assert sum(map(len, backlog.written)) == 21
-    assert max(backlog.limits[:-1]) <= 3
+    assert max(backlog.limits[: len(backlog.written) - 1]) <= 3
 
 
 def test_big_results_are_written_one_at_a_time() -> None:
@@ -63,8 +66,40 @@ def test_big_results_are_written_one_at_a_time() -> None:
     assert sorted(name for group in backlog.written for name in group) == ["big1", "big2", "small1", "small2"]
 
 
-def test_nothing_to_do_is_done_at_once() -> None:
-    assert worked_off().written == []
+def test_before_it_ends_it_asks_a_few_times_more() -> None:
+    assert worked_off().limits == [4, 4]
+
+
+def test_what_comes_while_it_lingers_is_worked_off_too() -> None:
+    async def run() -> list[list[str]]:
+        backlog = Backlog(["first"])
+
+        def exchange(done: Sequence[tuple[str, str]], limit: int) -> list[str]:
+            if len(backlog.limits) == 2:
+                backlog.names.append("late")
+            return backlog.exchange(done, limit)
+
+        stream = Stream(backlog.act, exchange, len, 4, lingering=(0.001, 0.001))
+        assert await asyncio.wait_for(stream.run(backlog.take(4)), 10) == 2
+        return backlog.written
+
+    assert asyncio.run(run()) == [["first"], ["late"]]
+
+
+def test_it_asks_for_more_even_where_all_it_has_is_slow() -> None:
+    async def run() -> list[list[str]]:
+        backlog = Backlog([])
+        backlog.fast = 1
+
+        def exchange(done: Sequence[tuple[str, str]], limit: int) -> list[str]:
+            backlog.names += [] if backlog.limits else ["late"]
+            return backlog.exchange(done, limit)
+
+        stream = Stream(backlog.act, exchange, len, 4, beat=0.001, lingering=())
+        assert await asyncio.wait_for(stream.run(["slow"]), 10) == 2
+        return backlog.written
+
+    assert asyncio.run(run()) == [["late"], ["slow"]]
 
 
 def test_a_broken_piece_ends_the_stream() -> None:
