@@ -508,6 +508,16 @@ class TestTroubleWithCreating:
         assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == ("expired", "not accepted by the remote within 168 hours")
         assert crawls.crawler.orders == []
 
+    def test_a_pause_without_end_does_not_keep_it_for_ever(self, crawls):
+        crawls.order("a")
+        crawls.store._due.hold("create:default", crawls.clock.now + 2 * WEEK, "no credits", 0)
+        crawls.clock.now += WEEK - 1
+        crawls.run(CREATE)
+        assert crawls.books().open == 1
+        crawls.clock.now += 700
+        crawls.run(CREATE)
+        assert crawls.end("a")["status"] == "expired"
+
     def test_a_wrong_address_is_said(self, crawls):
         crawls.crawler.before = lambda _: Reply(404)
         crawls.order("a")
