@@ -1,0 +1,70 @@
+"""A worker that kills itself: `celery -A tests.chaos.doomed worker`. The app is ours, unchanged but for the moment of its death.
+
+`DOOM_AT` names one of `tests.chaos.intake.POINTS`, `DOOM_AFTER` how often it is passed before; at `any`, how many milliseconds after the
+first message. `DOOM_TRANSPORT=stock` puts kombu's own transport in the place of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from itertools import count
+from typing import Any
+
+from celery.signals import task_postrun, task_prerun
+from kombu.transport import redis as stock
+
+from config.queues import INTAKE
+from workers import broker as ours
+from workers.app import app
+
+kombu: Any = stock if os.environ.get("DOOM_TRANSPORT") == "stock" else ours
+passed = count(1)
+
+
+def passing(point: str) -> None:
+    """Die here, if this is where and when."""
+    if point == os.environ.get("DOOM_AT") and next(passed) > int(os.environ["DOOM_AFTER"]):
+        die()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class QoS(kombu.QoS):
+    def append(self, message: Any, delivery_tag: str) -> None:
+        super().append(message, delivery_tag)
+        passing("recorded")
+
+    def ack(self, delivery_tag: str) -> None:
+        passing("acknowledging")
+        super().ack(delivery_tag)
+
+
+class Channel(kombu.Channel):
+    QoS = QoS
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        super()._brpop_start(timeout)
+        if self._in_poll:
+            passing("asked")
+
+
+class Transport(kombu.Transport):
+    Channel = Channel
+    _clock: threading.Timer | None = None
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        if queue == INTAKE:
+            passing("answered")
+            if os.environ.get("DOOM_AT") == "any" and self._clock is None:
+                self._clock = threading.Timer(int(os.environ["DOOM_AFTER"]) / 1000, die)
+                self._clock.start()
+        super()._deliver(message, queue)
+
+
+task_prerun.connect(lambda **_: passing("begun"), weak=False)
+task_postrun.connect(lambda **_: passing("done"), weak=False)
+app.conf.broker_transport = "tests.chaos.doomed:Transport"
