@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
@@ -62,6 +62,17 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
+class AccountLimit(BaseModel):
+    """What one account may ask of the remote, in all workers together; None: as much as there is to ask."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    per_second: float | None = Field(None, gt=0)
+    """Requests a second, all steps of its jobs together; a burst has one second's worth."""
+    open: int | None = Field(None, gt=0)
+    """Most requests of one step under way at once."""
+
+
 class Settings(BaseSettings):
     """One instance a process, read once."""
 
@@ -85,6 +96,9 @@ class Settings(BaseSettings):
     """The key of account `default`."""
     api_keys: dict[str, SecretStr] = {}
     """Further accounts: a JSON object of name and key."""
+    account_limits: dict[str, AccountLimit] = {}
+    """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An account that is not named may
+    ask whatever there is to ask."""
 
     # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the ceiling.
     look_first: Seconds = 2.0
@@ -155,7 +169,7 @@ class Settings(BaseSettings):
     """Accepted keys that are on the free plan: crawls of depth 1 at most, and no recurring ones."""
     service_per_host: Count = 8
     """Pages of crawls that are fetched from one host at once, in all workers together."""
-    service_page_retry_for: float = Field(300.0, gt=0, le=HOUR)
+    service_page_retry_for: float = Field(60.0, gt=0, le=HOUR)
     """For how long a page of a crawl is tried again on 429, 5xx and connection trouble; its level waits for it."""
     service_crawl_retention: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
 
