@@ -1,0 +1,175 @@
+"""A TCP proxy on loopback whose weather a test makes: `with proxying(port) as proxy: ... proxy.change(swallow=True)`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+HOST = "127.0.0.1"
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How bytes fare from now on, on open connections and new ones. The default: they pass."""
+
+    refuse: bool = False
+    """Nobody listens; open connections stay as they are."""
+    swallow: bool = False
+    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte so never gets another one through."""
+    delay: float = 0.0
+    """Seconds that each piece waits, in both directions."""
+    rate: float = 0.0
+    """Bytes a second of each answer, one at a time; 0: no limit."""
+    cut_after: int | None = None
+    """An answer's connection is reset after so many bytes of it, counted from when it was made."""
+
+
+class _Link:
+    """One connection through the proxy: two sockets, and whether it is a dead one."""
+
+    def __init__(self, *writers: asyncio.StreamWriter) -> None:
+        self.writers = writers
+        self.dead = False
+
+    def reset(self) -> None:
+        for writer in self.writers:
+            with suppress(OSError):
+                # Unread or not, the peer sees a reset and no end.
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            writer.transport.abort()
+
+
+class Proxy:
+    """`port` is its own; `target` the port that it leads to. Every method may be called from the test's thread."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self.weather = Weather()
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def open(self) -> int:
+        """Connections that are open at this moment."""
+        return len(self._links)
+
+    def change(self, **weather: object) -> None:
+        """Other weather; what is not named is fair."""
+        self._run(self._change(replace(Weather(), **weather)))  # type: ignore[arg-type]
+
+    def cut(self) -> None:
+        """Reset every open connection."""
+        self._run(self._each(_Link.reset))
+
+    def freeze(self) -> None:
+        """Every open connection is half-open from now on; new ones pass, as after a failover behind one address."""
+        self._run(self._each(lambda link: setattr(link, "dead", True)))
+
+    def start(self) -> None:
+        self._thread.start()
+        self._run(self._listen())
+
+    def stop(self) -> None:
+        self._run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _change(self, weather: Weather) -> None:
+        self.weather = weather
+        if weather.refuse:
+            self._close()
+        else:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _each(self, act) -> None:
+        for link in tuple(self._links):
+            act(link)
+
+    async def _end(self) -> None:
+        self._close()
+        await self._each(_Link.reset)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
+        except OSError:
+            _Link(writer).reset()
+            return
+        link = _Link(writer, far_writer)
+        self._links.add(link)
+        try:
+            # Where one direction ends, so does the other: nobody here keeps a connection half closed.
+            pumps = [asyncio.create_task(self._pump(link, *way)) for way in ((reader, far_writer, False), (far_reader, writer, True))]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+        finally:
+            self._links.discard(link)
+            for end in link.writers:
+                end.close()
+
+    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bool) -> None:
+        sent = 0
+        with suppress(OSError):
+            while True:
+                piece = await reader.read(CHUNK)
+                if link.dead or self.weather.swallow:
+                    link.dead = True
+                    if not piece:
+                        await asyncio.Event().wait()
+                    continue
+                if not piece:
+                    return
+                await asyncio.sleep(self.weather.delay)
+                sent += len(piece) if answer else 0
+                if self.weather.cut_after is not None and sent > self.weather.cut_after:
+                    writer.write(piece[: self.weather.cut_after - sent])
+                    link.reset()
+                    return
+                while answer and self.weather.rate and piece:
+                    writer.write(piece[:1])
+                    piece = piece[1:]
+                    await asyncio.sleep(1 / self.weather.rate)
+                writer.write(piece)
+                await writer.drain()
+
+
+@contextmanager
+def proxying(target: int) -> Iterator[Proxy]:
+    """A proxy to loopback port `target` while the block runs."""
+    proxy = Proxy(target)
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
