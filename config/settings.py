@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     api_keys: dict[str, SecretStr] = {}
     """Further accounts: a JSON object of name and key."""
     account_limits: dict[str, AccountLimit] = {}
-    """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An account that is not named may
-    ask whatever there is to ask."""
+    """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An account that is not
+    named may ask whatever there is to ask."""
 
     # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the ceiling.
     look_first: Seconds = 2.0

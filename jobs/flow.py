@@ -69,15 +69,17 @@ class Flow:
     def run_batch(self, step: Step, account: str, token: str = "") -> Report:
         """One batch of one step: claim, act, decide, apply. Raises only where the ledger does not answer."""
         report = Report(step, account)
+        own = token or self.store.token(step, account)
         try:
-            claimed = self.store.claim(step, account, token)
+            claimed = self.store.claim(step, account, own)
             report.claimed, report.more = len(claimed.jobs), claimed.more
             taken = self._act_and_apply(claimed, report)
         except BaseException:
-            self._leave(step, token)
+            self._leave(step, own)
             raise
-        if not report.more:
-            self._leave(step, token)
+        # The next batch goes on with the token that this one was started with.
+        if not report.more or own != token:
+            self._leave(step, own)
         # Not between the answers: with the broker away this takes seconds, and bodies would wait in memory.
         self.watch(taken)
         return report

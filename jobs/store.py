@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import assert_never
+from uuid import uuid4
 
 from redis import Redis
 
+from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
 from jobs.envelope import end_state, envelope
 from jobs.intake import Submission
 from jobs.job import TRANSITIONS, Job, State, Step, lane, read_row
 from ledger.due import Books, Clock, Due, HighWater, New, Note, Written
+from ledger.limit import Limit
 from ledger.lua import Call
 from ledger.results import PREFIX, stream
 from scraperapi.models import Json
@@ -37,6 +40,7 @@ class Limits:
     keep_ended: int = 24 * 3600
     high_entries: int = 100_000
     high_bytes: int = 1024**3
+    accounts: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class JobStore:
             token=token,
             deadline=self.limits.deadline,
             high_water=self._high_water if polling else None,
+            allowed=self._limit(step, account),
             blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
         )
         return Claimed(claim.now, [read_row(row, claim.pauses) for row in claim.rows], claim.more, claim.probe)
@@ -112,6 +117,10 @@ class JobStore:
         """End the pause of an account's step."""
         self._due.resume(lane(step, account))
 
+    def token(self, step: Step, account: str) -> str:
+        """A token for a batch that the dispatcher has not started, where the account's batches are counted; else none."""
+        return f"{lane(step, account)}#{uuid4().hex}" if self._limit(step, account).batches else ""
+
     def leave(self, step: Step, token: str) -> None:
         """Give a batch's token back, so that another may start."""
         self._due.leave(step, token)
@@ -119,7 +128,10 @@ class JobStore:
     def dispatch(self, step: Step) -> list[tuple[str, str]]:
         """(account, token) of each batch to start now. Every lane counts, also one whose account has gone from the settings."""
         lanes = [name for name in self._due.lanes() if name.startswith(f"{step}:")]
-        started = self._due.dispatch(step, lanes, size=self.limits.batch_size, most=self.limits.max_batches, lease=self.limits.lease)
+        limits = {name: self._limit(step, name.partition(":")[2]) for name in lanes}
+        started = self._due.dispatch(
+            step, lanes, size=self.limits.batch_size, most=self.limits.max_batches, lease=self.limits.lease, limits=limits
+        )
         return [(name.partition(":")[2], token) for name, token in started]
 
     def ticked(self) -> float | None:
@@ -150,6 +162,10 @@ class JobStore:
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
         return self._due.now()
+
+    def _limit(self, step: Step, account: str) -> Limit:
+        allowance = self.limits.accounts.get(account, NO_LIMIT)
+        return allowance.of_lane(lane(step, account), account, [lane(one, account) for one in Step], self.limits.batch_size)
 
     def _call(self, step: Step, job: Job, decision: Decision, now: float) -> tuple[Call, Json | None]:
         match decision:

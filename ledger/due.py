@@ -6,95 +6,22 @@ write is refused as `stale`. The *lease* is the due time itself: claimed work is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
+from ledger.connection import AWAY
+from ledger.limit import UNLIMITED, Limit
 from ledger.lua import Call, Lua, Transitions, Value
+from ledger.records import Books, Claim, Clock, Fields, HighWater, Lane, New, Note, Row, Written
 
-Fields = Mapping[str, Value]
-Clock = Callable[[], float]
+__all__ = ["Books", "Claim", "Clock", "Due", "Fields", "HighWater", "Lane", "New", "Note", "Row", "Written"]
+
 REMEMBERED = 60
-Written = Literal["moved", "finished", "missing", "ended", "stale"]
-
-
-@dataclass(frozen=True, slots=True)
-class New:
-    """A record to be: due at once in `lane`."""
-
-    id: str
-    state: str
-    lane: str
-    fields: Fields
-    blobs: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A record as the ledger holds it: strings."""
-
-    id: str
-    fields: dict[str, str]
-    blobs: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a claim got: `now` is the ledger's time (epoch seconds), `pauses` how often in a row the lane was paused, `more` whether due work
-    was left, `probe` whether the lane's pause is over and this is the one record that goes ahead.
-    """
-
-    now: float
-    pauses: int
-    more: bool
-    rows: list[Row]
-    probe: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HighWater:
-    """When a results queue is full, and what that means for looks at its records. Times in seconds; entries = 0: never full."""
-
-    entries: int = 0
-    bytes: int = 0
-    queues: str = ""
-    put_off: float = 30.0
-    guaranteed: float = 24 * 3600.0
-    headroom: float = 2 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A value to store and to publish together with an end; `ttl` in seconds."""
-
-    key: str
-    value: str
-    ttl: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One lane in the books. Times are epoch seconds of the ledger, None where there is nothing."""
-
-    name: str
-    open: int
-    due: int
-    oldest: float | None
-    paused_until: float | None
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """All counters and lanes of a space, seen at one moment."""
-
-    now: float
-    counts: dict[str, int]
-    lanes: list[Lane]
 
 
 class Due:
@@ -139,19 +66,20 @@ class Due:
         token: str = "",
         deadline: float = 0.0,
         high_water: HighWater | None = None,
+        allowed: Limit = UNLIMITED,
         blobs: Sequence[str] | None = None,
     ) -> Claim:
         """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in each.
 
-        Of a paused lane only records older than `deadline` seconds are taken.
+        Of a paused lane only records older than `deadline` seconds are taken. Where `allowed` allows fewer than `limit`, there is no `more`.
         """
         blobs = self._blobs if blobs is None else blobs
         high = high_water or HighWater()
         now, pauses, more, probe, *taken = self._lua.run(
             "claim",
-            *(self._now(), lane, limit, lease, count, cancelled_lane, step, token, deadline),
+            *(self._now(), lane, allowed.size_of(limit), lease, count, cancelled_lane, step, token, deadline),
             *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
-            *blobs,
+            *(*allowed.arguments(), *blobs),
         )
         rows = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
         return Claim(float(now), pauses, more == 1, rows, probe == 1)
@@ -219,13 +147,30 @@ class Due:
         """Run `moving` and `finishing` calls in one round trip; says of each what became of it."""
         return self._lua.run_all(calls) if calls else []
 
+    def write_each(self, calls: Sequence[Call]) -> list[Written | ResponseError]:
+        """Likewise, but one that the server refuses keeps none of the others back; raises what will pass by itself."""
+        answers = self._lua.run_each(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, AWAY):
+                raise answer
+        return answers
+
     def cancel(self, row_id: str, cancelled_lane: str) -> str:
         """Mark a record as cancelled: `marked`, `missing`, or the state that it had already ended in."""
         return str(self._lua.run("cancel", self._now(), row_id, cancelled_lane))
 
-    def dispatch(self, step: str, lanes: Sequence[str], *, size: int, most: int, lease: float) -> list[tuple[str, str]]:
-        """(lane, token) of each batch to start now: as many as there is due work for, at most `most` at once in all processes."""
-        flat = self._lua.run("dispatch", self._now(), step, size, most, lease, *lanes)
+    def dispatch(
+        self, step: str, lanes: Sequence[str], *, size: int, most: int, lease: float, limits: Mapping[str, Limit] | None = None
+    ) -> list[tuple[str, str]]:
+        """(lane, token) of each batch to start now: as many as there is due work for, at most `most` at once in all processes.
+
+        `limits` of lanes that have some.
+        """
+        args: list[Value] = [self._now(), step, size, most, lease]
+        for lane in lanes:
+            limit = (limits or {}).get(lane, UNLIMITED)
+            args += [lane, limit.size, *limit.arguments()]
+        flat = self._lua.run("dispatch", *args)
         return list(pairwise(flat))[::2]
 
     def ticked(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
@@ -15,6 +16,7 @@ from redis.exceptions import NoScriptError
 Value = str | bytes | int | float
 Transitions = Mapping[Any, Iterable[str]]
 """The states that can follow each state; a `StrEnum` is as good as strings."""
+INCLUDE = re.compile(r"--\[\[INCLUDE (\w+)\]\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Lua:
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """Run the scripts in one round trip, each atomic for itself, answers in order; raises the first error after all have run."""
+        answers = self.run_each(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def run_each(self, calls: Sequence[Call]) -> list[Any]:
+        """Likewise, but an error of one script is its answer; raises only where the server does not answer."""
         answers = self._send(calls)
         forgotten = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if forgotten:
@@ -54,9 +64,6 @@ class Lua:
                 self._redis.script_load(self._text(name))
             for at, answer in zip(forgotten, self._send([calls[at] for at in forgotten]), strict=True):
                 answers[at] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
         return answers
 
     def _send(self, calls: Sequence[Call]) -> list[Any]:
@@ -79,7 +86,8 @@ class Lua:
                 folder = self._own
                 own_prelude = folder / "prelude.lua"
                 parts += [own_prelude.read_text()] if own_prelude.is_file() else []
-            self._texts[name] = "".join([*parts, (folder / f"{name}.lua").read_text()])
+            text = INCLUDE.sub(lambda named: (common / f"{named[1]}.lua").read_text(), (folder / f"{name}.lua").read_text())
+            self._texts[name] = "".join([*parts, text])
         return self._texts[name]
 
 

@@ -15,6 +15,7 @@ from crawls.flow import CrawlFlow
 from crawls.intake import CrawlTerms
 from crawls.remote import CrawlRemote
 from crawls.store import CrawlLimits, CrawlStore
+from jobs.allowance import Allowance
 from jobs.callback import Callbacks
 from jobs.decide import Decider
 from jobs.flow import Flow
@@ -65,6 +66,7 @@ def runtime() -> Runtime:
 def build(settings: Settings) -> Runtime:
     """A runtime from `settings`."""
     redis = connect(settings.redis_url)
+    accounts = {name: Allowance(limit.per_second or 0.0, limit.open or 0) for name, limit in settings.account_limits.items()}
     limits = Limits(
         lease=settings.lease,
         batch_size=settings.batch_size,
@@ -73,6 +75,7 @@ def build(settings: Settings) -> Runtime:
         keep_ended=int(settings.keep_ended),
         high_entries=settings.results_high_entries,
         high_bytes=settings.results_high_bytes,
+        accounts=accounts,
     )
     policies = Policies(
         look_first=settings.look_first,

@@ -1,12 +1,16 @@
 -- Take due work, oldest first, under a lease that ends by itself: its due time moves to the lease's end before anything can go wrong,
 -- and its fence grows, so that a writer who comes after the lease is known.
 -- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token, deadline (s of age),
---       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), names of blobs ...
+--       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s),
+--       requests a second or 0, most batches of this lane at once or 0, who is limited so, count of rival lanes, their names, names of blobs ...
 -- Returns {now, pauses so far, 1 if there is more to claim or to walk through, 1 if this is a probe, {id, {field, value, ...}, blob, ...}, ...}.
+--[[INCLUDE allowance]]
 local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local counted, cancelled_lane, step, token, deadline = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local high_entries, high_bytes, queues = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local put_off, guaranteed, headroom = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local per_second, batches, rivals = tonumber(ARGV[16]), tonumber(ARGV[17]), {}
+for at = 20, 19 + tonumber(ARGV[19]) do rivals[#rivals + 1] = ARGV[at] end
 local due = due_of(lane)
 
 if token ~= '' then
@@ -17,6 +21,24 @@ end
 
 local REST = 600
 local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count', 'walked', 'rests')
+
+-- The account's limits. Whoever meets them leaves the rest to the next tick.
+local cut, take = false, nil
+if per_second > 0 then
+  local allowed
+  allowed, take = allowance(ARGV[18], per_second, now, lane, rivals)
+  if allowed < limit then limit, cut = allowed, true end
+end
+if batches > 0 then
+  local working = space .. ':working:' .. step
+  local own = token ~= '' and redis.call('ZSCORE', working, token) and 1 or 0
+  if count_lane(working, lane) - own >= batches then
+    limit, cut = 0, true
+    redis.call('ZREM', working, token)
+  end
+end
+if cut and limit == 0 then return {seconds(now), tonumber(pause[2] or 0), 0, 0} end
+
 local paused = pause[1] and now < tonumber(pause[1])
 local probing = pause[1] and not paused
 if probing then
@@ -28,7 +50,7 @@ end
 -- Back-pressure: a full results queue leaves bodies with the remote, except those that the remote may soon delete.
 local full = {}
 local function is_full(queue)
-  if high_entries == 0 then return false end
+  if high_entries == 0 or not queue then return false end
   if full[queue] == nil then
     local key = queues .. queue
     local length = redis.pcall('XLEN', key)
@@ -54,12 +76,15 @@ while limit > 0 and examined < most do
   for _, id in ipairs(ids) do
     examined = examined + 1
     local record = record_of(id)
-    local found = redis.call('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel', 'sent')
-    local ends = tonumber(found[3] or 0) + deadline
+    -- What is no hash, or has no numbers where they should be, must not keep the others from being claimed.
+    local found = redis.pcall('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel', 'sent')
+    local ends = (tonumber(found[3] or 0) or 0) + deadline
     -- Not finished when it was last looked at, or when it was sent: kept for `guaranteed` from there at least.
     local seen = tonumber(found[4]) or tonumber(found[6]) or now
     local urgent = math.min(ends, seen + guaranteed) - headroom
-    if not found[1] then
+    if found.err then
+      place(id, lane, now + lease)
+    elseif not found[1] then
       redis.call('ZREM', due, id)
     elseif found[5] and cancelled_lane ~= '' then
       -- Its claimant died before it could see the cancellation.
@@ -74,11 +99,14 @@ while limit > 0 and examined < most do
     else
       place(id, lane, now + lease)
       redis.call('HSET', record, 'lease', seconds(now + lease))
-      redis.call('HINCRBY', record, 'fence', 1)
-      if counted ~= '' then redis.call('HINCRBY', record, counted, 1) end
+      local grown = redis.pcall('HINCRBY', record, 'fence', 1)
+      -- A fence that is no number is replaced by one that nobody has ever had.
+      if type(grown) == 'table' then redis.call('HSET', record, 'fence', string.format('%.0f', now * 1000)) end
+      if counted ~= '' then redis.pcall('HINCRBY', record, counted, 1) end
       local taken = {id, redis.call('HGETALL', record)}
-      for blob = 16, #ARGV do
-        taken[#taken + 1] = redis.call('GET', space .. ':' .. ARGV[blob] .. ':' .. id) or ''
+      for blob = 20 + #rivals, #ARGV do
+        local text = redis.pcall('GET', space .. ':' .. ARGV[blob] .. ':' .. id)
+        taken[#taken + 1] = type(text) == 'string' and text or ''
       end
       claimed[#claimed + 1] = taken
       limit = limit - 1
@@ -91,4 +119,6 @@ if walking and not ended then
   claimed[3] = 1
 end
 if not pause[1] and #redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, 1) > 0 then claimed[3] = 1 end
+if take then take(#claimed - 4) end
+if cut then claimed[3] = 0 end
 return claimed

@@ -85,6 +85,32 @@ def test_a_wrong_value_names_its_variable_and_the_fault(monkeypatch, name, value
     assert refused(monkeypatch, **{name: value}) == f"LONGHAUL_{name}: {words}"
 
 
+def test_limits_of_accounts_arrive(monkeypatch):
+    monkeypatch.setenv("LONGHAUL_ACCOUNT_LIMITS", '{"default": {"per_second": 20, "open": 100}, "slow": {"per_second": 0.5}, "free": {}}')
+    limits = {name: (limit.per_second, limit.open) for name, limit in load().account_limits.items()}
+    assert limits == {"default": (20.0, 100), "slow": (0.5, None), "free": (None, None)}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('{"a": {"per_second": 0}}', "[a][per_second]: Input should be greater than 0"),
+        ('{"a": {"per_second": -1}}', "[a][per_second]: Input should be greater than 0"),
+        ('{"a": {"per_second": "20"}}', "[a][per_second]: Input should be a valid number"),
+        ('{"a": {"per_second": true}}', "[a][per_second]: Input should be a valid number"),
+        ('{"a": {"per_second": NaN}}', "[a][per_second]: Input should be a finite number"),
+        ('{"a": {"open": 0}}', "[a][open]: Input should be greater than 0"),
+        ('{"a": {"open": 1.5}}', "[a][open]: Input should be a valid integer"),
+        ('{"a": {"per_minute": 5}}', "[a][per_minute]: Extra inputs are not permitted"),
+        ('{"a": 20}', "[a]: Input should be a valid dictionary or instance of AccountLimit"),
+        ("[1]", ": Input should be a valid dictionary"),
+        ("20 a second", ": must be JSON"),
+    ],
+)
+def test_wrong_limits_name_the_account_and_the_fault(monkeypatch, value, words):
+    assert refused(monkeypatch, ACCOUNT_LIMITS=value) == f"LONGHAUL_ACCOUNT_LIMITS{words}"
+
+
 @pytest.mark.parametrize("value", ["not json", "{", f"{SECRET}", '["a"]', '{"a": {"b": 1}}', '{"a": 5}'])
 def test_wrong_accounts_name_their_variable_and_quote_nothing(monkeypatch, value):
     message = refused(monkeypatch, API_KEYS=value)
