@@ -51,7 +51,7 @@ async def site_page(path: str, elsewhere: str, times_asked: int) -> web.StreamRe
         case "hop":
             raise web.HTTPFound("/site/deep")
         case "gone":
-            return _html(path, [], status=404)
+            return _html(path, ["from-gone"], status=404)
         case "broken":
             return web.Response(status=500, text="broken")
         case "busy" if times_asked == 1:

@@ -97,6 +97,14 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
         case "tree":
             pages, pause, number = rest.split("/")
             return await tree_page(int(number or 0), int(pages), float(pause))
+        case "many":
+            return web.Response(text="".join(f"<a href=/to-{number}>x</a>" for number in range(int(rest))), content_type="text/html")
+        case "resting":
+            if rest == "1" and len(target.at(request.path)) == 1:
+                return web.Response(status=503, headers={"retry-after": "1"})
+            await asyncio.sleep(0.05)
+            links = "".join(f"<a href=/resting/{number}>x</a>" for number in range(1, 21))
+            return web.Response(text="" if rest else links, content_type="text/html")
         case "hook":
             taken = len(target.at(request.path)) > target.refusals
             return web.Response(status=200 if taken else 500)

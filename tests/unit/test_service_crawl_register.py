@@ -103,6 +103,7 @@ def test_cancelling_ends_the_schedule_too(redis: Redis) -> None:
     assert parts.register.cancel(crawl)
     assert parts.seen(crawl).fields["state"] == "delivered"
     assert "next" not in parts.seen(crawl).fields
+    assert not redis.zcard(f"{SPACE}:due:schedule")
     parts.clock.now += 2 * HOUR
     assert (parts.register.begin_due_runs(), parts.run()) == (0, 0)
     assert 0 < redis.ttl(f"{SPACE}:record:{crawl}") <= HOUR
@@ -110,6 +111,27 @@ def test_cancelling_ends_the_schedule_too(redis: Redis) -> None:
     parts.register.cancel(going)
     parts.clock.now += 2 * HOUR
     assert (parts.register.begin_due_runs(), parts.run()) == (0, 0)
+
+
+def test_a_run_begins_once_whoever_else_saw_that_it_was_due(redis: Redis) -> None:
+    parts = Parts(redis)
+    crawl = parts.create(interval="hourly")
+    parts.run()
+    parts.clock.now += HOUR
+    assert parts.register.begin_due_runs() == 1
+    parts.run()
+    late = [parts.clock.now, crawl, "1", START, f"{NOW + 2 * HOUR}", "", 5]  # it had looked before the other began
+    assert parts.register.lua.run("crawl_begin", *late) == "stale"
+    assert parts.seen(crawl).fields["run"] == "2"
+
+
+def test_the_schedule_of_what_is_no_more_is_forgotten(redis: Redis) -> None:
+    parts = Parts(redis)
+    crawl = parts.create(interval="hourly")
+    redis.delete(f"{SPACE}:record:{crawl}")
+    parts.clock.now += HOUR
+    assert parts.register.begin_due_runs() == 0
+    assert not redis.zcard(f"{SPACE}:due:schedule")
 
 
 def test_the_whole_document_shows_the_order_without_its_secrets(redis: Redis) -> None:

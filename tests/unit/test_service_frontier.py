@@ -172,6 +172,7 @@ def test_a_page_is_tried_again_when_its_time_has_come_and_holds_up_its_level(red
     [again] = frontier.claim(10).pages
     assert (again.url, again.depth, again.attempts, again.first, again.lost) == (one.url, 1, 1, clock.now - 5, 0)
     settle(frontier, again, bad(again))
+    assert not redis.exists(f"{SPACE}:tries:{again.crawl}")
     assert [page.url for page in frontier.claim(10).pages] == [url_of(3)]
     assert seen(register, crawl).active == 1
 
@@ -206,6 +207,7 @@ def test_all_rounds_together_hold_no_more_of_a_host_than_its_slots(redis: Redis,
         grants[token] = {grant.host: grant.slots for grant in taken.grants}
         assert sum(page.host == "site.test" for page in taken.pages) == AHEAD * grants[token].get("site.test", 0)
     assert [grants[token].get("site.test", 0) for token in grants] == [3, 2, 0]
+    clock.now += 1
     _, taken = frontier.exchange((), 1000, "a#1", {"site.test": 9})
     assert not [page for page in taken.pages if page.host == "site.test"]
     _, taken = frontier.exchange((), 0, "a#1", {"site.test": 0})  # it has none left, so it gives its slots back
@@ -242,6 +244,40 @@ def test_a_redirect_counts_as_seen_from_the_next_level_on(redis: Redis, clock: C
         settle(frontier, pages[url_of(3)], fine(pages[url_of(3)], landed=url_of(1)))
         assert not frontier.claim(10).pages
         assert (seen(register, crawl).done, seen(register, crawl).fields["state"]) == (4, "delivered")
+
+
+def test_a_page_of_the_same_level_is_read_though_another_was_redirected_to_it_first(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order())
+    [start] = frontier.claim(1).pages
+    settle(frontier, start, fine(start, url_of(1), url_of(2)))
+    [one] = frontier.claim(1).pages
+    settle(frontier, one, fine(one, url_of(3), url_of(4), landed=url_of(2)))
+    [two] = frontier.claim(1).pages
+    assert two.url == url_of(2)
+    settle(frontier, two, fine(two, landed=url_of(4)))
+    # 3 comes before 4, and leads there as well; but 4 had been read on the level before.
+    [three] = frontier.claim(1).pages
+    settle(frontier, three, fine(three, url_of(5), landed=url_of(4)))
+    # With 4 the level has nothing left: the same claim opens the next.
+    [five] = frontier.claim(5).pages
+    assert (five.url, five.depth) == (url_of(5), 3)
+    settle(frontier, five, fine(five))
+    assert seen(register, crawl).done == 5
+
+
+def test_a_credit_that_a_pausing_page_does_not_need_is_free_at_once(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order(budget=2))
+    [start] = frontier.claim(10).pages
+    settle(frontier, start, fine(start, url_of(1), url_of(2)))
+    [one] = frontier.claim(10).pages
+    assert not frontier.claim(10).pages
+    frontier.write([frontier.again(one, clock.now + 100, 1, clock.now)])
+    [two] = frontier.claim(10).pages
+    settle(frontier, two, fine(two))
+    end = seen(register, crawl)  # nothing is left to pay the other page with
+    assert (end.fields["state"], end.fields["cost"], register.lists(crawl).left) == ("delivered", "2", [one.url])
 
 
 def test_cancelling_takes_no_new_page_and_refuses_what_is_under_way(redis: Redis, clock: Clock) -> None:

@@ -117,7 +117,9 @@ def test_a_lease_that_ends_gives_its_event_back(redis: Redis) -> None:
     assert again == event
     parts.tidings.note(told(event))
     parts.tidings.note([Told(again, parts.clock.now + 3, 1)])  # too late: it has been told
-    assert [event.number for event in parts.claim()] == [SUMMARY]
+    [summary] = parts.claim()
+    parts.tidings.note(told(summary))
+    assert (summary.number, parts.state) == (SUMMARY, "delivered")
 
 
 def test_a_round_takes_only_its_share_of_one_crawl(redis: Redis) -> None:
@@ -219,3 +221,18 @@ def test_a_recurring_crawl_numbers_its_runs(redis: Redis, interval: str) -> None
     [event] = parts.claim()
     numbered = ("run" in json.loads(event.document), "run" in written_summary(parts))
     assert numbered == ((True, True) if interval == "hourly" else (False, False))
+
+
+def test_the_next_run_of_a_recurring_crawl_has_a_summary_of_its_own_at_its_own_end(redis: Redis) -> None:
+    parts = Parts(redis, interval="hourly")
+    parts.crawled(1)
+    while events := parts.claim():
+        parts.tidings.note(told(*events))
+    assert parts.state == "delivered"
+    parts.clock.now += 3600
+    assert parts.register.begin_due_runs() == 1
+    [start] = parts.frontier.claim(1).pages
+    parts.frontier.write([parts.frontier.settling(start, parts.ending(start, f"{START}1"))])
+    events = parts.claim()
+    parts.tidings.note(told(*events))
+    assert ([json.loads(event.document)["run"] for event in events], parts.claim(), parts.state) == ([2], [], "running")
