@@ -146,6 +146,7 @@ def test_a_round_that_lost_a_page_and_got_it_back_writes_its_links(redis: Redis,
     round_.start()
     eventually(lambda: target.asked)
     redis.zadd(f"{SPACE}:taken:{crawl}", {root: 0})  # its lease has ended under way
+    redis.zadd(f"{SPACE}:due:crawl", {crawl: 0})
     round_.join(20)
     assert crew.delivered(crawl).done == 5
     assert len(target.at("/tree/5/0.3/")) == 2
