@@ -24,6 +24,8 @@ from jobs.decide import Decider, Decision, Fail, Finish, Hold, Sent, ends_pause
 from jobs.job import ENDS, Job, Step
 from jobs.remote import Remote
 from jobs.store import Applied, Claimed, JobStore
+from jobs.unreadable import Unreadable
+from ledger.aside import TRIES, Stumble, words_of
 from ledger.connection import AWAY
 from scraperapi.models import Json, Running, Seen
 from scraperapi.protocol import read_job
@@ -38,7 +40,7 @@ strange: set[str] = set()
 
 
 class Pushed(StrEnum):
-    """What became of a push. `later`: its results queue is full, so the body stays with the remote."""
+    """What became of a push. `later`: its results queue is full, or its record cannot be read, so the body stays with the remote."""
 
     TAKEN = "taken"
     UNKNOWN = "unknown"
@@ -47,7 +49,9 @@ class Pushed(StrEnum):
 
 @dataclass(slots=True)
 class Report:
-    """What a batch did. `counts`: how often each decision was written, `late` the writes that came too late."""
+    """What a batch did. `counts`: how often each decision was written, `late` the writes that came too late, `stumbled` the jobs that made it
+    raise.
+    """
 
     step: Step
     account: str
@@ -55,6 +59,7 @@ class Report:
     more: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    stumbled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,11 @@ class Flow:
 
     def take_pushed(self, job_id: str, document: Json) -> Pushed:
         """Take a result that the remote pushed; a job that has ended already stays as it is."""
-        job = self.store.get(job_id)
+        try:
+            job = self.store.get(job_id)
+        except Unreadable:
+            # Its next look counts that.
+            return Pushed.LATER
         if job is None:
             return Pushed.UNKNOWN
         now = self.store.now()
@@ -101,12 +110,12 @@ class Flow:
 
     def _act_and_apply(self, claimed: Claimed, report: Report) -> list[Applied]:
         started = time.monotonic()
-        decide = self._decide(report.step)
         taken: list[Applied] = []
+        self._stumble(report, claimed.unread)
         for answers in self.remote.act(report.step, claimed.jobs, self.store.limits.deadline, claimed.now):
             # The ledger's time, carried on: this machine's clock may be wrong.
             now = claimed.now + time.monotonic() - started
-            decided = [(job, decide(job, seen, now)) for job, seen in answers]
+            decided = self._decided(report, answers, now)
             _note_strange([seen for _, seen in answers])
             for portion in _portions(decided):
                 taken += self._apply(report.step, portion, now, report, patience=self.store.limits.lease)
@@ -117,6 +126,31 @@ class Flow:
                 report.more = True
         return taken
 
+    def _decided(self, report: Report, answers: Sequence[tuple[Job, Any]], now: float) -> list[tuple[Job, Decision]]:
+        """What follows for each job; one on which nothing can be decided keeps none of the others back."""
+        decide = self._decide(report.step)
+        decided: list[tuple[Job, Decision]] = []
+        stumbles: list[Stumble] = []
+        for job, seen in answers:
+            if isinstance(seen, Stumble):
+                stumbles.append(seen)
+                continue
+            try:
+                decided.append((job, decide(job, seen, now)))
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is this job's fault)
+                stumbles.append(Stumble(job.id, job.fence, words_of("deciding", error)))
+        self._stumble(report, stumbles)
+        return decided
+
+    def _stumble(self, report: Report, stumbles: Sequence[Stumble]) -> None:
+        if not stumbles:
+            return
+        report.stumbled += len(stumbles)
+        for one in stumbles:
+            log.warning("job %s stumbled in %s: %s", one.id, report.step, one.words)
+        for one in self.store.stumble(report.step, report.account, stumbles):
+            log.error("job %s is set aside after %d tries in %s: %s; see `longhaul status`", one.id, TRIES, report.step, one.words)
+
     def _leave(self, step: Step, token: str) -> None:
         # Where the ledger is away the token is given up for lost after its lease.
         with suppress(*AWAY):
@@ -126,7 +160,9 @@ class Flow:
         done = [self._insist(step, applied, now) for applied in self._written(step, decided, now, patience)]
         taken = [applied for applied in done if applied.written in {"moved", "finished"}]
         report.counts.update(type(applied.decision).__name__.lower() for applied in taken)
-        report.late += len(done) - len(taken)
+        refused = [applied for applied in done if applied.written == "refused"]
+        self._stumble(report, [Stumble(applied.job.id, applied.job.fence, applied.fault) for applied in refused])
+        report.late += len(done) - len(taken) - len(refused)
         return taken
 
     def _written(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float, patience: float) -> list[Applied]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from jobs.unreadable import Unreadable, mend, read_time
 from ledger.due import Row
+from ledger.results import QUEUE_NAME
 from scraperapi.models import Json, ScrapeRequest
 
 
@@ -39,6 +41,10 @@ class Step(StrEnum):
     SEND = "send"
     POLL = "poll"
     CANCEL = "cancel"
+
+
+COUNTED = {Step.SEND: "submissions", Step.POLL: "polls", Step.CANCEL: ""}
+"""The field that a claim counts up, before the remote is asked; taken back where it was not."""
 
 
 def lane(step: Step, account: str) -> str:
@@ -77,25 +83,56 @@ class Job:
 
 
 def read_row(row: Row, pauses: int = 0) -> Job:
-    """The job in a row of the ledger. An ended job has lost its request; its `url` is empty."""
+    """The job in a row of the ledger; raises `Unreadable`. An ended job has lost its request; its `url` is empty."""
+    try:
+        return _read(row, pauses)
+    except Exception:  # noqa: BLE001  (a record may hold anything)
+        sound = {"state": State.QUEUED.value, "queue": "results", "lane": "send:default", "created": "0"}
+        _, wrong = mend(row, Row(row.id, sound, {"subject": '{"url": "http://url.test"}'}), _read)
+    raise Unreadable(f"cannot be read: {', '.join(wrong) or 'its fields together'}")
+
+
+def salvage(row: Row, pauses: int, now: float) -> Job:
+    """What is left of a record that cannot be read, enough to cancel it: fields that are wrong are as if nobody had said anything."""
+    state = state_of(row.fields)
+    sound = {"state": state.value, "queue": "results", "lane": "cancel:default", "created": f"{now:.3f}", "cancel": "1"}
+    mended, _ = mend(row, Row(row.id, sound, {"subject": "{}"}), _read)
+    return _read(mended, pauses)
+
+
+def state_of(fields: dict[str, str]) -> State:
+    """The state of a record, or, where that is none, what its other fields say: what the remote has is running."""
+    try:
+        return State(fields.get("state", ""))
+    except ValueError:
+        return State.RUNNING if fields.get("remote") else State.QUEUED
+
+
+def _read(row: Row, pauses: int = 0) -> Job:
     fields = row.fields
-    subject: dict[str, Any] = json.loads(row.blobs.get("subject") or "{}")
-    options: dict[str, Any] = json.loads(row.blobs["options"]) if row.blobs.get("options") else {}
-    sent = fields.get("sent")
+    subject, options = _document(row.blobs.get("subject", "")), _document(row.blobs.get("options", ""))
+    sent, state, url = fields.get("sent"), State(fields["state"]), subject.get("url", "")
+    if not isinstance(url, str) or not (url or state in ENDS or "cancel" in fields):
+        raise ValueError("has no url")
+    for text in (row.id, fields["lane"]):
+        # What was no UTF-8 in the ledger is read as lone surrogates: nobody of ours has written that, and no call could carry it.
+        text.encode()
+    if not QUEUE_NAME.fullmatch(fields["queue"]):
+        raise ValueError("is no queue")
     return Job(
         id=row.id,
-        state=State(fields["state"]),
+        state=state,
         fence=int(fields.get("fence", 0)),
         account=fields["lane"].partition(":")[2],
         queue=fields["queue"],
-        request=ScrapeRequest(url=subject.get("url", ""), **options),
+        request=ScrapeRequest(url=url, **options),
         meta=subject.get("meta"),
         resubmit=int(fields.get("resubmit", 1)),
-        created=float(fields["created"]),
+        created=read_time(fields["created"]),
         watched="watched" in fields,
         callback=fields.get("callback", ""),
         remote_id=fields.get("remote") or None,
-        sent=float(sent) if sent else None,
+        sent=read_time(sent) if sent else None,
         polls=int(fields.get("polls", 0)),
         attempts=int(fields.get("attempts", 0)),
         submissions=int(fields.get("submissions", 0)),
@@ -103,3 +140,11 @@ def read_row(row: Row, pauses: int = 0) -> Job:
         cancelled="cancel" in fields,
         pauses=pauses,
     )
+
+
+def _document(text: str) -> dict[str, Any]:
+    text.encode()
+    document = json.loads(text) if text else {}
+    if not isinstance(document, dict):
+        raise TypeError("is no object")
+    return document

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, assert_never
 
-from jobs.job import Job, Step
+from jobs.job import COUNTED, Job, Step
+from ledger.aside import Stumble, words_of
 from scraperapi import protocol
 from scraperapi.models import CancelSeen, LookSeen, NoKey, NothingAsked, Seen, SubmitSeen
 from scraperapi.protocol import HttpOutcome, HttpRequest
@@ -33,12 +34,17 @@ class Remote:
     def act(self, step: Step, jobs: Sequence[Job], deadline: float, now: float) -> Iterator[list[tuple[Job, Any]]]:
         """Make the calls of `step` for all jobs at once; gives what was seen in groups, as the answers arrive.
 
-        Jobs without a call come first, with `NothingAsked` or `NoKey`. `deadline`: age in seconds at which a job is not submitted any more.
+        Jobs without a call come first, with `NothingAsked` or `NoKey`, and those whose call cannot be made, with a `Stumble`; one whose answer
+        cannot be read has one, too. `deadline`: age in seconds at which a job is not submitted any more.
         """
         calls: list[tuple[Job, HttpRequest]] = []
-        idle: list[tuple[Job, Seen]] = []
+        idle: list[tuple[Job, Seen | Stumble]] = []
         for job in jobs:
-            request = self._request(step, job, deadline, now)
+            try:
+                request = self._request(step, job, deadline, now)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is this job's fault)
+                idle.append((job, Stumble(job.id, job.fence, words_of("making its call", error), COUNTED[step])))
+                continue
             if isinstance(request, HttpRequest):
                 calls.append((job, request))
             else:
@@ -47,7 +53,7 @@ class Remote:
             yield idle
         read = _reader(step)
         for group in self._caller.perform(calls):
-            yield [(job, read(outcome, now)) for job, outcome in group]
+            yield [(job, _seen(job, read, outcome, now)) for job, outcome in group]
 
     def _request(self, step: Step, job: Job, deadline: float, now: float) -> HttpRequest | NothingAsked | NoKey:
         match step:
@@ -65,6 +71,13 @@ class Remote:
                 return protocol.cancel(self._base, job.remote_id) if job.remote_id else NothingAsked()
             case _:
                 assert_never(step)
+
+
+def _seen(job: Job, read: Callable[[HttpOutcome, float], Seen], outcome: HttpOutcome, now: float) -> Seen | Stumble:
+    try:
+        return read(outcome, now)
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is this answer's fault)
+        return Stumble(job.id, job.fence, words_of("reading its answer", error))
 
 
 def _reader(step: Step) -> Callable[[HttpOutcome, float], SubmitSeen | LookSeen | CancelSeen]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Literal, assert_never
 from uuid import uuid4
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
 from jobs.envelope import end_state, envelope
 from jobs.intake import Submission
-from jobs.job import TRANSITIONS, Job, State, Step, lane, read_row
-from ledger.due import Books, Clock, Due, HighWater, New, Note, Written
+from jobs.job import COUNTED, TRANSITIONS, Job, State, Step, lane, read_row, salvage, state_of
+from jobs.unreadable import Unreadable
+from ledger.aside import Aside, Stumble, words_of
+from ledger.due import Books, Clock, Due, HighWater, New, Note, Row, Written
 from ledger.limit import Limit
 from ledger.lua import Call
 from ledger.results import PREFIX, stream
@@ -45,23 +48,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A batch of jobs under a lease. `now`: the ledger's time at the claim; `probe`: its account's pause is over, and this one goes ahead."""
+    """A batch of jobs under a lease. `now`: the ledger's time at the claim; `probe`: its account's pause is over, and this one goes ahead;
+    `unread`: records that were claimed, too, but cannot be read.
+    """
 
     now: float
     jobs: list[Job]
     more: bool
     probe: bool = False
+    unread: list[Stumble] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one decision at `now`; `document` is the envelope where it was an end."""
+    """What became of one decision at `now`; `document` is the envelope where it was an end, `fault` says why it was `refused`."""
 
     job: Job
     decision: Decision
-    written: Written
+    written: Written | Literal["refused"]
     now: float
     document: Json | None = None
+    fault: str = ""
 
 
 class JobStore:
@@ -70,6 +77,7 @@ class JobStore:
     def __init__(self, redis: Redis, limits: Limits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
         self._due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock)
+        self.aside = Aside(self._due)
         self._noting = noting
         self._high_water = HighWater(entries=limits.high_entries, bytes=limits.high_bytes, queues=PREFIX)
 
@@ -88,7 +96,7 @@ class JobStore:
             limit=self.limits.batch_size,
             lease=self.limits.lease,
             # Counted before the call goes out: whatever happens then, the remote may have been asked.
-            count="submissions" if sending else "polls" if polling else "",
+            count=COUNTED[step],
             cancelled_lane="" if step is Step.CANCEL else lane(Step.CANCEL, account),
             step=step,
             token=token,
@@ -97,21 +105,39 @@ class JobStore:
             allowed=self._limit(step, account),
             blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
         )
-        return Claimed(claim.now, [read_row(row, claim.pauses) for row in claim.rows], claim.more, claim.probe)
+        claimed = Claimed(claim.now, [], claim.more, claim.probe)
+        for row in claim.rows:
+            try:
+                claimed.jobs.append(_read(step, row, claim.pauses, claim.now))
+            except Unreadable as error:
+                claimed.unread.append(Stumble(row.id, row.fields.get("fence", "0"), str(error), COUNTED[step]))
+        return claimed
 
     def apply(self, step: Step, decided: Sequence[tuple[Job, Decision]], now: float) -> list[Applied]:
-        """Write what was decided, in one round trip; each write is atomic and fenced for itself."""
-        calls, documents = [], []
+        """Write what was decided, in one round trip; each atomic and fenced for itself. One that fails keeps none of the others back."""
+        calls: list[Call] = []
+        made: list[tuple[Job, Decision, Json | None]] = []
+        applied: list[Applied] = []
         for job, decision in decided:
-            call, document = self._call(step, job, decision, now)
+            try:
+                call, document = self._call(step, job, decision, now)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is this job's fault)
+                applied.append(Applied(job, decision, "refused", now, fault=words_of("making its envelope", error)))
+                continue
             calls.append(call)
-            documents.append(document)
-        written = self._due.write(calls)
+            made.append((job, decision, document))
+        for (job, decision, document), what in zip(made, self._due.write_each(calls), strict=True):
+            if isinstance(what, ResponseError):
+                applied.append(Applied(job, decision, "refused", now, fault=f"writing: {type(what).__name__}"))
+            else:
+                applied.append(Applied(job, decision, what, now, document))
         for (step_, account), (job, hold) in _holds(step, decided).items():
             self._due.hold(lane(step_, account), hold.until, hold.reason, job.pauses)
-        return [
-            Applied(job, decision, what, now, document) for (job, decision), what, document in zip(decided, written, documents, strict=True)
-        ]
+        return applied
+
+    def stumble(self, step: Step, account: str, stumbles: Sequence[Stumble]) -> list[Stumble]:
+        """Count jobs that made this step raise; returns those that are set aside for it now."""
+        return self.aside.stumble(lane(step, account), lane(Step.CANCEL, account), stumbles)
 
     def resume(self, step: Step, account: str) -> None:
         """End the pause of an account's step."""
@@ -143,13 +169,19 @@ class JobStore:
         row = self._due.get(job_id)
         if row is None:
             return "missing", ""
-        job = read_row(row)
-        return self._due.cancel(job_id, lane(Step.CANCEL, job.account)), job.account
+        # Also where it can't be read: an account is all that is needed, and somebody wants to be rid of it.
+        account = row.fields.get("lane", "").partition(":")[2]
+        return self._due.cancel(job_id, lane(Step.CANCEL, account), state_of(row.fields)), account
 
     def get(self, job_id: str) -> Job | None:
-        """The job, or None where the ledger does not know it (any more)."""
+        """The job, or None where the ledger does not know it (any more); raises `Unreadable`."""
         row = self._due.get(job_id)
         return read_row(row) if row else None
+
+    def state(self, job_id: str) -> State | None:
+        """The job's state, also where the rest of it can't be read; None where the ledger does not know it (any more)."""
+        row = self._due.get(job_id)
+        return state_of(row.fields) if row else None
 
     def is_full(self, queue: str) -> bool:
         """Whether a results queue is above its high-water mark."""
@@ -218,6 +250,16 @@ class JobStore:
             forget=(SUBJECT, OPTIONS),
         )
         return call, document
+
+
+def _read(step: Step, row: Row, pauses: int, now: float) -> Job:
+    try:
+        return read_row(row, pauses)
+    except Unreadable:
+        # It is to end, in whatever shape it is.
+        if step is Step.CANCEL:
+            return salvage(row, pauses, now)
+        raise
 
 
 def _record(job_id: str, wanted: Submission, *, watched: bool) -> New:

@@ -15,6 +15,8 @@ def connect(url: str) -> Redis:
     return Redis.from_url(
         url,
         decode_responses=True,
+        # What is no UTF-8 is the fault of one record. Strictly read, it would fail the answer that it is part of: every record of a batch.
+        encoding_errors="surrogateescape",
         # With none of these a half-open connection hangs its user for good: bytes swallowed, socket open.
         socket_timeout=10,
         socket_connect_timeout=5,

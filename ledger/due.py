@@ -155,9 +155,12 @@ class Due:
                 raise answer
         return answers
 
-    def cancel(self, row_id: str, cancelled_lane: str) -> str:
-        """Mark a record as cancelled: `marked`, `missing`, or the state that it had already ended in."""
-        return str(self._lua.run("cancel", self._now(), row_id, cancelled_lane))
+    def cancel(self, row_id: str, cancelled_lane: str, state: str = "") -> str:
+        """Mark a record as cancelled: `marked`, `missing`, or the state that it had already ended in.
+
+        `state`: what it is taken to be in where its own is none that the table knows.
+        """
+        return str(self._lua.run("cancel", self._now(), row_id, cancelled_lane, state))
 
     def dispatch(
         self, step: str, lanes: Sequence[str], *, size: int, most: int, lease: float, limits: Mapping[str, Limit] | None = None

@@ -31,5 +31,4 @@ def cancel(job_id: str | None = None, account: str | None = None, token: str = "
     if marked != "marked":
         return {"id": job_id, "status": marked}
     run(Step.CANCEL, account, "")
-    job = runtime().store.get(job_id)
-    return {"id": job_id, "status": job.state if job else State.CANCELLED}
+    return {"id": job_id, "status": runtime().store.state(job_id) or State.CANCELLED}

@@ -63,7 +63,7 @@ def test_a_full_row_is_read_to_its_last_field():
 
 def test_a_job_that_is_submitted_again_has_no_remote_id_and_was_not_sent():
     fields = {"state": "queued", "lane": "send:default", "created": "5", "queue": "q", "remote": "", "sent": ""}
-    job = read_row(Row("a", fields, {"subject": "{}"}))
+    job = read_row(Row("a", fields, {"subject": '{"url":"u"}'}))
     assert (job.remote_id, job.sent) == (None, None)
 
 
