@@ -126,14 +126,17 @@ class Proxy:
             return
         link = _Link(writer, far_writer)
         self._links.add(link)
+        pumps = [asyncio.create_task(self._pump(link, *way)) for way in ((reader, far_writer, False), (far_reader, writer, True))]
         try:
             # Where one direction ends, so does the other: nobody here keeps a connection half closed.
-            pumps = [asyncio.create_task(self._pump(link, *way)) for way in ((reader, far_writer, False), (far_reader, writer, True))]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # By `_end`. asyncio's streams take a cancelled task for a fault, and say so at length.
+            pass
+        finally:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-        finally:
             self._links.discard(link)
             for end in link.writers:
                 end.close()
