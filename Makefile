@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config scraperapi ledger jobs crawls tasks workers service
 BIN = .venv/bin
 
-.PHONY: help install demo up test check bench lock clean
+.PHONY: help install demo up test check bench chaos lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ check: .venv/dev  ## Lint, types, architecture
 
 bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/reliability.md
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade pyproject.toml -o requirements.txt

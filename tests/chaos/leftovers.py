@@ -1,0 +1,50 @@
+"""Whether anything is left of the work when all is done: every key is walked, and each that may be there stands here with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from redis import Redis
+
+from crawls.store import SPACE as CRAWLS
+from jobs.store import SPACE as JOBS
+
+ALLOWED = {
+    rf"{re.escape(JOBS)}:record:.*": "an ended job, for LONGHAUL_KEEP_ENDED, so that a message delivered again changes nothing",
+    rf"{re.escape(CRAWLS)}:(record|seen|former):.*": "an ended crawl and the pages it knows, likewise",
+    r"longhaul:\{(jobs|crawls)\}:(books|lanes|ticked|serial)": "counters of all times",
+    r"longhaul:\{(jobs|crawls)\}:pause:.*": "how often a lane was paused of late, for a minute",
+    r"longhaul:results:.*": "a results queue, empty, with its groups",
+    r"celery-task-meta-.*": "what a caller's AsyncResult finds",
+    r"_kombu\.binding.*": "which queues there are",
+    r"longhaul:redbeat:.*|redbeat.*": "beat's entries",
+    r"longhaul:service:.*": "the remote's own",
+}
+ENDING = (r"longhaul:\{(jobs|crawls)\}:record:.*", r"celery-task-meta-.*", r"longhaul:\{(jobs|crawls)\}:pause:.*")
+"""Of these each key must end by itself."""
+
+
+def leftovers(redis: Redis) -> list[str]:
+    """What should not be there, once every part but the server has stopped."""
+    faults, unknown = [], Counter()
+    for key in redis.scan_iter(count=1000):
+        if not any(re.fullmatch(pattern, key) for pattern in ALLOWED):
+            unknown[re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}(\.\d+)?", "<id>", key)] += 1
+        elif any(re.fullmatch(pattern, key) for pattern in ENDING) and redis.ttl(key) < 0:
+            faults.append(f"{key} would stay for ever: {redis.type(key)}")
+        elif key.startswith("longhaul:results:") and redis.xlen(key):
+            faults.append(f"{key}: {redis.xlen(key)} envelopes that no consumer took")
+        elif "}:record:" in key and not key.startswith("longhaul:service:") and redis.hexists(key, "lease"):
+            faults.append(f"{key}: a lease")
+    return faults + [f"{count} keys {key}" for key, count in sorted(unknown.items())]
+
+
+def losses(redis: Redis, counted: Mapping[str, bool]) -> int:
+    """How often the remote has lost a result, in all jobs that are counted."""
+    total = 0
+    for id_, wanted in counted.items():
+        if wanted:
+            total += int(redis.hget(f"{JOBS}:record:{id_}", "losses") or 0)
+    return total

@@ -1,0 +1,82 @@
+"""The logs: nothing at ERROR that isn't the harm itself. Each line that may be there stands here with its reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ERRORS = {"error", "critical"}
+AWAY = r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading)Error|kombu\.exceptions\.OperationalError"
+ALLOWED = {
+    rf"raised unexpected.*({AWAY})": "a hint's task meets a server that is away: the work stays due",
+    rf"consumer: Cannot connect|Connection to broker lost|{AWAY}": "a connection is lost, and made again",
+    r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'": "a beat without server or lock ends, and is started again",
+    r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off",
+}
+"""Of lines at ERROR."""
+SERVER = "redis.log"
+
+
+@dataclass
+class Logbook:
+    """`allowed` counts lines at ERROR by their reason, `faults` the others, `given_up` events that the remote has given up, by its crawl."""
+
+    allowed: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    given_up: Counter[str] = field(default_factory=Counter)
+
+
+def read_logs(folder: Path) -> Logbook:
+    """All logs of a folder but the server's own."""
+    book = Logbook()
+    for path in sorted(folder.glob("*.log")):
+        if path.name != SERVER:
+            for event in _events(path):
+                _note(book, path.stem, event)
+    return book
+
+
+def _note(book: Logbook, part: str, event: dict[str, Any]) -> None:
+    if event.get("event") == "event given up":
+        book.given_up[str(event.get("crawl"))] += 1
+    if event.get("level") not in ERRORS:
+        return
+    text = f"{event.get('event', '')} {event.get('exception', '')} {event.get('error', '')}"
+    for pattern, reason in ALLOWED.items():
+        if re.search(pattern, text, re.DOTALL):
+            book.allowed[reason] += 1
+            return
+    book.faults[f"{part}: {_short(text)}"] += 1
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    plain: list[str] = []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            plain.append(line)
+            continue
+        if plain:
+            yield _unstructured(plain)
+            plain = []
+        if isinstance(event, dict):
+            yield event
+    if plain:
+        yield _unstructured(plain)
+
+
+def _unstructured(lines: list[str]) -> dict[str, Any]:
+    """What was said past the log: at ERROR where it is a traceback."""
+    text = "\n".join(lines)
+    return {"level": "error" if "Traceback" in text else "info", "event": text}
+
+
+def _short(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}(\.\d+)?", "<id>", " | ".join([lines[0][:300], *(lines[-1:] if len(lines) > 1 else [])]))[:600]
