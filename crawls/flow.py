@@ -62,8 +62,8 @@ class CrawlFlow:
     decider: CrawlDecider
     watch: Callable[[Sequence[AppliedCrawl]], None]
 
-    def run_round(self, step: CrawlStep, account: str, token: str = "") -> CrawlReport:
-        """Work off what is due of one step, crawl by crawl, for half a minute at most."""
+    def run_round(self, step: CrawlStep, account: str, token: str = "", stopping: Callable[[], bool] = lambda: False) -> CrawlReport:
+        """Work off what is due of one step, crawl by crawl, for half a minute at most, and no further once `stopping`."""
         report, until = CrawlReport(), time.monotonic() + ROUND
         try:
             while True:
@@ -71,7 +71,7 @@ class CrawlFlow:
                 if crawl is None:
                     return report
                 self._handle(step, crawl, now, probe, report)
-                if time.monotonic() > until:
+                if time.monotonic() > until or stopping():
                     return report
         finally:
             if token:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from scraperapi.models import Interrupted, TooLarge, Unreachable
 from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
 
 T = TypeVar("T")
-Arrived = SimpleQueue[list[tuple[T, HttpOutcome]]]
+Arrived = SimpleQueue[list[tuple[T, HttpOutcome | None]]]
 
 
 class BatchClient:
@@ -32,13 +33,15 @@ class BatchClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._unanswered: set[asyncio.Task[None]] = set()
+        self._hastened = False
 
     def perform(self, calls: Sequence[tuple[T, HttpRequest]]) -> Iterator[list[tuple[T, HttpOutcome]]]:
         """Make all calls at once; gives their outcomes in groups, as they arrive: whatever has come since the group before.
 
-        Every call has an outcome: `timeout` sees to that, and `batch_timeout` where even it fails.
+        Every call has an outcome: `timeout` sees to that, and `batch_timeout` where even it fails. Only after `hasten` some have none.
         """
-        if not calls:
+        if not calls or self._hastened:
             return
         arrived: Arrived[T] = SimpleQueue()
         batch = asyncio.run_coroutine_threadsafe(self._call_all(calls, arrived), self._running_loop())
@@ -49,11 +52,21 @@ class BatchClient:
                 while not arrived.empty():
                     group += arrived.get_nowait()
                 missing -= len(group)
-                yield group
+                if seen := [(key, outcome) for key, outcome in group if outcome is not None]:
+                    yield seen
         except Empty:
             raise TimeoutError(f"{missing} of {len(calls)} calls had no outcome within {self._batch_timeout:g} s") from None
         finally:
             batch.cancel()
+
+    def hasten(self) -> None:
+        """Wait no longer for answers that have not begun to come, and make no further calls. What is being read is read to its end."""
+        self._hastened = True
+        loop = self._loop
+        if loop is not None:
+            # Closed meanwhile: there is nothing to hasten.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._give_up)
 
     def close(self) -> None:
         """End the loop and its connections; calls under way are broken off."""
@@ -77,13 +90,13 @@ class BatchClient:
     async def _call_all(self, calls: Sequence[tuple[T, HttpRequest]], arrived: Arrived[T]) -> None:
         session = self._open_session()
         loop = asyncio.get_running_loop()
-        group: list[tuple[T, HttpOutcome]] = []
+        group: list[tuple[T, HttpOutcome | None]] = []
 
         def hand_over() -> None:
             arrived.put(group.copy())
             group.clear()
 
-        def done(key: T, outcome: HttpOutcome) -> None:
+        def done(key: T, outcome: HttpOutcome | None) -> None:
             # What one turn of the loop brings goes over together: each handing-over makes two threads change places.
             if not group:
                 loop.call_soon(hand_over)
@@ -96,6 +109,10 @@ class BatchClient:
         finally:
             for task in tasks:
                 task.cancel()
+
+    def _give_up(self) -> None:
+        for task in self._unanswered:
+            task.cancel()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -111,19 +128,29 @@ class BatchClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _call(self, session: aiohttp.ClientSession, key: T, request: HttpRequest, done: Callable[[T, HttpOutcome], None]) -> None:
-        outcome: HttpOutcome = Interrupted(f"no answer within {self._timeout:g} s")
+    async def _call(self, session: aiohttp.ClientSession, key: T, request: HttpRequest, done: Callable[[T, HttpOutcome | None], None]) -> None:
+        outcome: HttpOutcome | None = Interrupted(f"no answer within {self._timeout:g} s")
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (this runs in the loop)
+        self._unanswered.add(task)
         try:
-            outcome = await self._answer(session, request)
+            outcome = None if self._hastened else await self._answer(session, request, task)
+        except asyncio.CancelledError:
+            if self._hastened and task in self._unanswered:
+                # The remote may have been asked, and nothing was seen: the lease decides.
+                outcome = None
+            raise
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             outcome = Unreachable(_words(error))
         except Exception as error:  # noqa: BLE001  (whatever it is, it is this call's outcome: raised here, it would break off all others)
             outcome = Interrupted(_words(error))
         finally:
+            self._unanswered.discard(task)
             done(key, outcome)
 
-    async def _answer(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpOutcome:
+    async def _answer(self, session: aiohttp.ClientSession, request: HttpRequest, task: asyncio.Task[None]) -> HttpOutcome:
         async with session.request(request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False) as response:
+            self._unanswered.discard(task)
             if (response.content_length or 0) > self._max_bytes:
                 return TooLarge(self._max_bytes)
             parts, size = [], 0

@@ -20,6 +20,7 @@ from config import logs
 from config.pulse import show_pulse
 from config.queues import HINT_EXPIRES, SERVICE, celery_settings
 from config.settings import Settings, SettingsError, load
+from config.stopping import quick_at_second_signal, server_quick_at_second_signal, stopping
 from ledger.connection import connect, problem
 from service import crawler, telling
 from service.crawl_crew import CrawlCrew
@@ -74,7 +75,7 @@ def crew() -> Crew:
         private=given.service_private_targets,
         most=given.max_batches,
     )
-    return Crew(_runs(), limits, given.service_public_url, _start)
+    return Crew(_runs(), limits, given.service_public_url, _start, stopping)
 
 
 @cache
@@ -90,7 +91,7 @@ def crawl_crew() -> CrawlCrew:
     )
     frontier = Frontier(_register(), per_host=given.service_per_host, share=crawler.SHARE, lease=given.lease)
     tidings = Tidings(_register(), per_crawl=telling.PER_CRAWL, share=telling.SHARE, lease=given.lease)
-    return CrawlCrew(_register(), frontier, tidings, limits, _start)
+    return CrawlCrew(_register(), frontier, tidings, limits, _start, stopping)
 
 
 def api() -> FastAPI:
@@ -103,6 +104,7 @@ def api() -> FastAPI:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = propagates
     prove()
+    server_quick_at_second_signal()
     free = tuple(key.get_secret_value() for key in given.service_free_keys)
     keys = (*(key.get_secret_value() for key in given.service_api_keys), *free)
     dial = Dial(_redis()) if given.service_faults else None
@@ -119,6 +121,11 @@ def set_up_logs() -> None:
 def show_pulse_of_worker() -> None:
     """Give this worker's health check something to look at."""
     show_pulse(settings().pulse_file, longest=settings().visibility_timeout)
+
+
+def end_worker_quickly_at_second_signal() -> None:
+    """Its work is fetching and pushing: what has not come to its end is done again after its lease."""
+    quick_at_second_signal(lambda: None)
 
 
 def prove() -> None:

@@ -17,13 +17,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CrawlCrew:
-    """Works off what is due. `start(lane, token)` sends the message that starts a round elsewhere."""
+    """Works off what is due. `start(lane, token)` sends the message that starts a round elsewhere; `stopping`: this process is to stop."""
 
     register: CrawlRegister
     frontier: Frontier
     tidings: Tidings
     limits: crawler.PageLimits
     start: Callable[[str, str], None]
+    stopping: Callable[[], bool] = lambda: False
 
     def wake(self) -> None:
         """Begin the runs whose time has come, and start as many rounds as there is work and room for. Repeating it changes nothing."""
@@ -35,16 +36,17 @@ class CrawlCrew:
 
     def crawl(self, token: str) -> None:
         """One round of fetching pages; `token` as `start` was given it."""
-        self._round(CRAWL, token, crawler.Crawler(self.register, self.frontier, self.limits, self.wake).crawl)
+        self._round(CRAWL, token, crawler.Crawler(self.register, self.frontier, self.limits, self.wake, self.stopping).crawl)
 
     def tell(self, token: str) -> None:
         """One round of pushing events; `token` as `start` was given it."""
-        self._round(TELL, token, telling.Teller(self.register, self.tidings, self.limits.private).tell)
+        self._round(TELL, token, telling.Teller(self.register, self.tidings, self.limits.private, self.stopping).tell)
 
     def _round(self, step: str, token: str, work: Callable[[str], int]) -> None:
         count = 0
         try:
-            count = work(token)
+            if not self.stopping():
+                count = work(token)
         finally:
             self.register.leave(step, token)
         if count:

@@ -83,12 +83,13 @@ class _Crawl:
 
 @dataclass(frozen=True, slots=True)
 class Crawler:
-    """Works off the pages that wait. `wake` starts further rounds where there is work for them."""
+    """Works off the pages that wait. `wake` starts further rounds where there is work for them; `stopping`: this process is to stop."""
 
     register: CrawlRegister
     frontier: Frontier
     limits: PageLimits
     wake: Callable[[], object]
+    stopping: Callable[[], bool] = lambda: False
 
     def crawl(self, token: str) -> int:
         """One round; how many pages it was."""
@@ -103,6 +104,7 @@ class _Round:
 
     def __init__(self, crawler: Crawler, token: str, taken: Taken) -> None:
         self._register, self._frontier, self._limits, self._wake = crawler.register, crawler.frontier, crawler.limits, crawler.wake
+        self._stopping = crawler.stopping
         self._token = token
         self._crawls: dict[tuple[str, int], _Crawl] = {}
         self._woken = 0.0
@@ -115,7 +117,7 @@ class _Round:
             connections = await stack.enter_async_context(connector(private=self._limits.private, per_host=0))
             fetcher = stack.enter_context(Fetcher(connections, limit=self._limits.body, html=True))
             await asyncio.to_thread(self._get_to_know, pages)
-            stream = Stream(partial(self._act, fetcher), self._exchange, lambda settled: settled.size, SIZE)
+            stream = Stream(partial(self._act, fetcher), self._exchange, lambda settled: settled.size, SIZE, stopping=self._stopping)
             return await stream.run([page for page in pages if (page.crawl, page.run) in self._crawls])
 
     def _now(self) -> float:
@@ -150,8 +152,8 @@ class _Round:
         gate = self._gates.at(page.host)
         async with gate.free:
             now = self._now()
-            # The host wants to be left alone, or those before were so slow that the lease would end under way.
-            if gate.rest > now or now + self._limits.attempt > float(page.ends):
+            # The host wants to be left alone, this process is to stop, or those before were so slow that the lease would end under way.
+            if self._stopping() or gate.rest > now or now + self._limits.attempt > float(page.ends):
                 return Settled(self._frontier.giving_back(page, max(gate.rest, now)))
             return await self._try(fetcher, page, now)
 

@@ -42,12 +42,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Works off what is due. `base`: the service's public address; `start(lane, token)` sends the message that starts a round elsewhere."""
+    """Works off what is due. `base`: the service's public address; `start(lane, token)` sends the message that starts a round elsewhere;
+    `stopping`: this process is to stop."""
 
     runs: Runs
     limits: Limits
     base: str
     start: Callable[[str, str], None]
+    stopping: Callable[[], bool] = lambda: False
 
     def wake(self) -> None:
         """Start as many rounds as there is due work and room for. Repeating it changes nothing."""
@@ -58,24 +60,30 @@ class Crew:
     def fetch(self, token: str) -> None:
         """One round of fetching; `token` as `start` was given it."""
         try:
-            claim = self.runs.claim_fetches(SIZE, self.limits.lease, token)
-            if claim.more:
-                self.wake()
-            if claim.rows:
-                log.info("fetched", runs=asyncio.run(self._fetch_round(claim, token)))
+            if not self.stopping():
+                self._fetch(self.runs.claim_fetches(SIZE, self.limits.lease, token), token)
         finally:
             self.runs.due.leave(FETCH, token)
 
     def deliver(self, token: str) -> None:
         """One round of pushing; `token` as `start` was given it."""
         try:
-            claim = self.runs.claim_deliveries(PUSHED, self.limits.lease, token)
-            if claim.more:
-                self.wake()
-            if claim.rows:
-                log.info("pushed", runs=asyncio.run(self._push_round(claim, token)))
+            if not self.stopping():
+                self._deliver(self.runs.claim_deliveries(PUSHED, self.limits.lease, token), token)
         finally:
             self.runs.due.leave(WEBHOOK, token)
+
+    def _fetch(self, claim: Claim, token: str) -> None:
+        if claim.more:
+            self.wake()
+        if claim.rows:
+            log.info("fetched", runs=asyncio.run(self._fetch_round(claim, token)))
+
+    def _deliver(self, claim: Claim, token: str) -> None:
+        if claim.more:
+            self.wake()
+        if claim.rows:
+            log.info("pushed", runs=asyncio.run(self._push_round(claim, token)))
 
     async def _fetch_round(self, claim: Claim, token: str) -> int:
         clock = _clock(claim)
@@ -97,6 +105,7 @@ class Crew:
                 attempt,
                 lambda done: self._settle(done, clock()),
                 lambda outcome: len(outcome.response) if isinstance(outcome, Answered) else 0,
+                self.stopping,
             ).run(claim, SIZE)
 
     def _settle(self, done: Sequence[tuple[Row, Outcome]], now: float) -> None:
@@ -135,6 +144,7 @@ class Crew:
                 push,
                 lambda done: self._note(done, clock()),
                 lambda _: 0,
+                self.stopping,
             ).run(claim, PUSHED)
 
     def _note(self, done: Sequence[tuple[Row, webhooks.Push]], now: float) -> None:

@@ -22,13 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Round(Generic[T]):
-    """What a round needs: `claim(limit)`, `act(row)`, `apply(rows with outcomes)` and how big an outcome is (characters). `claim` and
-    `apply` block."""
+    """What a round needs: `claim(limit)`, `act(row)`, `apply(rows with outcomes)`, how big an outcome is (characters), and whether this
+    process is to stop: then it claims no more. `claim` and `apply` block."""
 
     claim: Callable[[int], Claim]
     act: Callable[[Row], Awaitable[T]]
     apply: Callable[[Sequence[tuple[Row, T]]], None]
     weigh: Callable[[T], int]
+    stopping: Callable[[], bool] = lambda: False
 
     async def run(self, first: Claim, size: int) -> int:
         """Work off the rows of `first`, and more while there are some; returns how many."""
@@ -39,7 +40,7 @@ class Round(Generic[T]):
             ready, waiting = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             await self._apply([task.result() for task in ready])
             under_way = set(waiting)
-            if more and len(under_way) <= size // 2 and loop.time() < until:
+            if more and len(under_way) <= size // 2 and loop.time() < until and not self.stopping():
                 claim = await asyncio.to_thread(self.claim, size - len(under_way))
                 more, count = claim.more, count + len(claim.rows)
                 under_way |= self._start(claim.rows)

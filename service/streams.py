@@ -27,7 +27,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Stream(Generic[P, T]):
     """What a stream needs: `act(piece)`, `exchange(pieces with outcomes, limit)`, which writes these and claims others (it blocks), how big
-    an outcome is (characters), how many pieces are under way at once, and when it asks for more of itself (seconds)."""
+    an outcome is (characters), how many pieces are under way at once, when it asks for more of itself (seconds), and whether this process is to
+    stop: then it asks for no more."""
 
     act: Callable[[P], Awaitable[T]]
     exchange: Callable[[Sequence[tuple[P, T]], int], Sequence[P]]
@@ -35,6 +36,7 @@ class Stream(Generic[P, T]):
     size: int
     beat: float = BEAT
     lingering: Sequence[float] = LINGERING
+    stopping: Callable[[], bool] = lambda: False
 
     async def run(self, first: Sequence[P]) -> int:
         """Work off `first`, and more while there is some; how many pieces it were. Raises what `act` and `exchange` raise."""
@@ -59,7 +61,7 @@ class Stream(Generic[P, T]):
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self.beat):
                             await news.wait()
-                elif loop.time() < until and (pause := next(pauses, None)):
+                elif self._goes_on(until) and (pause := next(pauses, None)):
                     await asyncio.sleep(pause)
                 else:
                     return count
@@ -69,8 +71,11 @@ class Stream(Generic[P, T]):
                 if ready:
                     news.set()
                 under_way -= len(written)
-                limit = self.size - under_way - len(ready) if loop.time() < until else 0
+                limit = self.size - under_way - len(ready) if self._goes_on(until) else 0
                 fresh = await asyncio.to_thread(self.exchange, written, max(limit, 0))
+
+    def _goes_on(self, until: float) -> bool:
+        return asyncio.get_running_loop().time() < until and not self.stopping()
 
     def _few(self, ready: Sequence[tuple[P, T]]) -> int:
         weight = 0

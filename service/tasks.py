@@ -21,6 +21,11 @@ def _show_pulse(**_: Any) -> None:
     composition.show_pulse_of_worker()
 
 
+@worker_init.connect
+def _end_quickly(**_: Any) -> None:
+    composition.end_worker_quickly_at_second_signal()
+
+
 @setup_logging.connect
 def _set_up_logs(**_: Any) -> None:
     composition.set_up_logs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -34,11 +34,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Pushes what is to be told. `private`: receivers may be at private addresses."""
+    """Pushes what is to be told. `private`: receivers may be at private addresses; `stopping`: this process is to stop."""
 
     register: CrawlRegister
     tidings: Tidings
     private: bool
+    stopping: Callable[[], bool] = lambda: False
 
     def tell(self, token: str) -> int:
         """One round; how many events it was."""
@@ -51,6 +52,7 @@ class _Round:
 
     def __init__(self, teller: Teller, token: str, now: float) -> None:
         self._register, self._tidings, self._private = teller.register, teller.tidings, teller.private
+        self._stopping = teller.stopping
         self._token = token
         self._orders: dict[str, Order | None] = {}
         self._under_way: Counter[str] = Counter()
@@ -61,7 +63,7 @@ class _Round:
             connections = await stack.enter_async_context(connector(private=self._private, per_host=0))
             pusher = stack.enter_context(webhooks.Pusher(connections))
             await asyncio.to_thread(self._get_to_know, events)
-            return await Stream(partial(self._act, pusher), self._exchange, lambda _: 0, SIZE).run(events)
+            return await Stream(partial(self._act, pusher), self._exchange, lambda _: 0, SIZE, stopping=self._stopping).run(events)
 
     def _now(self) -> float:
         """The ledger's time, carried on by this process's own clock."""

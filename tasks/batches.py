@@ -6,7 +6,7 @@ import structlog
 from celery import current_app
 
 from jobs.job import Step
-from tasks.runtime import BATCHES, HINT_EXPIRES, runtime
+from tasks.runtime import BATCHES, HINT_EXPIRES, runtime, stopping
 
 log = structlog.get_logger()
 
@@ -19,10 +19,10 @@ def start(step: Step, account: str, token: str) -> None:
 def run(step: Step, account: str, token: str) -> None:
     """Run one batch; where it left due work behind, the next starts at once.
 
-    Where this process has no room, the token is given back instead: the work stays due, and the next tick starts another.
+    Where this process has no room, or is to stop, the token is given back instead: the work stays due, and the next tick starts another.
     """
     room = runtime().batches
-    if not room.acquire(blocking=False):
+    if stopping() or not room.acquire(blocking=False):
         runtime().store.leave(step, token)
         return
     try:

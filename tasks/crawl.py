@@ -12,7 +12,7 @@ from crawls.intake import read_order
 from jobs.job import State
 from scraperapi.errors import InvalidArgument, invalid
 from tasks.patience import until_written
-from tasks.runtime import BATCHES, HINT_EXPIRES, runtime
+from tasks.runtime import BATCHES, HINT_EXPIRES, runtime, stopping
 from tasks.submit import SubmittingTask, keywords_only
 
 log = structlog.get_logger()
@@ -59,12 +59,12 @@ def start(step: CrawlStep, account: str, token: str) -> None:
 def _run(step: CrawlStep, account: str, token: str) -> None:
     """Run one round, if this process has room for it: see `tasks.batches`."""
     room = runtime().batches
-    if not room.acquire(blocking=False):
+    if stopping() or not room.acquire(blocking=False):
         if token:
             runtime().crawls.leave(step, token)
         return
     try:
-        report = runtime().crawl_flow.run_round(step, account, token)
+        report = runtime().crawl_flow.run_round(step, account, token, stopping)
     finally:
         room.release()
     if report.more:

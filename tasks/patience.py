@@ -8,10 +8,9 @@ from typing import TypeVar
 
 import structlog
 from celery.exceptions import Reject
-from celery.worker import state
 
 from ledger.connection import AWAY
-from tasks.runtime import runtime
+from tasks.runtime import runtime, stopping
 
 T = TypeVar("T")
 AGAIN = 1.0
@@ -29,12 +28,7 @@ def until_written(write: Callable[[], T]) -> T:
         try:
             return write()
         except AWAY as error:
-            if time.monotonic() > until or _stopping():
+            if time.monotonic() > until or stopping():
                 raise Reject(str(error), requeue=True) from error
             log.warning("the ledger does not take writes; waiting for it", error=str(error))
             time.sleep(AGAIN)
-
-
-def _stopping() -> bool:
-    # Celery's own test: an exit code, 0 among them, means yes.
-    return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))

@@ -10,6 +10,7 @@ from redis import Redis
 
 from config.queues import BATCHES, HINT_EXPIRES
 from config.settings import Settings, load
+from config.stopping import stopping
 from crawls.decide import CrawlDecider
 from crawls.flow import CrawlFlow
 from crawls.intake import CrawlTerms
@@ -29,7 +30,7 @@ from scraperapi.client import call
 from tasks.announce import watch, watch_crawls
 from tasks.outcome import Outcomes
 
-__all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime"]
+__all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime", "stopping"]
 
 SPARE = 2
 

@@ -112,6 +112,7 @@ class Local:
 
     def _web(self, name: str, api: str, port: int, *, factory: bool = False) -> Part:
         command = [*PYTHON, "uvicorn", api, "--host", HOST, "--port", str(port), "--log-level", "warning"]
+        command += ["--timeout-graceful-shutdown", "10"]
         return Part(name, [*command, "--factory"] if factory else command, self.env, f"http://{HOST}:{port}/health", grace=20.0)
 
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.stopping import server_quick_at_second_signal
 from jobs.callback import Kind
 from jobs.flow import Pushed
 from scraperapi.crawl_models import NoEvent
@@ -75,6 +76,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
             raise PreflightFailed("The receiver needs LONGHAUL_WEBHOOK_SECRET, the same as the workers'.")
     # Flower is told of a pushed job's end through this app.
     app.set_default()
+    server_quick_at_second_signal()
     yield
     runtime().close()
 

@@ -797,3 +797,10 @@ class TestBooks:
         assert (books.counts["submitted"], books.counts["envelopes"], books.counts["pages"]) == (2, 2, 6)
         assert crawls.books().faults == []
         assert len(crawls.envelopes()) == 8
+
+
+def test_a_round_that_is_to_stop_claims_no_further_crawl(crawls):
+    crawls.order("c1", "c2")
+    report = crawls.flow.run_round(CrawlStep.CREATE, "default", stopping=lambda: True)
+    assert (report.claimed, report.more) == (1, True)
+    assert crawls.books().states == {**crawls.books().states, "queued": 1, "running": 1}

@@ -3,7 +3,9 @@
 import gzip
 import socket
 import threading
+import time
 import zlib
+from contextlib import contextmanager
 
 import brotli
 import pytest
@@ -237,3 +239,51 @@ class TestLife:
             batch.close()
             batch.close()
         assert "batch-calls" not in {thread.name for thread in threading.enumerate()} or batch._thread is None
+
+
+def test_hastened_it_waits_for_no_answer_that_has_not_begun_and_reads_what_has():
+    batch = BatchClient(timeout=20, batch_timeout=25, max_bytes=LIMIT)
+    gate, halfway = threading.Event(), threading.Event()
+
+    def answer(ask):
+        return Reply(200, b"early") if ask.path == "/early" else Reply(200, b"late", after=gate)
+
+    with wire(answer) as server, slow_body(halfway) as slow:
+        calls = [("early", f"{server.base}/early"), ("silent", f"{server.base}/silent"), ("begun", slow)]
+        seen = {}
+        began = time.monotonic()
+        for group in batch.perform([(key, HttpRequest("GET", url)) for key, url in calls]):
+            seen |= {key: outcome.body for key, outcome in group}
+            if "early" in seen and not halfway.is_set():
+                until = time.monotonic() + 5
+                while len(batch._unanswered) > 1:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+                batch.hasten()
+                halfway.set()
+        assert seen == {"early": b"early", "begun": b"0123456789"}
+        assert time.monotonic() - began < 10
+        assert list(batch.perform([("next", HttpRequest("GET", f"{server.base}/early"))])) == []
+        assert len([ask for ask in server.asked if ask.path == "/early"]) == 1
+        gate.set()
+    batch.close()
+    batch.hasten()
+
+
+@contextmanager
+def slow_body(rest):
+    """A server whose answer has begun, and goes on when `rest` is set; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+                rest.wait(10)
+                connection.sendall(b"56789")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join(10)

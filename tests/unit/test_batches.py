@@ -4,6 +4,7 @@ from threading import BoundedSemaphore
 from types import SimpleNamespace
 
 import pytest
+from celery.worker import state
 
 from config.settings import Settings
 from jobs.flow import Report
@@ -58,3 +59,11 @@ def test_two_threads_are_always_left(redis_url, threads, room):
     made = runtime.build(Settings(redis_url=redis_url, worker_threads=threads))
     assert sum(made.batches.acquire(blocking=False) for _ in range(10)) == room
     made.close()
+
+
+@pytest.mark.parametrize("flag", ["should_stop", "should_terminate"])
+def test_a_worker_that_is_to_stop_gives_the_token_back_and_runs_nothing(process, monkeypatch, flag):
+    # Celery's own flag: the exit code of a clean end.
+    monkeypatch.setattr(state, flag, 0)
+    batches.run(Step.POLL, "default", "t")
+    assert (process.ran, process.left, process.started) == ([], [(Step.POLL, "t")], [])

@@ -50,3 +50,10 @@ def test_a_broker_of_its_own_has_its_own_line():
 
 def test_the_parts_of_an_embedded_server_do_not_take_the_shells_broker():
     assert local().env["LONGHAUL_BROKER_URL"] == ""
+
+
+def test_servers_let_go_of_slow_callers_before_they_are_killed():
+    servers = [part for part in (*local().remote(), *local().own()) if "uvicorn" in part.command]
+    assert len(servers) == 2
+    for part in servers:
+        assert float(part.command[part.command.index("--timeout-graceful-shutdown") + 1]) < part.grace

@@ -59,3 +59,15 @@ def test_big_results_are_written_one_at_a_time() -> None:
     groups = asyncio.run(run()).applied
     assert all(sum(name.startswith("big") for name in group) <= 1 for group in groups)
     assert sorted(name for group in groups for name in group) == ["big1", "big2", "small1", "small2"]
+
+
+def test_a_round_that_is_to_stop_claims_no_more_and_finishes_what_it_has() -> None:
+    async def run() -> Backlog:
+        backlog = Backlog([f"fast{n}" for n in range(20)])
+        stopped = Round(backlog.claim, backlog.act, backlog.apply, len, stopping=lambda: bool(backlog.applied))
+        assert await stopped.run(backlog.claim(4), 4) == 4
+        return backlog
+
+    backlog = asyncio.run(run())
+    assert sorted(name for group in backlog.applied for name in group) == ["fast0", "fast1", "fast2", "fast3"]
+    assert backlog.claims == [4]

@@ -106,3 +106,15 @@ def test_a_broken_piece_ends_the_stream() -> None:
     with pytest.raises(ExceptionGroup) as raised:
         worked_off("fast", "broken")
     assert isinstance(raised.value.exceptions[0], ArithmeticError)
+
+
+def test_a_stream_that_is_to_stop_asks_for_no_more_and_writes_what_it_has() -> None:
+    async def run() -> Backlog:
+        backlog = Backlog([f"fast{number}" for number in range(20)])
+        stream = Stream(backlog.act, backlog.exchange, len, 4, stopping=lambda: True)
+        assert await asyncio.wait_for(stream.run(backlog.take(4)), 10) == 4
+        return backlog
+
+    backlog = asyncio.run(run())
+    assert sorted(name for group in backlog.written for name in group) == ["fast0", "fast1", "fast2", "fast3"]
+    assert set(backlog.limits) == {0}

@@ -1,0 +1,124 @@
+"""Told to stop, the receiver and the service's web process finish the requests that they have begun to hear; told twice, they wait for none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+from redis import Redis
+
+from jobs.callback import Callbacks
+from jobs.store import JobStore, Limits
+from tests.builders import a_submission, envelopes
+from tests.installation import ROOT, clean_environ, until
+from tests.service_process import Service, eventually
+from workers.local import Local, free_ports
+
+QUICK = 5.0
+SECRET = "0123456789abcdef" * 3
+
+
+@contextmanager
+def receiving(redis_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A receiver as `longhaul up` starts it, and its port."""
+    ports = free_ports()
+    local = Local(ports, redis_url, self_hosted=True, workers=1, secret=SECRET)
+    part = local.own()[0]
+    process = subprocess.Popen(part.command, env={**clean_environ(), **part.env}, cwd=ROOT)
+    try:
+        until(lambda: _answers(f"{local.receiver_url}/health"), "a receiver that is ready")
+        yield process, ports.receiver
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+class Push:
+    """A result that is being pushed: all but its last byte has been sent."""
+
+    def __init__(self, port: int, job_id: str) -> None:
+        self.port = port
+        callbacks = Callbacks(SECRET)
+        url = urlsplit(callbacks.url(f"http://127.0.0.1:{port}", "job", job_id))
+        response = {"statusCode": 200, "headers": {}, "body": "pushed"}
+        body = json.dumps({"id": "r1", "status": "finished", "url": "http://x/", "response": response}).encode()
+        login = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
+        head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket.sendall(head.encode() + body[:-1])
+        self._last = body[-1:]
+
+    def finish(self) -> str:
+        """The status line of the answer to the whole."""
+        self.socket.sendall(self._last)
+        return self.socket.recv(4096).decode().splitlines()[0]
+
+    def refused(self) -> bool:
+        """Whether nobody else gets in any more."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+
+def test_told_to_stop_a_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: str) -> None:
+    store = JobStore(redis, Limits())
+    store.submit([("job-1", a_submission())], watched=False)
+    with receiving(redis_url) as (process, port):
+        push = Push(port, "job-1")
+        process.terminate()
+        until(push.refused, "a receiver that takes no new pushes")
+        with push.socket:
+            assert push.finish() == "HTTP/1.1 200 OK"
+        assert process.wait(QUICK) in {0, -signal.SIGTERM}
+    assert [home["body"] for home in envelopes(redis)] == ["pushed"]
+
+
+def test_told_twice_a_receiver_waits_for_no_push(redis: Redis, redis_url: str) -> None:
+    store = JobStore(redis, Limits())
+    store.submit([("job-1", a_submission())], watched=False)
+    with receiving(redis_url) as (process, port):
+        push = Push(port, "job-1")
+        process.terminate()
+        until(push.refused, "a receiver that takes no new pushes")
+        assert process.poll() is None
+        process.terminate()
+        process.wait(QUICK)
+        push.socket.close()
+    assert envelopes(redis) == []
+    job = store.get("job-1")
+    assert job is not None
+    assert job.state == "queued"
+
+
+def test_told_twice_the_service_waits_for_no_caller(tmp_path: Path, redis_url: str) -> None:
+    service = Service(redis_url, tmp_path)
+    service.start_web()
+    try:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=20) as caller:
+            caller.sendall(b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+            eventually(lambda: _answers(f"{service.base}/health"))
+            web = service.processes["web"]
+            web.terminate()
+            eventually(lambda: not _answers(f"{service.base}/health"))
+            assert web.poll() is None
+            web.terminate()
+            web.wait(QUICK)
+    finally:
+        service.stop_all()
