@@ -69,7 +69,7 @@ class Hands:
             case Harm.AIM:
                 self.plant.aim(blow.target, blow.crossing, blow.passed)
                 return True
-            case Harm.KILL | Harm.STOP | Harm.STOP_THEN_KILL | Harm.SERVER_KILL:
+            case Harm.KILL | Harm.STOP | Harm.STOP_THEN_KILL | Harm.ROLL | Harm.SERVER_KILL:
                 return self._end(blow)
             case Harm.PAUSE | Harm.SERVER_PAUSE:
                 return self._pause(blow.target or SERVER, blow.lasts)
@@ -79,7 +79,7 @@ class Hands:
                 return self._to_network(blow)
 
     def _end(self, blow: Blow) -> bool:
-        politely = blow.harm in {Harm.STOP, Harm.STOP_THEN_KILL}
+        politely = blow.harm in {Harm.STOP, Harm.STOP_THEN_KILL, Harm.ROLL}
         pid = self.plant.signal(blow.target or SERVER, signal.SIGTERM if politely else signal.SIGKILL)
         if pid is not None and blow.harm is Harm.STOP_THEN_KILL:
             # Another process may have the part's name by then.

@@ -18,6 +18,7 @@ class Harm(StrEnum):
     STOP = "SIGTERM, time to finish"
     STOP_THEN_KILL = "SIGTERM, SIGKILL 0.5 s later"
     AIM = "kills itself at a crossing"
+    ROLL = "rolling restart: SIGTERM to each in turn"
     PAUSE = "SIGSTOP beyond the lease, SIGCONT"
     SERVER_KILL = "server: SIGKILL, restart from its file"
     SERVER_PAUSE = "server: frozen for 5 s"
@@ -34,7 +35,7 @@ class Harm(StrEnum):
     CUT = "network: cut after the headers"
 
 
-DEADLY = frozenset({Harm.KILL, Harm.STOP, Harm.STOP_THEN_KILL, Harm.AIM, Harm.SERVER_KILL})
+DEADLY = frozenset({Harm.KILL, Harm.STOP, Harm.STOP_THEN_KILL, Harm.AIM, Harm.ROLL, Harm.SERVER_KILL})
 """Those that end a process."""
 OF_SERVER = (
     Harm.SERVER_KILL,
@@ -62,14 +63,18 @@ PAUSES = {"worker1": 9.0, "worker2": 9.0, "worker3": 9.0, "fetcher": 9.0, "webho
 TARGETS = {
     **dict.fromkeys(WORKERS, 5.0),
     "fetcher": 2.0,
-    "webhook": 2.0,
     "service": 2.0,
+    # The remote tries an event three times and no more.
+    "webhook": 1.0,
     **dict.fromkeys((f"consumer-{queue}" for queue in QUEUES), 2.0),
     # The one with the lock is missed for 25 s: no tick meanwhile.
     "beat": 0.3,
     "beat2": 0.3,
 }
 """Who is killed, with weights."""
+ROLLS = 200
+APART = 3.0
+"""Seconds between rolling restarts, and in one between two processes."""
 CROSSINGS = (
     "before submit",
     "after submit",
@@ -111,7 +116,7 @@ class Blow:
 
 
 def plan(draw: random.Random, seconds: float, kills: int, *, gap: float) -> list[Blow]:
-    """`kills` deaths and, one after the other with `gap` seconds between, pauses, server's and network's harms, over so many seconds."""
+    """`kills` deaths, rolling restarts, and, one after the other with `gap` seconds between, pauses and the server's and network's harms."""
     blows = [_death(draw, draw.uniform(0, seconds)) for _ in range(kills)]
     for harms, kinds in ((_shuffled(draw, OF_SERVER), 1.5), (_shuffled(draw, OF_NETWORK), 1.0), (_shuffled(draw, (Harm.PAUSE,)), 1.0)):
         at, number = draw.uniform(0, gap), 0
@@ -123,7 +128,12 @@ def plan(draw: random.Random, seconds: float, kills: int, *, gap: float) -> list
             # Never two of one sort at once: a server that is frozen can't be told to be a replica.
             at += lasts + gap * kinds * draw.uniform(0.5, 1.5)
             number += 1
-    return sorted(blows, key=lambda blow: blow.at)
+    return sorted([*blows, *_rolling(seconds)], key=lambda blow: blow.at)
+
+
+def _rolling(seconds: float) -> list[Blow]:
+    """All processes in turn, as an upgrade does it; as often as there is time for."""
+    return [Blow(begun + number * APART, Harm.ROLL, name) for begun in range(ROLLS, int(seconds), ROLLS) for number, name in enumerate(TARGETS)]
 
 
 def _death(draw: random.Random, at: float) -> Blow:

@@ -76,7 +76,7 @@ def _wrong(job: Job, note: Note) -> str:
         return "has another job's url or meta"
     if note["status"] == "finished" and (note.get("digest"), note.get("statusCode")) != (job.digest, kind.code):
         return "has another body or status code"
-    if not note.get("failReason", "").startswith(kind.reason):
+    if note["status"] in {"failed", "expired"} and not note.get("failReason", "").startswith(kind.reason):
         return f"has another reason than `{kind.reason}`"
     return ""
 

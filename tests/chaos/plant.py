@@ -149,10 +149,11 @@ class Plant:
             self._run(child)
 
     def _note_end(self, child: Child, code: int) -> None:
-        if child.aim and not self.aim_of(child.part.name).exists():
+        if child.doomed is not None:
+            return
+        if child.aim and code == -signal.SIGKILL:
             self.aimed[child.aim] += 1
-            child.aim = ""
-        elif child.doomed is None:
+        else:
             self.by_itself[f"{child.part.name} (exit {code})"] += 1
 
     def _run(self, child: Child) -> None:
