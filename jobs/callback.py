@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 USER = "longhaul"
+REMEMBERED = 10_000
+"""Digests at hand: the events of a crawl all come to one address."""
 Kind = Literal["job", "crawl"]
 
 
@@ -34,4 +37,9 @@ class Callbacks:
         return hmac.compare_digest(password.encode(), self.password(id_).encode()) and path
 
     def _digest(self, kind: str, subject: str) -> str:
-        return hmac.new(self.secret.encode(), f"{kind}:{subject}".encode(), "sha256").hexdigest()[:32]
+        return _digest(self.secret, f"{kind}:{subject}")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _digest(secret: str, subject: str) -> str:
+    return hmac.new(secret.encode(), subject.encode(), "sha256").hexdigest()[:32]

@@ -12,8 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ResponseError
 
+from ledger.awaited import AwaitedLua
 from ledger.connection import AWAY
 from ledger.limit import UNLIMITED, Limit
 from ledger.lua import Call, Lua, Transitions, Value
@@ -142,6 +144,10 @@ class Due:
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Run calls of own scripts, mixed with others if need be, in one round trip; their answers in order."""
         return self._lua.run_all(calls) if calls else []
+
+    def awaited(self, redis: AsyncRedis) -> AwaitedLua:
+        """The same scripts, for the event loop that `redis` belongs to."""
+        return AwaitedLua(self._lua, redis)
 
     def write(self, calls: Sequence[Call]) -> list[Written]:
         """Run `moving` and `finishing` calls in one round trip; says of each what became of it."""

@@ -11,6 +11,8 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from redis import Redis
+from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.client import Pipeline
 from redis.exceptions import NoScriptError
 
 Value = str | bytes | int | float
@@ -49,11 +51,7 @@ class Lua:
 
     def run_all(self, calls: Sequence[Call]) -> list[Any]:
         """Run the scripts in one round trip, each atomic for itself, answers in order; raises the first error after all have run."""
-        answers = self.run_each(calls)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return answers
+        return raised(self.run_each(calls))
 
     def run_each(self, calls: Sequence[Call]) -> list[Any]:
         """Likewise, but an error of one script is its answer; raises only where the server does not answer."""
@@ -61,23 +59,18 @@ class Lua:
         forgotten = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if forgotten:
             for name in {calls[at].name for at in forgotten}:
-                self._redis.script_load(self._text(name))
+                self._redis.script_load(self.text(name))
             for at, answer in zip(forgotten, self._send([calls[at] for at in forgotten]), strict=True):
                 answers[at] = answer
         return answers
 
-    def _send(self, calls: Sequence[Call]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
+    def queue(self, pipe: Pipeline | AsyncPipeline, calls: Sequence[Call]) -> None:
+        """Put calls into a pipeline."""
         for call in calls:
             pipe.evalsha(self._digest(call.name), 1, self._space, *call.args)
-        return pipe.execute(raise_on_error=False)
 
-    def _digest(self, name: str) -> str:
-        if name not in self._digests:
-            self._digests[name] = sha1(self._text(name).encode(), usedforsecurity=False).hexdigest()
-        return self._digests[name]
-
-    def _text(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """A script as the server has to know it."""
         if name not in self._texts:
             common = files("ledger") / "scripts"
             parts = [(common / "prelude.lua").read_text().replace("--[[TRANSITIONS]]", self._table)]
@@ -89,6 +82,24 @@ class Lua:
             text = INCLUDE.sub(lambda named: (common / f"{named[1]}.lua").read_text(), (folder / f"{name}.lua").read_text())
             self._texts[name] = "".join([*parts, text])
         return self._texts[name]
+
+    def _send(self, calls: Sequence[Call]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        self.queue(pipe, calls)
+        return pipe.execute(raise_on_error=False)
+
+    def _digest(self, name: str) -> str:
+        if name not in self._digests:
+            self._digests[name] = sha1(self.text(name).encode(), usedforsecurity=False).hexdigest()
+        return self._digests[name]
+
+
+def raised(answers: list[Any]) -> list[Any]:
+    """The answers to calls, none of which is an error: the first one is raised."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def _lua_table(transitions: Transitions) -> str:

@@ -24,10 +24,18 @@ class ScrapeRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Verbatim:
+    """A JSON string as somebody has written it, quotes and all: valid, and carried over unread."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TargetResponse:
     """What the target answered, as the remote hands it over; `status_code` is the target's and may be 403, 404 or 500.
 
-    Exactly one of `body` (a string, or an object for autoparsed targets) and `base64_body` is set. `credits` is None if the remote is silent.
+    Exactly one of `body` (a string, `Verbatim`, or an object for autoparsed targets) and `base64_body` is set. `credits` is None if the remote
+    is silent.
     """
 
     status_code: int

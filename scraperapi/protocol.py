@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from scraperapi.models import (
     Accepted,
@@ -37,6 +37,7 @@ from scraperapi.models import (
     Throttled,
     TooLarge,
     Unreachable,
+    Verbatim,
 )
 
 WORDS_SHOWN = 500
@@ -170,10 +171,10 @@ def _read_finished(response: object) -> Finished | Malformed:
 
 def _writable(body: object, headers: Json) -> bool:
     """Whether what was read can be written again; an envelope is a little deeper than an answer."""
-    if isinstance(body, str) and all(isinstance(value, str) for value in headers.values()):
+    if isinstance(body, str | Verbatim) and all(isinstance(value, str) for value in headers.values()):
         return True
     try:
-        dump_json([[[body, headers]]])
+        dump_json([[["" if isinstance(body, Verbatim) else body, headers]]])
     except RecursionError:
         return False
     return True
@@ -194,7 +195,7 @@ def read_document(outcome: HttpOutcome, now: float) -> Refusal | Json:
     status = outcome.status
     if status // 100 == 2:  # noqa: PLR2004  (2xx)
         try:
-            document = DECODER.decode(outcome.body.decode("utf-8", "surrogatepass"))
+            document = load_json(outcome.body)
         except (ValueError, RecursionError) as error:
             return Malformed(f"not JSON ({error}): {outcome.body[:80]!r}")
         return document if isinstance(document, dict) else Malformed(f"not an object: {_shown(document)}")
@@ -248,11 +249,21 @@ def read_retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
+def load_json(data: bytes) -> Any:
+    """The document in `data`; what is no JSON is a ValueError, and what is nested too deeply a RecursionError."""
+    try:
+        # A page of 50 KB takes it 30 us, and the standard library 90.
+        return from_json(data, allow_inf_nan=False)
+    except ValueError:
+        # It takes no NaN and no lone surrogate, which others write.
+        return DECODER.decode(data.decode("utf-8", "surrogatepass"))
+
+
 def dump_json(value: object) -> bytes:
     """UTF-8 JSON, as short as it gets. A lone surrogate, which JavaScript's JSON may carry, stays an escape."""
     try:
-        # A page of 50 KB takes it 70 us, and the standard library 500.
-        return to_json(value)
+        # A page of 50 KB takes it 70 us, and the standard library 500. Infinity and NaN are no JSON: see DECODER.
+        return to_json(value, inf_nan_mode="null")
     except ValueError:
         # A lone surrogate, or nested deeper than it goes.
         return json.dumps(value, separators=(",", ":")).encode()

@@ -6,45 +6,48 @@ It has to keep up with a remote that pushes thousands a second, so it reads a cr
 from __future__ import annotations
 
 import structlog
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from crawls.crawl import Crawl
 from crawls.flow import CrawlFlow, Received
+from crawls.recorder import Arrival, Recorder
 from crawls.store import Taken
-from ledger.lua import Call
 from scraperapi.crawl_models import NoEvent, Page, Summary
 from scraperapi.crawl_protocol import read_event
 from workers.gathering import Gathering
-from workers.pushed import document_of, refuse
+from workers.pushed import OK, document_of, refuse
 
 REMEMBERED = 1000
 """Crawls whose records are kept at hand: what events need of them never changes."""
+WRITTEN_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of events after which a write has enough: big pages neither hold the ledger up nor fill its memory twice."""
+_TAKEN = JSONResponse(OK)
+"""One answer for all."""
 
 log = structlog.get_logger()
 
 
 class CrawlEvents:
-    """Takes events for `flow`; one instance a process."""
+    """Takes events for `flow`, and writes them over `redis`; one instance an event loop."""
 
-    def __init__(self, flow: CrawlFlow) -> None:
+    def __init__(self, flow: CrawlFlow, redis: Redis) -> None:
         self._flow = flow
-        self._gathering: Gathering[Call, Taken] = Gathering(flow.store.record)
+        self._gathering: Gathering[Arrival, Taken] = Gathering(Recorder(flow.store, redis).record, WRITTEN_AT_ONCE)
         self._known: dict[str, Crawl] = {}
         self._stopping: set[str] = set()
 
-    async def receive(self, request: Request, body: bytes) -> Response:
+    async def receive(self, crawl_id: str, body: bytes) -> Response:
         """Take one event; 2xx only once it is in the ledger."""
-        crawl_id = request.path_params["crawl_id"]
-        document = await document_of(body)
+        document = await document_of(body, carrying=True)
         event = document if isinstance(document, NoEvent) else read_event(document)
         if isinstance(event, NoEvent):
             return refuse(400, event.words)
         try:
-            received = await self._take(crawl_id, event)
+            received = await self._take(crawl_id, event, len(body))
         except RedisError as error:
             log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
             return refuse(503, "the ledger does not answer")
@@ -53,18 +56,18 @@ class CrawlEvents:
                 return refuse(410, "no such crawl, or it has ended long ago")
             case Received.FOREIGN:
                 log.warning("events of a crawl that is not on record: it is told to stop", crawl=crawl_id, remote=event.remote_id)
-                return JSONResponse({"status": "ok"}, background=BackgroundTask(self._stop, event.remote_id))
+                return JSONResponse(OK, background=BackgroundTask(self._stop, event.remote_id))
             case Received.TAKEN | Received.DROPPED:
-                return JSONResponse({"status": "ok"})
+                return _TAKEN
 
-    async def _take(self, crawl_id: str, event: Page | Summary) -> Received:
+    async def _take(self, crawl_id: str, event: Page | Summary, size: int) -> Received:
         crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
         if crawl is None:
             return Received.UNKNOWN
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known[crawl_id] = crawl
-        became = await self._gathering.add(self._flow.taking(crawl, event))
+        became = await self._gathering.add((crawl, event), size)
         if became in {"ahead", "turned"}:
             # The run that we know of is over, or nearly.
             del self._known[crawl_id]

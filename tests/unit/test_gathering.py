@@ -1,11 +1,12 @@
 """Writes in groups: whoever comes while one is under way goes with the next, and everybody gets his own answer."""
 
 import asyncio
-import threading
 
 import pytest
 
 from workers.gathering import Gathering
+
+ROOMY = 1000
 
 
 class Ledger:
@@ -13,31 +14,46 @@ class Ledger:
 
     def __init__(self):
         self.groups = []
-        self.began, self.go = threading.Event(), threading.Event()
+        self.began, self.go = asyncio.Event(), asyncio.Event()
 
-    def write(self, calls):
-        self.groups.append(list(calls))
+    async def write(self, pieces):
+        self.groups.append(list(pieces))
         self.began.set()
-        assert self.go.wait(10)
-        if "boom" in calls:
+        await asyncio.wait_for(self.go.wait(), 10)
+        if "boom" in pieces:
             raise ConnectionError("away")
-        return [call * 2 for call in calls]
+        return [piece * 2 for piece in pieces]
 
 
 def test_what_comes_while_a_write_is_under_way_goes_with_the_next_in_order():
     async def scenario():
         ledger = Ledger()
-        gathering = Gathering(ledger.write)
-        first = asyncio.create_task(gathering.add(1))
-        await asyncio.to_thread(ledger.began.wait, 10)
-        others = [asyncio.create_task(gathering.add(n)) for n in (2, 3, 4)]
+        gathering = Gathering(ledger.write, ROOMY)
+        first = asyncio.create_task(gathering.add(1, 1))
+        await asyncio.wait_for(ledger.began.wait(), 10)
+        others = [asyncio.create_task(gathering.add(n, 1)) for n in (2, 3, 4)]
         await asyncio.sleep(0)
         assert len(gathering._waiting) == 3
         ledger.go.set()
         assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
         assert ledger.groups == [[1], [2, 3, 4]]
         # And it goes on afterwards.
-        assert await gathering.add(5) == 10
+        assert await gathering.add(5, 1) == 10
+
+    asyncio.run(scenario())
+
+
+def test_a_group_ends_with_the_piece_with_which_it_is_big_enough():
+    async def scenario():
+        ledger = Ledger()
+        gathering = Gathering(ledger.write, 10)
+        first = asyncio.create_task(gathering.add(1, 99))
+        await asyncio.wait_for(ledger.began.wait(), 10)
+        others = [asyncio.create_task(gathering.add(n, size)) for n, size in ((2, 6), (3, 4), (4, 50), (5, 9))]
+        await asyncio.sleep(0)
+        ledger.go.set()
+        assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10]
+        assert ledger.groups == [[1], [2, 3], [4], [5]]
 
     asyncio.run(scenario())
 
@@ -45,10 +61,10 @@ def test_what_comes_while_a_write_is_under_way_goes_with_the_next_in_order():
 def test_what_a_write_raises_all_of_its_group_get_and_the_next_group_does_not():
     async def scenario():
         ledger = Ledger()
-        gathering = Gathering(ledger.write)
-        first = asyncio.create_task(gathering.add(1))
-        await asyncio.to_thread(ledger.began.wait, 10)
-        bad = [asyncio.create_task(gathering.add(n)) for n in ("boom", 3)]
+        gathering = Gathering(ledger.write, ROOMY)
+        first = asyncio.create_task(gathering.add(1, 1))
+        await asyncio.wait_for(ledger.began.wait(), 10)
+        bad = [asyncio.create_task(gathering.add(n, 1)) for n in ("boom", 3)]
         await asyncio.sleep(0)
         assert len(gathering._waiting) == 2
         ledger.go.set()
@@ -56,7 +72,7 @@ def test_what_a_write_raises_all_of_its_group_get_and_the_next_group_does_not():
         for task in bad:
             with pytest.raises(ConnectionError, match="away"):
                 await task
-        assert await gathering.add(5) == 10
+        assert await gathering.add(5, 1) == 10
 
     asyncio.run(scenario())
 
@@ -64,10 +80,10 @@ def test_what_a_write_raises_all_of_its_group_get_and_the_next_group_does_not():
 def test_somebody_who_has_hung_up_holds_up_nobody():
     async def scenario():
         ledger = Ledger()
-        gathering = Gathering(ledger.write)
-        first = asyncio.create_task(gathering.add(1))
-        await asyncio.to_thread(ledger.began.wait, 10)
-        gone, stays = (asyncio.create_task(gathering.add(n)) for n in (2, 3))
+        gathering = Gathering(ledger.write, ROOMY)
+        first = asyncio.create_task(gathering.add(1, 1))
+        await asyncio.wait_for(ledger.began.wait(), 10)
+        gone, stays = (asyncio.create_task(gathering.add(n, 1)) for n in (2, 3))
         await asyncio.sleep(0)
         assert len(gathering._waiting) == 2
         gone.cancel()

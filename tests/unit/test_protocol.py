@@ -25,7 +25,17 @@ from scraperapi.models import (
     TooLarge,
     Unreachable,
 )
-from scraperapi.protocol import HttpAnswer, dump_json, read_cancelled, read_job, read_looked, read_retry_after, read_submitted, read_words
+from scraperapi.protocol import (
+    HttpAnswer,
+    dump_json,
+    load_json,
+    read_cancelled,
+    read_job,
+    read_looked,
+    read_retry_after,
+    read_submitted,
+    read_words,
+)
 
 NOW = 1_800_000_000.0
 BASE = "http://remote.test"
@@ -310,7 +320,22 @@ class TestJson:
 
     @given(json_values)
     def test_whatever_was_read_can_be_written(self, value):
-        assert json.dumps(json.loads(dump_json(value))) == json.dumps(value)
+        # JSON has no infinity: it is read, and written, as nothing.
+        assert json.dumps(json.loads(dump_json(value))) == json.dumps(load_json(json.dumps(value).encode()))
+
+    @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+    def test_what_is_no_number_is_written_as_nothing(self, value):
+        assert dump_json({"x": [value, 1.5]}) == b'{"x":[null,1.5]}'
+
+    @pytest.mark.parametrize("deep", [100, 400])
+    def test_what_is_nested_is_read_and_written_however_deep_a_page_may_be(self, deep):
+        data = b"[" * deep + b"1" + b"]" * deep
+        assert dump_json(load_json(data)) == data
+
+    @pytest.mark.parametrize("data", [b"", b"{", b'"\\x"', b'"raw \n line"', b'"\xff"', b"1 2", b"\xef\xbb\xbf1", b"'a'"])
+    def test_what_is_no_json_is_refused(self, data):
+        with pytest.raises(ValueError):  # noqa: PT011  (its words are the library's)
+            load_json(data)
 
 
 @given(st.sampled_from(READERS), st.integers(200, 599), st.binary(max_size=60) | json_values.map(lambda v: json.dumps(v).encode()))

@@ -1,0 +1,45 @@
+"""Events of any crawls in one write, from an event loop: the pages of a crawl by one call, so that many cost little more than one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import chain
+
+from redis.asyncio import Redis
+
+from crawls.crawl import Crawl
+from crawls.store import CrawlStore, Taken, each
+from ledger.lua import Call
+from scraperapi.crawl_models import Page, Summary
+
+Arrival = tuple[Crawl, Page | Summary]
+"""An event, and the crawl that it is pushed to, as read at any time since it was recorded."""
+
+
+class Recorder:
+    """Writes over `redis`, which belongs to one event loop, what `store` would write from a thread."""
+
+    def __init__(self, store: CrawlStore, redis: Redis) -> None:
+        self._store = store
+        self._scripts = store.awaited(redis)
+
+    async def record(self, arrivals: Sequence[Arrival]) -> list[Taken]:
+        """Write events in one round trip; says of each what became of it. Where one raises, any others may have been taken."""
+        groups = _grouped(arrivals)
+        answers = await self._scripts.run_all([self._call([arrivals[at] for at in group]) for group in groups])
+        became = dict(zip(chain.from_iterable(groups), each(answers), strict=True))
+        return [became[at] for at in range(len(arrivals))]
+
+    def _call(self, arrivals: Sequence[Arrival]) -> Call:
+        crawl, event = arrivals[0]
+        if isinstance(event, Summary):
+            return self._store.summarising(crawl, event)
+        return self._store.taking(crawl, *(event for _, event in arrivals if isinstance(event, Page)))
+
+
+def _grouped(arrivals: Sequence[Arrival]) -> list[list[int]]:
+    """Where the events stand that one call can take: pages of one crawl, as it was read once, from one remote."""
+    groups: dict[Hashable, list[int]] = {}
+    for at, (crawl, event) in enumerate(arrivals):
+        groups.setdefault((id(crawl), event.remote_id) if isinstance(event, Page) else at, []).append(at)
+    return list(groups.values())
