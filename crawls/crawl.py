@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jobs.job import ENDS, State
+from jobs.job import ENDS, State, state_of
+from jobs.unreadable import Unreadable, mend, read_time
 from ledger.due import Row
+from ledger.results import QUEUE_NAME
 from scraperapi.crawl_models import CrawlRequest, Progress, Summary
 from scraperapi.models import Json
 
@@ -82,11 +84,35 @@ def write_request(request: CrawlRequest) -> str:
 
 
 def read_row(row: Row, pauses: int = 0) -> Crawl:
-    """The crawl in a row of the ledger."""
+    """The crawl in a row of the ledger; raises `Unreadable`."""
+    try:
+        return _read(row, pauses)
+    except Exception:  # noqa: BLE001  (a record may hold anything)
+        _, wrong = mend(row, Row(row.id, _sound(State.QUEUED, 0.0), {}), _read)
+    raise Unreadable(f"cannot be read: {', '.join(wrong) or 'its fields together'}")
+
+
+def salvage(row: Row, pauses: int, now: float) -> Crawl:
+    """What is left of a record that cannot be read, enough to cancel it: fields that are wrong are as if nobody had said anything."""
+    account = row.fields.get("lane", "").partition(":")[2]
+    mended, _ = mend(row, Row(row.id, _sound(state_of(row.fields), now) | {"account": account, "cancel": "1"}, {}), _read)
+    return _read(mended, pauses)
+
+
+def _sound(state: State, now: float) -> dict[str, str]:
+    return {"state": state.value, "queue": "results", "request": '{"start_url": ""}', "callback": "", "created": f"{now:.3f}"}
+
+
+def _read(row: Row, pauses: int = 0) -> Crawl:
     fields = row.fields
+    for text in (row.id, *fields.values()):
+        # What was no UTF-8 in the ledger is read as lone surrogates: nobody of ours has written that, and no call could carry it.
+        text.encode()
+    if not QUEUE_NAME.fullmatch(fields["queue"]):
+        raise ValueError("is no queue")
 
     def time(name: str) -> float | None:
-        return float(fields[name]) if fields.get(name) else None
+        return read_time(fields[name]) if fields.get(name) else None
 
     def document(name: str) -> dict[str, Any] | None:
         return json.loads(fields[name]) if fields.get(name) else None
@@ -101,7 +127,7 @@ def read_row(row: Row, pauses: int = 0) -> Crawl:
         request=CrawlRequest(**json.loads(fields["request"])),
         meta=document("meta"),
         callback=fields["callback"],
-        created=float(fields["created"]),
+        created=read_time(fields["created"]),
         watched="watched" in fields,
         remote_id=fields.get("remote") or None,
         sent=time("sent"),

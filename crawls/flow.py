@@ -22,6 +22,7 @@ from crawls.decide import CrawlDecider, CrawlDecision, CrawlEnd, Turn
 from crawls.remote import CrawlRemote
 from crawls.store import AppliedCrawl, CrawlStore, Taken
 from jobs.decide import Hold, Sent, ends_pause
+from ledger.aside import Stumble, words_of
 from ledger.connection import AWAY
 from ledger.lua import Call
 from scraperapi.crawl_models import CrawlSeen, Page, Progress, Summary
@@ -45,12 +46,15 @@ class Received(StrEnum):
 
 @dataclass(slots=True)
 class CrawlReport:
-    """What a round did. `counts`: how often each decision was written, `late` the writes that came too late."""
+    """What a round did. `counts`: how often each decision was written, `late` the writes that came too late, `stumbled` the crawls that made it
+    raise.
+    """
 
     claimed: int = 0
     more: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     late: int = 0
+    stumbled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +69,26 @@ class CrawlFlow:
     def run_round(self, step: CrawlStep, account: str, token: str = "", stopping: Callable[[], bool] = lambda: False) -> CrawlReport:
         """Work off what is due of one step, crawl by crawl, for half a minute at most, and no further once `stopping`."""
         report, until = CrawlReport(), time.monotonic() + ROUND
+        own = token or self.store.token(step, account)
         try:
             while True:
-                now, crawl, report.more, probe = self.store.claim(step, account, token)
+                now, crawl, report.more, probe = self.store.claim(step, account, own)
                 if crawl is None:
                     return report
-                self._handle(step, crawl, now, probe, report)
+                try:
+                    self._handle(step, crawl, now, probe, report)
+                except AWAY:
+                    raise
+                except Exception as error:  # noqa: BLE001  (whatever it is, it is this crawl's fault)
+                    self.store.stumble(step, account, Stumble(crawl.id, crawl.fence, words_of("working on it", error)))
+                    report.stumbled += 1
                 if time.monotonic() > until or stopping():
                     return report
         finally:
-            if token:
+            if own:
                 # Where the ledger is away the token is given up for lost after its lease.
                 with suppress(*AWAY):
-                    self.store.leave(step, token)
+                    self.store.leave(step, own)
 
     def take(self, crawl: Crawl, event: Page | Summary) -> Received:
         """Take one event for `crawl`, as read at any time since it was recorded: only what never changes of it is relied on."""

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from typing import Literal, assert_never
+from uuid import uuid4
 
 from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 
-from crawls.crawl import TRANSITIONS, Crawl, CrawlStep, read_row, write_request
+from crawls.crawl import TRANSITIONS, Crawl, CrawlStep, read_row, salvage, write_request
 from crawls.decide import Complete, CrawlDecision, CrawlEnd, Looked, Turn
 from crawls.envelope import crawl_envelope, end_state, page_envelope, page_key
 from crawls.intake import Order
+from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Expire, Fail, Hold, Retry, Sent, Snooze
-from jobs.job import State
+from jobs.job import State, state_of
 from jobs.store import Noting
-from ledger.awaited import AwaitedLua
-from ledger.due import Books, Clock, Due, New, Row, Written
-from ledger.lua import Call, Value
+from jobs.unreadable import Unreadable
+from ledger.aside import TRIES, Aside, Stumble
+from ledger.due import Books, Claim, Clock, Due, New, Row, Written
+from ledger.limit import Limit
+from ledger.lua import Call
 from ledger.results import stream
 from scraperapi.crawl_models import Page, Summary
 from scraperapi.models import Json
 from scraperapi.protocol import dump_json
-from scraperapi.verbatim import dump_carrying
 
 SPACE = "longhaul:{crawls}"
 SEEN, FORMER = "seen", "former"
 NEVER = 1e12
 CRAWLS_A_ROUND = 5
 """Due crawls for each round that is started: a round makes one call after the other."""
+UNREAD = 1000
+"""Crawls in a row that cannot be read, after which a round leaves the rest to the next."""
 
 Taken = Literal["taken", "complete", "noted", "seen", "dropped", "missing", "foreign", "ahead", "turned"]
 """What became of an event: see `crawls/scripts/take.lua` and `summarise.lua`."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class CrawlLimits:
     keep_ended: int = 24 * 3600
     first_look: float = 2.0
     grace: float = 600.0
+    accounts: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class CrawlStore:
     def __init__(self, redis: Redis, limits: CrawlLimits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
         self._due = Due(redis, SPACE, TRANSITIONS, clock=clock, own=files("crawls") / "scripts")
+        self.aside = Aside(self._due)
         self._noting = noting
 
     def order(self, crawl_id: str, order: Order) -> bool:
@@ -83,20 +92,30 @@ class CrawlStore:
         return fresh
 
     def claim(self, step: CrawlStep, account: str, token: str = "") -> tuple[float, Crawl | None, bool, bool]:
-        """(the ledger's time, a due crawl of one step and account or None, whether there are more, whether it is a probe)."""
-        claim = self._due.claim(
-            lane(step, account),
-            limit=1,
-            lease=self.limits.lease,
-            count="submissions" if step is CrawlStep.CREATE else "polls" if step is CrawlStep.WATCH else "",
-            cancelled_lane="" if step is CrawlStep.STOP else lane(CrawlStep.STOP, account),
-            step=step,
-            token=token,
-            # A pause lets nothing through but what has waited too long to be created at all.
-            deadline=self.limits.deadline if step is CrawlStep.CREATE else NEVER,
-        )
-        crawl = read_row(claim.rows[0], claim.pauses) if claim.rows else None
-        return claim.now, crawl, claim.more, claim.probe
+        """(the ledger's time, a due crawl of one step and account or None, whether there are more, whether it is a probe).
+
+        One that cannot be read is counted, and the next is claimed.
+        """
+        for _ in range(UNREAD):
+            claim = self._claim(step, account, token)
+            if not claim.rows:
+                break
+            try:
+                return claim.now, _read(step, claim.rows[0], claim), claim.more, claim.probe
+            except Unreadable as error:
+                row = claim.rows[0]
+                self.stumble(step, account, Stumble(row.id, row.fields.get("fence", "0"), str(error), _counted(step)))
+        return claim.now, None, claim.more, claim.probe
+
+    def stumble(self, step: CrawlStep, account: str, stumble: Stumble) -> None:
+        """Count a crawl that made this step raise; perhaps it is set aside for it now."""
+        log.warning("crawl %s stumbled in %s: %s", stumble.id, step, stumble.words)
+        if self.aside.stumble(lane(step, account), lane(CrawlStep.STOP, account), [stumble]):
+            log.error("crawl %s is set aside after %d tries in %s: %s; see `longhaul status`", stumble.id, TRIES, step, stumble.words)
+
+    def token(self, step: CrawlStep, account: str) -> str:
+        """A token for a round that the dispatcher has not started, where the account's rounds are counted; else none."""
+        return f"{lane(step, account)}#{uuid4().hex}" if self._limit(step, account).batches else ""
 
     def apply(self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision, now: float) -> AppliedCrawl:
         """Write what was decided; the write is atomic and fenced."""
@@ -106,14 +125,15 @@ class CrawlStore:
             self._due.hold(lane(step, crawl.account), decision.until, decision.reason, crawl.pauses)
         return AppliedCrawl(crawl, decision, written, now, document)
 
-    def taking(self, crawl: Crawl, *pages: Page) -> Call:
-        """The call that takes page events of one crawl at the remote: for `record`."""
-        parts: list[Value] = []
-        for page in pages:
-            run = page.run if page.run is not None and crawl.request.recurring else crawl.run
-            parts += (page_key(page), run, int(run == page.run))
-            parts += (dump_carrying(page_envelope(crawl, page, run)), int(page.response is None), page.credits)
-        return self._due.calling("take", *self._event(crawl, pages[0].remote_id), stream(crawl.queue), *parts)
+    def taking(self, crawl: Crawl, page: Page) -> Call:
+        """The call that takes one page event: for `record`."""
+        run = page.run if page.run is not None and crawl.request.recurring else crawl.run
+        return self._due.calling(
+            "take",
+            *self._event(crawl, page.remote_id),
+            *(page_key(page), run, int(run == page.run), stream(crawl.queue)),
+            *(dump_json(page_envelope(crawl, page, run)), int(page.response is None), page.credits),
+        )
 
     def summarising(self, crawl: Crawl, summary: Summary) -> Call:
         """The call that notes the remote's summary: for `record`."""
@@ -123,11 +143,7 @@ class CrawlStore:
 
     def record(self, calls: Sequence[Call]) -> list[Taken]:
         """Write events in one round trip, each atomic for itself; says of each what became of it."""
-        return each(self._due.run(calls))
-
-    def awaited(self, redis: AsyncRedis) -> AwaitedLua:
-        """What runs the calls from the event loop that `redis` belongs to: see `each`."""
-        return self._due.awaited(redis)
+        return self._due.run(calls)
 
     def resume(self, step: CrawlStep, account: str) -> None:
         """End the pause of an account's step."""
@@ -140,20 +156,28 @@ class CrawlStore:
     def dispatch(self, step: CrawlStep) -> list[tuple[str, str]]:
         """(account, token) of each round to start now."""
         lanes = [name for name in self._due.lanes() if name.startswith(f"{step}:")]
-        started = self._due.dispatch(step, lanes, size=CRAWLS_A_ROUND, most=self.limits.max_batches, lease=self.limits.lease)
+        limits = {name: self._limit(step, name.partition(":")[2]) for name in lanes}
+        started = self._due.dispatch(step, lanes, size=CRAWLS_A_ROUND, most=self.limits.max_batches, lease=self.limits.lease, limits=limits)
         return [(name.partition(":")[2], token) for name, token in started]
 
     def cancel(self, crawl_id: str) -> tuple[str, str]:
         """Mark a crawl as cancelled. Returns (what became of it, its account): `marked`, `missing`, or the state it has ended in."""
-        crawl = self.get(crawl_id)
-        if crawl is None:
+        row = self._due.get(crawl_id)
+        if row is None:
             return "missing", ""
-        return self._due.cancel(crawl_id, lane(CrawlStep.STOP, crawl.account)), crawl.account
+        # Also where it can't be read: an account is all that is needed, and somebody wants to be rid of it.
+        account = row.fields.get("lane", "").partition(":")[2] or row.fields.get("account", "")
+        return self._due.cancel(crawl_id, lane(CrawlStep.STOP, account), state_of(row.fields)), account
 
     def get(self, crawl_id: str) -> Crawl | None:
-        """The crawl, or None where the ledger does not know it (any more)."""
-        row: Row | None = self._due.get(crawl_id)
+        """The crawl, or None where the ledger does not know it (any more); raises `Unreadable`."""
+        row = self._due.get(crawl_id)
         return read_row(row) if row else None
+
+    def state(self, crawl_id: str) -> State | None:
+        """The crawl's state, also where the rest of it can't be read; None where the ledger does not know it (any more)."""
+        row = self._due.get(crawl_id)
+        return state_of(row.fields) if row else None
 
     def books(self) -> Books:
         """Counters and lanes at one moment; see `jobs.balance`."""
@@ -162,6 +186,24 @@ class CrawlStore:
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
         return self._due.now()
+
+    def _claim(self, step: CrawlStep, account: str, token: str) -> Claim:
+        return self._due.claim(
+            lane(step, account),
+            limit=1,
+            lease=self.limits.lease,
+            count=_counted(step),
+            cancelled_lane="" if step is CrawlStep.STOP else lane(CrawlStep.STOP, account),
+            step=step,
+            token=token,
+            # A pause lets nothing through but what has waited too long to be created at all.
+            deadline=self.limits.deadline if step is CrawlStep.CREATE else NEVER,
+            allowed=self._limit(step, account),
+        )
+
+    def _limit(self, step: CrawlStep, account: str) -> Limit:
+        allowance = self.limits.accounts.get(account, NO_LIMIT)
+        return allowance.of_lane(lane(step, account), account, [lane(one, account) for one in CrawlStep], 1)
 
     def _event(self, crawl: Crawl, remote_id: str) -> tuple[str | float, ...]:
         lanes = lane(CrawlStep.WATCH, crawl.account), lane(CrawlStep.STOP, crawl.account)
@@ -225,9 +267,19 @@ class CrawlStore:
         return call, document
 
 
-def each(answers: Sequence[Taken | list[Taken]]) -> list[Taken]:
-    """What became of each event: of pages a call tells it for all of them."""
-    return [became for answer in answers for became in ([answer] if isinstance(answer, str) else answer)]
+def _counted(step: CrawlStep) -> str:
+    """The field that a claim counts up, before the remote is asked."""
+    return "submissions" if step is CrawlStep.CREATE else "polls" if step is CrawlStep.WATCH else ""
+
+
+def _read(step: CrawlStep, row: Row, claim: Claim) -> Crawl:
+    try:
+        return read_row(row, claim.pauses)
+    except Unreadable:
+        # It is to end, in whatever shape it is.
+        if step is CrawlStep.STOP:
+            return salvage(row, claim.pauses, claim.now)
+        raise
 
 
 def lane(step: CrawlStep, account: str) -> str:

@@ -40,8 +40,7 @@ def cancel(crawl_id: str | None = None) -> dict[str, str]:
     if marked != "marked":
         return {"id": crawl_id, "status": marked}
     _run(CrawlStep.STOP, account, "")
-    crawl = runtime().crawls.get(crawl_id)
-    return {"id": crawl_id, "status": crawl.state if crawl else State.CANCELLED}
+    return {"id": crawl_id, "status": runtime().crawls.state(crawl_id) or State.CANCELLED}
 
 
 @shared_task(name="crawls.advance", send_events=False)

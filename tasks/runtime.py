@@ -101,6 +101,7 @@ def build(settings: Settings) -> Runtime:
         keep_ended=int(settings.keep_ended),
         first_look=settings.look_first,
         grace=settings.crawl_grace,
+        accounts=accounts,
     )
     crawls = CrawlStore(redis, crawl_limits, outcomes.note)
     # Two calls may be made under one lease.

@@ -1,11 +1,10 @@
 -- A record has made its step raise: it is tried again after a pause, and after so many times it leaves its lane for one that nobody works off.
 -- ARGV: now, id, fence, lane that it was claimed from, lane of what is set aside, lane of cancelled records or '', pause (s), tries, words,
 --       field that the claim has counted up in vain or ''
--- Returns 'again', 'aside', or why neither: 'missing', 'ended', 'stale'.
+-- Returns 'again', 'aside', or why neither: 'ended', 'stale'.
 local now, id, fence, lane, aside, cancelled_lane = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local record = record_of(id)
 local found = redis.call('HMGET', record, 'fence', 'ended', 'cancel', 'stumbles')
-if redis.call('EXISTS', record) == 0 then return 'missing' end
 if found[2] then return 'ended' end
 if (found[1] or '0') ~= fence then return 'stale' end
 local stumbles = (tonumber(found[4] or 0) or 0) + 1

@@ -1,0 +1,155 @@
+"""Crawls that make a step raise: the round goes on, they are set aside after three tries, and limits hold for crawls, too."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from crawls.crawl import CrawlStep
+from crawls.decide import CrawlDecider
+from crawls.flow import CrawlFlow
+from crawls.store import CrawlStore
+from jobs.allowance import Allowance
+from jobs.job import State
+from jobs.policies import Policies
+from tests.flow.crawl_world import GRACE, CrawlWorld
+
+SPACE = "longhaul:{crawls}"
+CREATE, WATCH, STOP = CrawlStep
+
+
+def spoil(world: CrawlWorld, id_: str, name: str, value: str | bytes) -> None:
+    world.redis.hset(f"{SPACE}:record:{id_}", name, value)
+
+
+def wait_out(world: CrawlWorld, *steps: CrawlStep, rounds: int = 4) -> None:
+    for _ in range(rounds):
+        world.run(*(steps or CrawlStep))
+        world.clock.now += 130
+
+
+def aside(world: CrawlWorld) -> dict[str, tuple[str, str]]:
+    assert world.books().faults == []
+    return {one.id: (one.origin, one.words) for one in world.store.aside.first(100)}
+
+
+SPOILT = [
+    ("request", "{"),
+    ("request", "[]"),
+    ("request", b"\xff"),
+    ("state", "perhaps"),
+    ("created", "soon"),
+    ("created", "inf"),
+    ("polls", "many"),
+    ("queue", "a:b"),
+    ("meta", "{"),
+]
+
+
+@pytest.mark.parametrize("step", [CREATE, WATCH])
+@pytest.mark.parametrize(("name", "value"), SPOILT)
+def test_a_crawl_that_cannot_be_read_is_set_aside_and_its_round_goes_on(crawls, name, value, step):
+    (crawls.create if step is WATCH else crawls.order)("bad", "good")
+    spoil(crawls, "bad", name, value)
+    crawls.run(step)
+    assert crawls.store.state("good") is State.RUNNING
+    wait_out(crawls)
+    assert aside(crawls) == {"bad": (f"{step}:default", f"cannot be read: {name}")}
+    assert len(crawls.crawler.orders) == (2 if step is WATCH else 1)
+
+
+@pytest.mark.parametrize("step", [CREATE, WATCH])
+@pytest.mark.parametrize(("name", "value"), SPOILT)
+def test_cancelling_ends_it_with_its_one_envelope(crawls, name, value, step):
+    (crawls.create if step is WATCH else crawls.order)("bad")
+    spoil(crawls, "bad", name, value)
+    wait_out(crawls)
+    assert list(aside(crawls)) == ["bad"]
+    assert crawls.store.cancel("bad") == ("marked", "default")
+    crawls.run(STOP)
+    assert crawls.store.state("bad") is State.CANCELLED
+    (envelope,) = crawls.ends("bad")
+    assert envelope["status"] == "cancelled"
+    assert (crawls.books().faults, crawls.books().open, crawls.crawler.running) == ([], 0, {})
+    assert crawls.store.cancel("bad")[0] == "cancelled"
+
+
+def test_what_was_mended_goes_on(crawls):
+    crawls.create("bad")
+    spoil(crawls, "bad", "created", "x")
+    wait_out(crawls)
+    spoil(crawls, "bad", "created", f"{crawls.clock.now:.3f}")
+    assert crawls.store.aside.retry(["bad"]) == ["watch:default"]
+    crawls.bring_home()
+    assert crawls.end("bad")["status"] == "finished"
+
+
+class Bug:
+    """A decider with a bug that meets one crawl: the fault of a program cannot be made at the far end."""
+
+    def __init__(self, id_: str) -> None:
+        self._decider, self._id = CrawlDecider(Policies(), GRACE), id_
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._decider, name)
+        if not callable(found):
+            return found
+
+        def decide(crawl: Any, *args: Any) -> Any:
+            if crawl.id == self._id:
+                raise KeyError("apiKey=hunter2")
+            return found(crawl, *args)
+
+        return decide
+
+
+def test_a_crawl_on_which_nothing_can_be_decided_does_not_end_the_round(crawls, caplog):
+    crawls.order("bad", "good")
+    flow = replace(crawls.flow, decider=Bug("bad"))
+    with caplog.at_level(logging.INFO):
+        for _ in range(4):
+            flow.run_round(CREATE, "default")
+            crawls.clock.now += 130
+    assert crawls.store.state("good") is State.RUNNING
+    ((lane, words),) = aside(crawls).values()
+    assert (lane, words.partition(" at ")[0]) == ("create:default", "working on it: KeyError")
+    said = [record.levelname for record in caplog.records if record.name.startswith("crawls.")]
+    assert said == ["WARNING"] * 3 + ["ERROR"]
+    assert "hunter2" not in caplog.text + words
+
+
+def limited(world: CrawlWorld, **allowance: Any) -> CrawlFlow:
+    limits = replace(world.store.limits, accounts={"default": Allowance(**allowance)})
+    return replace(world.flow, store=CrawlStore(world.redis, limits, None, world.clock))
+
+
+def test_crawls_are_created_as_fast_as_the_account_may_and_no_faster(crawls):
+    crawls.order(*(f"c{n}" for n in range(10)))
+    flow, created = limited(crawls, per_second=3), []
+    for _ in range(5):
+        before = len(crawls.crawler.orders)
+        report = flow.run_round(CREATE, "default")
+        created.append(len(crawls.crawler.orders) - before)
+        assert report.more is False
+        crawls.clock.now += 1
+    # From the third second on looks are due, and keep a share of their own.
+    assert created == [3, 3, 2, 2, 0]
+
+
+def test_no_more_rounds_of_a_step_than_calls_may_be_open(crawls: CrawlWorld, redis: Redis):
+    crawls.order("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
+    flow = limited(crawls, open=2)
+    assert len(flow.store.dispatch(CREATE)) == 2
+    redis.delete(f"{SPACE}:started:create")
+    tokens = [flow.store.token(CREATE, "default") for _ in range(3)]
+    assert [flow.store.claim(CREATE, "default", token)[1] is not None for token in tokens] == [True, True, False]
+    # A round that nobody has dispatched counts, too, and gives its token back.
+    assert flow.run_round(CREATE, "default").claimed == 0
+    for token in tokens:
+        flow.store.leave(CREATE, token)
+    assert flow.run_round(CREATE, "default").claimed == 9
+    assert redis.zcard(f"{SPACE}:working:create") == 0
