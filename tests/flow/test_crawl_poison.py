@@ -40,7 +40,8 @@ def aside(world: CrawlWorld) -> dict[str, tuple[str, str]]:
 SPOILT = [
     ("request", "{"),
     ("request", "[]"),
-    ("request", b"\xff"),
+    ("request", b'{"start_url": "http://x/\xff"}'),
+    ("callback", b"\xff"),
     ("state", "perhaps"),
     ("created", "soon"),
     ("created", "inf"),
@@ -151,5 +152,8 @@ def test_no_more_rounds_of_a_step_than_calls_may_be_open(crawls: CrawlWorld, red
     assert flow.run_round(CREATE, "default").claimed == 0
     for token in tokens:
         flow.store.leave(CREATE, token)
+    at_work = []
+    crawls.crawler.before = lambda _: at_work.append(redis.zcard(f"{SPACE}:working:create"))
     assert flow.run_round(CREATE, "default").claimed == 9
+    assert at_work == [1] * 9
     assert redis.zcard(f"{SPACE}:working:create") == 0
