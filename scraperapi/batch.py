@@ -41,7 +41,7 @@ class BatchClient:
 
         Every call has an outcome: `timeout` sees to that, and `batch_timeout` where even it fails. Only after `hasten` some have none.
         """
-        if not calls or self._hastened:
+        if not calls:
             return
         arrived: Arrived[T] = SimpleQueue()
         batch = asyncio.run_coroutine_threadsafe(self._call_all(calls, arrived), self._running_loop())

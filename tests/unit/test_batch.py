@@ -265,6 +265,7 @@ def test_hastened_it_waits_for_no_answer_that_has_not_begun_and_reads_what_has()
         assert time.monotonic() - began < 10
         assert list(batch.perform([("next", HttpRequest("GET", f"{server.base}/early"))])) == []
         assert len([ask for ask in server.asked if ask.path == "/early"]) == 1
+        assert batch._unanswered == set()
         gate.set()
     batch.close()
     batch.hasten()
