@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from benchmarks import looks, memory, throughput
+from benchmarks import crawling, looks, memory, receiver, throughput
 from benchmarks.figure import Figure, table
 from benchmarks.rig import Rig, machine, standing
 
@@ -18,11 +18,15 @@ FULL: dict[str, Measurement] = {
     "looks": partial(looks.measure, jobs=40_000),
     "throughput": partial(throughput.measure, jobs=40_000, single=10_000),
     "memory": partial(memory.measure, jobs=100_000, watch=30),
+    "crawling": partial(crawling.measure, pages=5_000, runs=3, kept=20_000),
+    "receiver": partial(receiver.measure, events=4_000, runs=5),
 }
 QUICK: dict[str, Measurement] = {
     "looks": partial(looks.measure, jobs=8_000),
     "throughput": partial(throughput.measure, jobs=8_000, single=1_000),
     "memory": partial(memory.measure, jobs=10_000, watch=5),
+    "crawling": partial(crawling.measure, pages=500, runs=1, kept=2_000),
+    "receiver": partial(receiver.measure, events=1_000, runs=1),
 }
 
 

@@ -53,7 +53,8 @@ class Service:
 
     def crawl(self, site: str, receiver: str) -> str:
         """Have the site crawled; the crawl's id."""
-        order = {"api_key": "k", "start_url": site, "max_depth": DEPTH, "url_regexp_include": ".*", "callback": {"type": "webhook", "url": receiver}}
+        order = {"api_key": "k", "start_url": site, "max_depth": DEPTH, "url_regexp_include": ".*"}
+        order["callback"] = {"type": "webhook", "url": receiver}
         answer = requests.post(f"{self.base}/job", json=order, timeout=30)
         answer.raise_for_status()
         return str(answer.json()["jobId"])
@@ -80,7 +81,8 @@ def speed(rig: Rig, pages: int, runs: int) -> Iterator[Figure]:
                 print(f"measured {name}: {pages / taken[name][-1].seconds:.0f} pages/s", file=sys.stderr)
     urls = {one.urls for crawls in taken.values() for one in crawls}
     if {len(one) for one in urls} != {pages} or len(urls) > 1:
-        raise AssertionError(f"not the same {pages} pages: {({name: [len(one.urls) for one in crawls] for name, crawls in taken.items()})}")
+        counts = {name: [len(one.urls) for one in crawls] for name, crawls in taken.items()}
+        raise AssertionError(f"not the same {pages} pages: {counts}")
     rates = {name: pages / median(one.seconds for one in crawls) for name, crawls in taken.items()}
     for name, crawls in taken.items():
         spent = median(one.cpu for one in crawls) / pages * 1e3
@@ -122,7 +124,8 @@ def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
         length = fmean(len(url) for url in told(receiver)["urls"])
     note = f"at the fullest moment of {pages:,} pages, every key of the crawl; the URL itself, {length:.0f} B, is not in it"
     yield Figure("Redis for each seen URL", own[0] / own[1] - length, "B", at_most=300, note=note)
-    yield Figure("growth of the whole server", whole[0] / whole[1] - length, "B", note="likewise; with its buffers, and the bodies that wait to be told")
+    note = "likewise; with its buffers, and the bodies that wait to be told"
+    yield Figure("growth of the whole server", whole[0] / whole[1] - length, "B", note=note)
     yield Figure(f"worker RSS up to {FEW:,} pages", few / 2**20, "MB", note="the most seen, the larger of the two workers")
     yield Figure(f"worker RSS up to {pages:,} pages", many / 2**20, "MB", note="likewise")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)

@@ -80,11 +80,9 @@ def _event(remote_id: str) -> dict[str, object]:
     html = "".join(answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())[:BODY]
     headers = {"content-type": "text/html; charset=utf-8", "server": "nginx", "date": "Mon, 01 Jan 2024 00:00:00 GMT", "etag": '"5f-62"'}
     headers |= {"sa-final-url": "http://site.invalid/page", "sa-statuscode": "200", "sa-credit-cost": "1"}
-    return {
-        **{"currentCost": 1, "url": f"http://site.invalid/page-{NUMBER}.html", "jobId": remote_id, "status": "finished", "credits": 1},
-        **{"attempts": 1, "startUrl": "http://site.invalid/", "currentDepth": 2},
-        "response": {"headers": headers, "statusCode": 200, "credits": 1, "body": html},
-    }
+    event = {"currentCost": 1, "url": f"http://site.invalid/page-{NUMBER}.html", "jobId": remote_id, "status": "finished", "credits": 1}
+    event |= {"attempts": 1, "startUrl": "http://site.invalid/", "currentDepth": 2}
+    return event | {"response": {"headers": headers, "statusCode": 200, "credits": 1, "body": html}}
 
 
 async def push(callback: str, remote_id: str, first: int, count: int) -> float:

@@ -1,4 +1,4 @@
-"""Page events that the receiver takes, each with a page of 50 KB, against an endpoint that only reads them: same server, same remote, in turns."""
+"""Page events of 50 KB that the receiver takes, against an endpoint that only reads them: same server, same remote, in turns."""
 
 from __future__ import annotations
 

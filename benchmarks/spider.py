@@ -28,9 +28,11 @@ class SiteSpider(CrawlSpider):
     whole = False
 
     def parse_start_url(self, response: Response, **_: Any) -> Iterator[dict[str, Any]]:
+        """The item of the start page."""
         return self.parse_page(response)
 
     def parse_page(self, response: Response) -> Iterator[dict[str, Any]]:
+        """The item of a page."""
         item: dict[str, Any] = {"url": response.url, "statusCode": response.status, "depth": response.meta["depth"]}
         if self.whole:
             item |= {"headers": dict(response.headers.to_unicode_dict()), "body": response.text}
@@ -45,10 +47,12 @@ class Watch:
         self.urls: list[str] = []
 
     def on_request(self) -> None:
+        """A request goes out."""
         if not self.began:
             self.began, self.cpu_began = time.time(), time.process_time()
 
     def on_item(self, item: dict[str, Any]) -> None:
+        """An item is there."""
         self.urls.append(item["url"])
         self.ended, self.cpu_ended = time.time(), time.process_time()
 

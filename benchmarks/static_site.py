@@ -18,18 +18,19 @@ PARAGRAPHS = (12, 32)
 LINKS_IN_TEXT = 12
 NAVIGATED = 14
 HTML = b"text/html; charset=utf-8"
-WORDS = (
-    "a able about above accept access after again all also an and any are argument as at attribute base be because before behind between both "
-    "break bytes call caller can change character class client close code collection command common connection contains context copy core count "
-    "current data default define depth describe different directory do does each element empty end error event every example exception expression "
-    "false field file first follow for format found from function general get given group handle has have header here host how if implementation "
-    "in index input instance instead integer into is it item its keep key known last length less level library line list local loop made make many "
-    "map match may memory message method mode module more most must name named namespace needs never new next no node none not note number object "
-    "of on one only open operation option or order other out output over own package page pair parameter parse part path pattern platform point "
-    "position possible process program protocol provide raise range read reference relative remove request result return row run same section see "
-    "send sequence server set should simple since size some source space standard start state step still stop stream string such support table "
-    "take text than that the their them then there these they this thread through time to tree true two type under unless until up use used user "
-    "value variable version wait was way what when where whether which while will with within without word work write"
+WORDS = (  # noqa: SIM905  (a text, not a list)
+    "a able about above accept access after again all also an and any are argument as at attribute base be because before behind "
+    "between both break bytes call caller can change character class client close code collection command common connection contains "
+    "context copy core count current data default define depth describe different directory do does each element empty end error event "
+    "every example exception expression false field file first follow for format found from function general get given group handle has "
+    "have header here host how if implementation in index input instance instead integer into is it item its keep key known last length "
+    "less level library line list local loop made make many map match may memory message method mode module more most must name named "
+    "namespace needs never new next no node none not note number object of on one only open operation option or order other out output "
+    "over own package page pair parameter parse part path pattern platform point position possible process program protocol provide "
+    "raise range read reference relative remove request result return row run same section see send sequence server set should simple "
+    "since size some source space standard start state step still stop stream string such support table take text than that the their "
+    "them then there these they this thread through time to tree true two type under unless until up use used user value variable "
+    "version wait was way what when where whether which while will with within without word work write"
 ).split()
 
 
@@ -52,7 +53,7 @@ class Site:
             target = random.randrange(self._pages)
             texts[at] += f'\n<p>See <a class="reference internal" href="{_href(number, target, random)}"><span>{_name(target)}</span></a>.</p>'
         children = range(number * FAN_OUT + 1, min((number + 1) * FAN_OUT, self._pages - 1) + 1)
-        below = "".join(f'<li class="toctree-l1"><a class="reference internal" href="{path(child)}">{_name(child)}</a></li>\n' for child in children)
+        below = "".join(f'<li class="toctree-l1"><a class="internal" href="{path(child)}">{_name(child)}</a></li>\n' for child in children)
         return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -18,7 +18,7 @@ serial = itertools.count(1)
 class Stub(BareHttp):
     """The Async API, as far as our clients use it."""
 
-    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
+    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG002  (whatever is submitted, it is accepted)
         """Accepted, running, or finished."""
         if method == b"POST":
             job = {"id": f"r{next(serial):012d}", "status": "running", "statusUrl": "", "url": "http://target.invalid/"}
