@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import KombuError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -36,6 +38,10 @@ class Callers:
     sent_again: int = 0
     _waiting: SimpleQueue[tuple[float, list[Job] | Crawl]] = field(default_factory=SimpleQueue)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _mine: threading.local = field(default_factory=threading.local)
+
+    def __post_init__(self) -> None:
+        self._app = Celery(broker=self.redis_url, set_as_current=False)
 
     def start(self) -> None:
         """Begin to send."""
@@ -55,27 +61,25 @@ class Callers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _send_all(self) -> None:
-        with self._app() as app:
-            while True:
-                try:
-                    due, shipment = self._waiting.get_nowait()
-                except Empty:
-                    return
-                time.sleep(max(0.0, due - time.monotonic()))
-                self._send(app, *_message(shipment))
-                self.sent += 1
+        while True:
+            try:
+                due, shipment = self._waiting.get_nowait()
+            except Empty:
+                return
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._send(*_message(shipment))
+            self.sent += 1
 
     def _cancel_all(self) -> None:
         doomed: list[tuple[str, str, str]] = [(f"{JOBS}:record:{job.id}", "jobs.cancel", job.id) for job in self.cargo.jobs if job.kind.cancel]
         doomed += [(f"{CRAWLS}:record:{crawl.id}", "crawls.cancel", crawl.id) for crawl in self.cargo.crawls if crawl.site.cancel]
-        with self._app() as app:
-            while doomed:
-                for one in tuple(doomed):
-                    record, task, id_ = one
-                    if self._is_there(record):
-                        self._send(app, task, {"job_id" if task == "jobs.cancel" else "crawl_id": id_}, f"cancel-{id_}")
-                        doomed.remove(one)
-                time.sleep(AGAIN)
+        while doomed:
+            for one in tuple(doomed):
+                record, task, id_ = one
+                if self._is_there(record):
+                    self._send(task, {"job_id" if task == "jobs.cancel" else "crawl_id": id_}, f"cancel-{id_}")
+                    doomed.remove(one)
+            time.sleep(AGAIN)
 
     def _is_there(self, record: str) -> bool:
         try:
@@ -83,21 +87,25 @@ class Callers:
         except RedisError:
             return False
 
-    def _send(self, app: Celery, task: str, arguments: dict[str, object], task_id: str) -> None:
+    def _send(self, task: str, arguments: dict[str, object], task_id: str) -> None:
         while True:
             try:
-                app.send_task(task, kwargs=arguments, task_id=task_id, retry_policy=BRIEFLY)
-            except (KombuError, RedisError, OSError):
-                # Whether it got through, nobody knows: under the same id it is one job.
+                self._app.send_task(task, kwargs=arguments, task_id=task_id, connection=self._connection(), retry_policy=BRIEFLY)
+            except (KombuError, RedisError, OSError, AttributeError):
+                # Whether it got through, nobody knows: under the same id it is one job. AttributeError: kombu's, of a channel that is closed.
                 self.sent_again += 1
+                with suppress(KombuError, RedisError, OSError, AttributeError):
+                    self._mine.connection.close()
+                del self._mine.connection
                 time.sleep(AGAIN)
             else:
                 return
 
-    def _app(self) -> Celery:
-        app = Celery(broker=self.redis_url, set_as_current=False)
-        app.conf.broker_transport_options = QUICK
-        return app
+    def _connection(self) -> Connection:
+        """This thread's own; a new one after each failure."""
+        if not hasattr(self._mine, "connection"):
+            self._mine.connection = Connection(self.redis_url, transport_options=QUICK)
+        return self._mine.connection
 
 
 def _message(shipment: Sequence[Job] | Crawl) -> tuple[str, dict[str, object], str]:
