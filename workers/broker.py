@@ -17,11 +17,12 @@ from time import monotonic, time
 from typing import Any
 
 import structlog
-from celery.worker import consumer
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps, loads
 from kombu.utils.uuid import uuid
 from redis.exceptions import NoScriptError, ResponseError
+
+from workers.unhandled import KeepingConsumer
 
 log = structlog.get_logger()
 
@@ -272,7 +273,7 @@ class Transport(redis.Transport):
         super().register_with_event_loop(connection, loop)
 
 
-class Consumer(consumer.Consumer):
+class Consumer(KeepingConsumer):
     """Celery's consumer, which sends events in groups."""
 
     hub: Any

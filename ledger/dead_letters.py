@@ -1,0 +1,94 @@
+"""Messages that no worker can make anything of, kept until somebody sends them again or throws them away.
+
+The stream `longhaul:dead-letters` holds the newest ten thousand or so. An entry has `queue`, `reason`, `task` and `size` to be looked at, and
+the message itself in `letter`: it may hold secrets, so nothing shows it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+STREAM = "longhaul:dead-letters"
+MOST = 10_000
+CHUNK = 100
+LONGEST = 200
+SHOWING = ("argsrepr", "kwargsrepr")
+"""Headers that only show what the body holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message, whole, with the `queue` it came from and the `reason` why it stays here."""
+
+    queue: str
+    reason: str
+    body: bytes
+    content_type: str = ""
+    content_encoding: str = ""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> str:
+        """The name of the task that it asks for, if it has one."""
+        return str(self.headers.get("task") or "")[:LONGEST] if isinstance(self.headers, Mapping) else ""
+
+
+class DeadLetters:
+    """The dead letters in the ledger at `redis`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Keep a message; raises what redis-py raises. One that is kept twice, for its worker died, is there twice."""
+        headers = {name: value for name, value in letter.headers.items() if name not in SHOWING}
+        document = {
+            "body": base64.b64encode(letter.body).decode(),
+            "content_type": letter.content_type,
+            "content_encoding": letter.content_encoding,
+            "headers": headers,
+            "properties": dict(letter.properties),
+        }
+        fields: dict[Any, Any] = {"queue": letter.queue, "reason": letter.reason[:LONGEST], "task": letter.task, "size": len(letter.body)}
+        fields["letter"] = json.dumps(document, default=str)
+        self._redis.xadd(STREAM, fields, maxlen=MOST, approximate=True)
+
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._redis.xlen(STREAM))
+
+    def reasons(self) -> Counter[tuple[str, str]]:
+        """How many there are of each (queue, reason)."""
+        return Counter((fields.get("queue", ""), fields.get("reason", "")) for _, fields in self._entries())
+
+    def each(self) -> Iterator[tuple[str, DeadLetter]]:
+        """(entry's id, message), oldest first, of those that are there now; what comes meanwhile is left for the next time."""
+        for id_, fields in self._entries():
+            document = json.loads(fields["letter"])
+            body = base64.b64decode(document.pop("body"))
+            yield id_, DeadLetter(fields["queue"], fields["reason"], body, **document)
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Delete these entries."""
+        if ids:
+            self._redis.xdel(STREAM, *ids)
+
+    def _entries(self) -> Iterator[tuple[str, dict[str, str]]]:
+        # Its types in the library are those of either protocol.
+        redis: Any = self._redis
+        newest = redis.xrevrange(STREAM, count=1)
+        after = "-"
+        while newest:
+            entries = redis.xrange(STREAM, min=after, max=newest[0][0], count=CHUNK)
+            yield from entries
+            if len(entries) < CHUNK:
+                return
+            after = f"({entries[-1][0]}"
