@@ -27,7 +27,9 @@ from scraperapi.models import (
 DAY = 24 * 3600.0
 FAILED, CANCELLED = "failed", "cancelled"
 ENDED = frozenset({"completed", "finished", FAILED, CANCELLED, "delivered"})
-"""States of the remote in which nothing more is fetched. `in delivery` is none of them: events are still to come."""
+"""States of the remote in which nothing more is fetched, and nothing is to come."""
+GOING_ON = frozenset({"delayed", "running", "in delivery"})
+"""The others. A word that is in neither set says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,11 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The end of one run of a recurring crawl, which goes on; the next look is at `due`."""
+    """The end of one run of a recurring crawl, which goes on; the next look is at `due`. `next_run`: where the remote has said its number."""
 
     due: float
     reason: str = ""
+    next_run: int | None = None
 
 
 CrawlEnd = Complete | Fail | Expire | Cancel
@@ -89,11 +92,14 @@ class CrawlDecider:
             case Progress():
                 return self._looked(crawl, seen, now)
             case NotFound(gone) if gone or now - (crawl.sent or crawl.created) >= self.policies.grace:
-                return self._idle(crawl, crawl.progress or Progress(0, 0, 0), now, "the remote does not know the crawl any more")
-            case AccountRefused() | Throttled():
-                return self._decider(crawl).hold(crawl, seen, now)
-            case NotFound() | NothingAsked() | Rejected() | RemoteTrouble() | Unreachable() | Interrupted() | Malformed() | TooLarge():
-                # A look is a convenience: the events come without it.
+                why = "the remote does not know the crawl any more"
+                return self._idle(crawl, crawl.progress or Progress(0, 0, 0), now, Complete(why))
+            case Throttled(seconds):
+                return Snooze(max(self._next_look(crawl, now), now + min(seconds or 0.0, self.policies.retry_after_ceiling)))
+            case NotFound() | NothingAsked() | Rejected() | AccountRefused() | RemoteTrouble() | Unreachable():
+                # A look is a convenience: the events come without it, and no account is paused for its sake.
+                return Snooze(self._next_look(crawl, now))
+            case Interrupted() | Malformed() | TooLarge():
                 return Snooze(self._next_look(crawl, now))
             case _:
                 assert_never(seen)
@@ -107,22 +113,27 @@ class CrawlDecider:
         return self._end(crawl, crawl.summary.state, "", now)
 
     def after_stop(self, crawl: Crawl, seen: StopSeen, now: float) -> CrawlDecision:
-        """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
-        return Decider(self.policies).after_cancel(crawl, seen, now)
+        """What follows from the answer to a cancellation: it ends when the remote agrees. At the deadline it has ended there in any case, but
+        for a recurring crawl.
+        """
+        if isinstance(seen, Rejected) and (crawl.request.recurring or now < crawl.created + self.policies.deadline):
+            return Snooze(self._next_look(crawl, now))
+        return self._decider(crawl).after_cancel(crawl, seen, now)
 
     def _looked(self, crawl: Crawl, seen: Progress, now: float) -> CrawlDecision:
         begun = crawl.arrived.pages > 0 or (crawl.run == 1 and seen.done + seen.failed > 0)
-        over = seen.state in ENDED if seen.state else seen.active == 0
-        if over and (begun or (seen.state and crawl.run == 1)):
-            return self._idle(crawl, seen, now, "no summary came")
+        ended = seen.state in ENDED
+        over = ended or (seen.state not in GOING_ON and seen.active == 0)
+        if over and (begun or (ended and crawl.run == 1)):
+            return self._idle(crawl, seen, now, self._end(crawl, seen.state, "no summary came", now))
         return Looked(self._next_look(crawl, now), seen, None)
 
-    def _idle(self, crawl: Crawl, seen: Progress, now: float, why: str) -> CrawlDecision:
-        """Nothing is active: events may still be on their way, for the grace time."""
+    def _idle(self, crawl: Crawl, seen: Progress, now: float, end: CrawlDecision) -> CrawlDecision:
+        """Nothing is active: events may still be on their way, for the grace time; then `end`."""
         since = now if crawl.idle is None else crawl.idle
         if now < since + self.grace:
             return Looked(min(self._next_look(crawl, now), since + self.grace), seen, since)
-        return self._end(crawl, seen.state, why, now)
+        return end
 
     def _end(self, crawl: Crawl, state: str, reason: str, now: float) -> Complete | Turn | Fail | Cancel:
         if crawl.request.recurring and state != CANCELLED:

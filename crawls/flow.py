@@ -100,7 +100,7 @@ class CrawlFlow:
             if present is None:
                 return Received.UNKNOWN
             if became == "ahead":
-                self._turn(present)
+                self._turn(present, event.run)
                 present = self.store.get(crawl.id) or present
             crawl = present
 
@@ -142,10 +142,11 @@ class CrawlFlow:
         if decision is not None:
             self._end(CrawlStep.WATCH, crawl, decision, now)
 
-    def _turn(self, crawl: Crawl) -> None:
-        """A page of the next run is there, so this one is over, whatever came of its summary."""
+    def _turn(self, crawl: Crawl, next_run: int | None) -> None:
+        """A page of a later run is there, so this one is over, whatever came of its summary."""
         now = self.store.now()
-        self._end(CrawlStep.WATCH, crawl, Turn(now + self.store.limits.first_look, "no summary came before the next run"), now)
+        turn = Turn(now + self.store.limits.first_look, "no summary came before the next run", next_run)
+        self._end(CrawlStep.WATCH, crawl, turn, now)
 
     def _handle(self, step: CrawlStep, crawl: Crawl, now: float, probe: bool, report: CrawlReport) -> None:
         seen, decision, now = self._act_and_decide(step, crawl, now)

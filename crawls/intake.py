@@ -5,7 +5,6 @@ Every error names the argument, the value and the rule. Nothing is recorded wher
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -92,15 +91,10 @@ def _expression(name: str, value: object) -> str:
         raise invalid(name, value, "must be a string: a regular expression")
     try:
         compiled(name, value)
-    except InvalidArgument:
-        # What only our own service can't take, look-around above all, is for the remote to judge.
-        try:
-            re.compile(value.replace("(?<", "(?P<").replace("(?P<=", "(?<=").replace("(?P<!", "(?<!"))
-        except re.error:
-            pass
-        else:
-            return value
-        raise
+    except InvalidArgument as error:
+        # What only RE2 can't take, look-around above all, is for the remote to judge.
+        if "not supported" not in str(error):
+            raise
     return value
 
 

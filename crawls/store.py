@@ -244,7 +244,7 @@ class CrawlStore:
         call = self._due.calling(
             "turn",
             *(crawl.id, crawl.fence, crawl.arrived.pages, stream(crawl.queue), dump_json(document)),
-            *(lane(CrawlStep.WATCH, crawl.account), f"{due:.3f}", self.limits.keep_ended),
+            *(lane(CrawlStep.WATCH, crawl.account), f"{due:.3f}", self.limits.keep_ended, decision.next_run or crawl.run + 1),
         )
         return call, document
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from scraperapi.models import Interrupted, TooLarge, Unreachable
 from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
 
 
 def call(request: HttpRequest, *, timeout: float, max_bytes: int = 1024 * 1024) -> HttpOutcome:
-    """Make one call; `timeout` in seconds bounds the connection and each wait for bytes."""
+    """Make one call; `timeout` in seconds bounds the connection, each wait for bytes, and all of it: twice that at the worst."""
+    until = time.monotonic() + timeout
     try:
         with requests.request(
             request.method,
@@ -22,11 +25,16 @@ def call(request: HttpRequest, *, timeout: float, max_bytes: int = 1024 * 1024) 
             stream=True,
         ) as answer:
             body = b""
-            for part in answer.iter_content(64 * 1024):
+            # What has come, and not 64 KiB or the end: a remote that trickles must not hold the caller up.
+            while part := answer.raw.read1(64 * 1024, decode_content=True):
                 body += part
+                if time.monotonic() > until:
+                    return Interrupted(f"the answer took longer than {timeout:g} s")
                 if len(body) > max_bytes:
                     return TooLarge(max_bytes)
             return HttpAnswer(answer.status_code, answer.headers, body)
+    except HTTPError as error:
+        return Interrupted(str(error))
     except requests.RequestException as error:
         return Unreachable(str(error)) if _never_connected(error) else Interrupted(str(error))
 

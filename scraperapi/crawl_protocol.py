@@ -14,6 +14,7 @@ from scraperapi.models import Accepted, AccountRefused, Failed, Finished, Json, 
 from scraperapi.protocol import JSON_HEADERS, HttpOutcome, HttpRequest, dump_json
 
 FORBIDDEN = 403
+MOST = 2**31
 # The 403s that are about this crawl and not about its account (contract: free plan).
 PLAN_LIMITS = ("max_depth", "depth", "schedul", "plan", "upgrade")
 
@@ -129,4 +130,5 @@ def _summary(remote_id: str, document: Json) -> Event:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number that the ledger can count on with; anything else is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST else None

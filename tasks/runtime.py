@@ -104,8 +104,8 @@ def build(settings: Settings) -> Runtime:
         accounts=accounts,
     )
     crawls = CrawlStore(redis, crawl_limits, outcomes.note)
-    # Two calls may be made under one lease.
-    one_call = partial(call, timeout=settings.http_timeout / 2)
+    # Two calls may be made under one lease, each of twice that at the worst.
+    one_call = partial(call, timeout=settings.http_timeout / 3)
     crawl_remote = CrawlRemote(settings.crawler_url, keys, one_call, lambda receiver, id_: callbacks.url(receiver, "crawl", id_))
     crawl_decider = CrawlDecider(replace(policies, deadline=settings.crawl_deadline), settings.crawl_grace)
     terms = Terms(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None)

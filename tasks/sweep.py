@@ -5,8 +5,10 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
+from crawls.crawl import CrawlStep
 from jobs.balance import balance
 from jobs.job import Step
+from tasks import crawl
 from tasks.batches import start
 from tasks.runtime import runtime
 
@@ -15,7 +17,7 @@ log = structlog.get_logger()
 
 @shared_task(name="jobs.sweep", send_events=False)
 def sweep() -> None:
-    """Check the books, and start one batch for each paused lane, where the tick starts none: jobs past their deadline end there too."""
+    """Check the books, and start one batch for each paused lane, where the tick starts none: what is past its deadline ends there too."""
     jobs, crawls = runtime().store.books(), runtime().crawls.books()
     for what, books in (("jobs", jobs), ("crawls", crawls)):
         for fault in balance(books).faults:
@@ -24,3 +26,7 @@ def sweep() -> None:
         if lane.paused_until is not None and lane.due:
             step, _, account = lane.name.partition(":")
             start(Step(step), account, "")
+    for lane in crawls.lanes:
+        if lane.paused_until is not None and lane.due:
+            step, _, account = lane.name.partition(":")
+            crawl.start(CrawlStep(step), account, "")

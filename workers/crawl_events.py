@@ -16,6 +16,7 @@ from crawls.crawl import Crawl
 from crawls.flow import CrawlFlow, Received
 from crawls.recorder import Arrival, Recorder
 from crawls.store import Taken
+from jobs.unreadable import Unreadable
 from scraperapi.crawl_models import NoEvent, Page, Summary
 from scraperapi.crawl_protocol import read_event
 from workers.gathering import Gathering
@@ -51,6 +52,9 @@ class CrawlEvents:
         except RedisError as error:
             log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
             return refuse(503, "the ledger does not answer")
+        except Unreadable as error:
+            log.warning("an event of a crawl whose record cannot be read; the remote will try again", crawl=crawl_id, error=str(error))
+            return refuse(503, "the crawl's record cannot be read")
         match received:
             case Received.UNKNOWN:
                 return refuse(410, "no such crawl, or it has ended long ago")
@@ -70,10 +74,10 @@ class CrawlEvents:
         became = await self._gathering.add((crawl, event), size)
         if became in {"ahead", "turned"}:
             # The run that we know of is over, or nearly.
-            del self._known[crawl_id]
+            self._known.pop(crawl_id, None)
             return await run_in_threadpool(self._flow.take, crawl, event)
         if became == "missing":
-            del self._known[crawl_id]
+            self._known.pop(crawl_id, None)
         if became == "complete":
             return await run_in_threadpool(self._flow.settle, crawl_id, became)
         return self._flow.settle(crawl_id, became)

@@ -1,5 +1,8 @@
 -- Stands before the crawls' own scripts, after the ledger's prelude.
 
+-- Seconds after a run's end for which a remote that does not number its runs may tell something of it once more: three tries, and some.
+local REPEATS = 120
+
 -- Who sends an event is met: nil where it is the crawl's own remote, else 'missing' or 'foreign'. A crawl whose creation was never answered is
 -- made known by the first event that comes of it.
 local function met(id, remote, now, lane, stop_lane, first_look)

@@ -12,7 +12,7 @@ local run = tonumber(ARGV[8])
 if run and run > present then return 'ahead' end
 if found[3] or not TRANSITIONS[found[1] .. '>'] or (run and run < present) then return 'seen' end
 -- A recurring crawl's run that has just begun has no summary yet: this is the former one's, told once more.
-if not run and found[6] and not found[4] and now < tonumber(found[6]) + grace then return 'seen' end
+if not run and found[6] and not found[4] and now < tonumber(found[6]) + math.min(grace, REPEATS) then return 'seen' end
 redis.call('HSET', record, 'summary', ARGV[9], 'told', seconds(now), 'expected', expected)
 local complete = tonumber(found[4] or 0) >= expected
 if found[5] == lane then

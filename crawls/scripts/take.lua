@@ -22,7 +22,7 @@ local function take(key, run, stated, envelope, failed, credits)
   if run < present then
     if not stated then return 'turned' end
     taken = former
-  elseif not stated and now < turned + grace and redis.call('SISMEMBER', former, key) == 1 then
+  elseif not stated and now < turned + math.min(grace, REPEATS) and redis.call('SISMEMBER', former, key) == 1 then
     -- Told once more while the run that it belongs to has only just ended.
     return 'seen'
   end

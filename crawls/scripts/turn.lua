@@ -1,5 +1,5 @@
 -- The end of one run of a recurring crawl: its envelope, and a clean page for the next.
--- ARGV: now, id, fence, pages as the envelope says, stream, envelope, lane of looks, due, keep (s)
+-- ARGV: now, id, fence, pages as the envelope says, stream, envelope, lane of looks, due, keep (s), number of the next run
 -- Returns 'moved', or why not: 'missing', 'ended', 'stale'.
 local now, id, fence = clock(ARGV[1]), ARGV[2], ARGV[3]
 local from, lane = guarded(id, fence, 'running')
@@ -9,7 +9,7 @@ if (redis.call('HGET', record, 'pages') or '0') ~= ARGV[4] then return 'stale' e
 redis.call('XADD', ARGV[5], '*', 'envelope', ARGV[6])
 redis.call('HINCRBY', space .. ':books', 'runs', 1)
 redis.call('HDEL', record, 'pages', 'bad', 'credits', 'progress', 'idle', 'summary', 'told', 'expected', 'lease')
-redis.call('HSET', record, 'turned', seconds(now), 'run', tonumber(redis.call('HGET', record, 'run') or 1) + 1)
+redis.call('HSET', record, 'turned', seconds(now), 'run', ARGV[10])
 redis.call('HINCRBY', record, 'fence', 1)
 local seen, former = space .. ':seen:' .. id, space .. ':former:' .. id
 redis.call('DEL', former)

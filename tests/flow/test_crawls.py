@@ -684,6 +684,20 @@ class TestRecurring:
         assert [one["run"] for one in crawls.ends("a")] == [1, 2]
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2]
 
+    def test_a_remote_that_numbers_its_runs_as_it_likes_ends_each_run_once(self, crawls):
+        self.recurring(crawls)
+        for number in (1, 20_261_121, 20_261_122):
+            crawls.push("a", *events("remote-1", f"{SITE}a/", 2, run=number)[:2])
+        crawls.push("a", events("remote-1", f"{SITE}a/", 2, run=20_261_122)[-1])
+        assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 2), (20_261_121, 2), (20_261_122, 2)]
+
+    def test_a_run_soon_after_another_is_a_run_of_its_own(self, crawls):
+        self.recurring(crawls)
+        for _ in range(2):
+            crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
+            crawls.clock.now += 150
+        assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2]
+
     def test_a_late_page_belongs_to_its_own_run(self, crawls):
         self.recurring(crawls)
         first = events("remote-1", f"{SITE}a/", 2, run=1)

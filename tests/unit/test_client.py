@@ -1,4 +1,6 @@
+import socket
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -51,3 +53,23 @@ def test_an_answer_that_does_not_come_in_time_is_interrupted():
         outcome = call(HttpRequest("GET", f"{server.base}/x"), timeout=0.1)
         gate.set()
     assert isinstance(outcome, Interrupted)
+
+
+def test_an_answer_that_trickles_is_broken_off():
+    ended = threading.Event()
+
+    def trickle(server):
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not ended.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=trickle, args=(server,))
+        thread.start()
+        outcome = call(HttpRequest("GET", f"http://127.0.0.1:{server.getsockname()[1]}/"), timeout=0.5)
+        ended.set()
+        thread.join(10)
+    assert outcome == Interrupted("the answer took longer than 0.5 s")

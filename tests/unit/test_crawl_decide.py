@@ -9,11 +9,22 @@ import pytest
 import crawls.decide
 from crawls.crawl import Arrived, Crawl
 from crawls.decide import Complete, CrawlDecider, Expire, Fail, Looked, Turn
-from jobs.decide import Cancel, Hold, Snooze
+from jobs.decide import Cancel, Snooze
 from jobs.job import State
 from jobs.policies import Policies
 from scraperapi.crawl_models import CrawlRequest, Progress, Summary
-from scraperapi.models import AccountRefused, Interrupted, Malformed, NotFound, RemoteTrouble, Throttled, TooLarge, Unreachable
+from scraperapi.models import (
+    AccountRefused,
+    Cancelled,
+    Interrupted,
+    Malformed,
+    NotFound,
+    Rejected,
+    RemoteTrouble,
+    Throttled,
+    TooLarge,
+    Unreachable,
+)
 from tests.builders import START
 
 GRACE, WEEK, DAY = 600.0, 7 * 24 * 3600.0, 24 * 3600.0
@@ -68,9 +79,35 @@ def test_a_look_that_fails_is_only_a_pause(seen):
     assert DECIDER.after_watch(CRAWL, seen, START + 10) == Snooze(START + 10 + 2 + 6)
 
 
-@pytest.mark.parametrize("seen", [AccountRefused(403, "no credits"), Throttled(None)])
-def test_the_accounts_trouble_pauses_its_looks(seen):
-    assert isinstance(DECIDER.after_watch(CRAWL, seen, START + 10), Hold)
+def test_a_refused_look_pauses_no_account_for_it_is_a_convenience():
+    assert DECIDER.after_watch(CRAWL, AccountRefused(403, "no credits"), START + 10) == Snooze(START + 10 + 2 + 6)
+    assert DECIDER.after_watch(CRAWL, Throttled(None), START + 10) == Snooze(START + 10 + 2 + 6)
+    assert DECIDER.after_watch(CRAWL, Throttled(100.0), START + 10) == Snooze(START + 110)
+
+
+@pytest.mark.parametrize(("state", "over"), [("success", True), ("running", False), ("in delivery", False), ("delivered", True), ("", True)])
+def test_a_word_that_nobody_knows_says_nothing(state, over):
+    looked = DECIDER.after_watch(replace(CRAWL, arrived=Arrived(pages=3)), Progress(3, 0, 0, state), START + 10)
+    assert (looked.idle is not None) is over
+
+
+REFUSED = [RemoteTrouble(503, ""), Unreachable(""), Interrupted(""), Rejected("405")]
+
+
+@pytest.mark.parametrize("seen", REFUSED, ids=repr)
+def test_a_cancellation_ends_when_the_remote_agrees_and_not_before(seen):
+    assert isinstance(DECIDER.after_stop(CRAWL, seen, START + DAY), Snooze)
+    # What is not recurring has ended there after seven days, whatever it says.
+    assert DECIDER.after_stop(CRAWL, seen, START + WEEK) == Cancel()
+    assert isinstance(DECIDER.after_stop(RECURRING, seen, START + 100 * DAY), Snooze)
+    for agreed in (Cancelled(), NotFound()):
+        assert DECIDER.after_stop(RECURRING, agreed, START + DAY) == Cancel()
+
+
+def test_a_recurring_crawl_that_the_remote_does_not_know_any_more_is_over():
+    lost = replace(RECURRING, arrived=Arrived(pages=3), idle=START)
+    why = "the remote does not know the crawl any more"
+    assert DECIDER.after_watch(lost, NotFound(gone=True), START + GRACE) == Complete(why)
 
 
 @pytest.mark.parametrize("seen", [*TROUBLE, Progress(5, 0, 3), Progress(5, 0, 0)], ids=repr)

@@ -108,6 +108,11 @@ def test_what_a_page_cost_may_stand_in_its_headers_only():
     assert protocol.read_event(event).credits == 10
 
 
+def test_a_number_that_no_ledger_can_count_on_with_is_none():
+    read = protocol.read_event(page("r1", "https://x.test/a", credits=10**19, run=2**40))
+    assert (read.credits, read.run) == (0, None)
+
+
 def test_a_page_that_says_finished_and_has_no_response_is_a_failed_page_and_not_lost():
     event = page("r1", "https://x.test/a") | {"response": None}
     assert protocol.read_event(event).reason == "finished without a response"
