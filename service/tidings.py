@@ -15,12 +15,14 @@ ENOUGH = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a crawl: its number, or `SUMMARY`, whose document is still to be written; `tries` before this one."""
+    """One event of a crawl, the caller's until `ends`: its number, or `SUMMARY`, whose document is still to be written; `tries` before this
+    one."""
 
     crawl: str
     number: str
     document: str
     tries: int
+    ends: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,9 @@ class Tidings:
     def exchange(self, told: Sequence[Told], limit: int, token: str, under_way: Mapping[str, int]) -> TakenEvents:
         """Note what became of events and take up to `limit` others, in one round trip; `under_way`: how many of each crawl the round holds."""
         held: list[Value] = [part for pair in under_way.items() for part in pair]
-        claim = [self._register.given_now(), limit, self._lease, TOKEN_LIFE, self.share, ENOUGH, token, *held]
+        claim = [self._register.given_now(), limit, self._lease, TOKEN_LIFE, self.share, self.per_crawl, ENOUGH, token, *held]
         now, more, *rows = self._register.lua.run_all([*self._noting(told), Call("crawl_tell", claim)])[-1]
-        events = [Event(crawl, number, document, int(tries)) for crawl, number, document, tries in rows]
+        events = [Event(crawl, number, document, int(tries), ends) for crawl, number, document, tries, ends in rows]
         return TakenEvents(float(now), more == 1, events)
 
     def note(self, told: Sequence[Told]) -> None:
@@ -69,7 +71,7 @@ class Tidings:
     def _noting(self, told: Sequence[Told]) -> list[Call]:
         args: list[Value] = [self._register.given_now()]
         for one in told:
-            args += [one.event.crawl, one.event.number, "" if one.again is None else f"{one.again:.3f}", one.tries]
+            args += [one.event.crawl, one.event.number, one.event.ends, "" if one.again is None else f"{one.again:.3f}", one.tries]
         return [Call("crawl_told", args)] if told else []
 
     def dispatch(self, size: int, most: int) -> list[str]:

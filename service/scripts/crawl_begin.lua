@@ -13,11 +13,12 @@ if found[1] ~= 'delivered' then
   place(id, 'schedule', now + tonumber(ARGV[7]))
   return 'busy'
 end
-for _, name in ipairs({'wait', 'next', 'again', 'taken', 'completed', 'failed', 'tell', 'events', 'told'}) do
+for _, name in ipairs({'wait', 'next', 'again', 'taken', 'completed', 'failed', 'tell', 'telling', 'events', 'told'}) do
   redis.call('UNLINK', of(name, id))
 end
 change_state(id, 'delivered', 'delayed')
-redis.call('HSET', record, 'cost', 0, 'depth', 0, 'events', 0)
+-- `events` goes on: a number stands for one event for ever, so that nobody takes this run's for the former one's.
+redis.call('HSET', record, 'cost', 0, 'depth', 0)
 redis.call('HDEL', record, 'outcome', 'ended', 'delivered', 'summary')
 if ARGV[6] ~= '' then redis.call('HSET', record, 'summary', ARGV[6]) end
 redis.call('HINCRBY', record, 'run', 1)

@@ -3,7 +3,8 @@
 --   again          sorted set: url -> when it is tried again
 --   taken          sorted set: url -> end of its lease, which is its fence as well, for no later lease ends as early
 --   completed, failed   lists of the summary's entries, JSON
--- and as its digest in `seen`. Events: `tell`, a sorted set number -> when it is told, and `events`, a hash number -> JSON.
+-- and as its digest in `seen`. Events: `tell`, a sorted set number -> when it is told, or the end of its lease; `telling`, those of these that are
+-- under a lease; `events`, a hash number -> JSON; `told`, a hash number -> tries.
 local function of(name, id) return space .. ':' .. name .. ':' .. id end
 local function short(url) return string.sub(redis.sha1hex(url), 1, 24) end
 local function host_of(url) return string.match(url, '^%a+://([^/?#]*)') or '' end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -114,9 +116,11 @@ def test_a_lease_that_ends_gives_its_event_back(redis: Redis) -> None:
     [event] = parts.claim()
     parts.clock.now += 60
     [again] = parts.claim()
-    assert again == event
-    parts.tidings.note(told(event))
-    parts.tidings.note([Told(again, parts.clock.now + 3, 1)])  # too late: it has been told
+    assert replace(again, ends=event.ends) == event
+    parts.tidings.note(told(event))  # too late: it is another's now
+    parts.tidings.note([Told(event, parts.clock.now, 1)])
+    assert not parts.claim()
+    parts.tidings.note(told(again))
     [summary] = parts.claim()
     parts.tidings.note(told(summary))
     assert (summary.number, parts.state) == (SUMMARY, "delivered")
@@ -130,6 +134,82 @@ def test_a_round_takes_only_its_share_of_one_crawl(redis: Redis) -> None:
     assert not parts.tidings.exchange((), 100, "", {parts.crawl: 8}).events
     parts.clock.now += 0.001
     assert len(parts.tidings.exchange(told(*first.events[:3]), 100, "", {parts.crawl: 5}).events) == 3
+
+
+def several(redis: Redis, crawls: int, pages: int) -> Parts:
+    """So many crawls, each of so many pages, all of which are to be told."""
+    parts = Parts(redis)
+    for _ in range(crawls - 1):
+        parts.register.create(parts.order)
+    starts = parts.frontier.claim(crawls).pages
+    links = [f"{START}{number}" for number in range(1, pages)]
+    parts.frontier.write([parts.frontier.settling(page, parts.ending(page, *links)) for page in starts])
+    while rest := parts.frontier.claim(1000).pages:
+        parts.frontier.write([parts.frontier.settling(page, parts.ending(page)) for page in rest])
+        parts.clock.now += 1
+    return parts
+
+
+def test_all_rounds_together_take_no_more_of_one_crawl_than_they_may(redis: Redis) -> None:
+    parts = several(redis, 1, 40)
+    first, second, third = (parts.tidings.claim(50, f"t#{number}").events for number in range(3))
+    assert (len(first), len(second), len(third)) == (8, 8, 0)
+    parts.tidings.note([*told(first[0]), Told(first[1], parts.clock.now + 3, 1)])
+    assert len(parts.tidings.claim(50, "t#3").events) == 2
+    parts.clock.now += 60  # the leases have ended
+    assert len(parts.tidings.claim(50, "t#4").events) == 8
+
+
+def test_a_crawl_whose_receiver_is_fast_is_told_beside_seven_that_hang(redis: Redis) -> None:
+    for place in (0, 7):  # whether its id comes first or last
+        redis.flushdb()
+        parts = several(redis, 8, 20)
+        held = parts.tidings.claim(50, "t#1").events
+        fast = sorted({event.crawl for event in held})[place]
+        count = 0
+        for _ in range(40):
+            done = [event for event in held if event.crawl == fast]
+            count += len(done)
+            held = [event for event in held if event.crawl != fast]
+            parts.clock.now += 0.1
+            under_way = Counter(event.crawl for event in held)
+            held += parts.tidings.exchange(told(*done), 50 - len(held), "t#1", under_way).events
+        assert count == 20 + 1
+
+
+def test_who_was_not_served_comes_first_the_next_time(redis: Redis) -> None:
+    parts = several(redis, 6, 5)
+    parts.clock.now += 1
+    served: list[str] = []
+    for number in range(3):
+        served += [event.crawl for event in parts.tidings.claim(2, f"t#{number}").events]
+        parts.clock.now += 0.1
+    assert len(set(served)) == 6
+
+
+def test_a_round_that_comes_late_does_not_touch_the_next_run(redis: Redis) -> None:
+    parts = Parts(redis, interval="hourly", max_depth=0)
+    parts.crawled(1)
+    [stale] = parts.claim()
+    parts.clock.now += 61
+    [again] = parts.claim()
+    parts.tidings.note(told(again))
+    [late_summary] = parts.claim()
+    parts.clock.now += 61
+    parts.tidings.note(told(*parts.claim()))
+    assert parts.state == "delivered"
+    parts.clock.now += 3600
+    assert parts.register.begin_due_runs() == 1
+    parts.crawled(1)
+    parts.tidings.note(told(stale))
+    [event] = parts.claim()
+    assert (json.loads(event.document)["run"], event.number) == (2, "2")
+    parts.tidings.note(told(event))
+    [summary] = parts.claim()
+    parts.tidings.note(told(late_summary))
+    assert parts.state == "in delivery"
+    parts.tidings.note(told(summary))
+    assert parts.state == "delivered"
 
 
 def test_no_more_is_claimed_than_a_worker_can_hold(redis: Redis) -> None:
