@@ -1,6 +1,7 @@
 """The crawls in the ledger: made, looked at, cancelled, and run again by their schedules.
 
 longhaul:service:{crawls}:record:<id>   hash: state, created, started, ended, delivered (epoch s), run, depth (the present level), cost, events,
+                                        untold (bytes of events),
                                         keep (s), outcome (how the run ended), and where there is one: budget, recurs (the interval),
                                         next (epoch s), summary (due | first | written)
 longhaul:service:{crawls}:order:<id>    what was ordered, JSON

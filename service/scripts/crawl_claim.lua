@@ -15,6 +15,8 @@ if token ~= '' then
   redis.call('ZREM', space .. ':started:crawl', token)
 end
 local LOOKED_AT, SKIPPED, DROPPED = 64, 8, 1000
+-- Bytes of events that a crawl may have untold: above that no page of it is taken, so that a slow receiver does not fill the ledger.
+local UNTOLD = 64 * 1024 * 1024
 
 local hosts, held = {}, {}
 for at = 9, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
@@ -104,7 +106,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
   end
   local more, at, step = false, nil, nil
   repeat
-    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost')
+    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost', 'untold')
     if found[1] ~= 'running' and found[1] ~= 'delayed' then
       redis.call('ZREM', due_of('crawl'), id)
       step = 'ended'
@@ -115,7 +117,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
       end
       gather(id)
       local left = found[4] and tonumber(found[4]) - tonumber(found[5]) - redis.call('ZCARD', of('taken', id)) or math.huge
-      more, at = serve(id, found[2], tonumber(found[3]), left)
+      if tonumber(found[6] or 0) > UNTOLD then
+        more, at = false, now + 1
+      else
+        more, at = serve(id, found[2], tonumber(found[3]), left)
+      end
       step = advance(id, now)
     end
   until step ~= 'opened'

@@ -16,7 +16,9 @@ if ARGV[8] ~= '' then
   local every = tonumber(ARGV[10])
   if every == 0 or number % every ~= 0 then
     local due = now + tonumber(ARGV[9])
-    redis.call('HSET', of('events', id), number, '{"currentCost":' .. cost .. ',' .. ARGV[8])
+    local event = '{"currentCost":' .. cost .. ',' .. ARGV[8]
+    redis.call('HSET', of('events', id), number, event)
+    redis.call('HINCRBY', record, 'untold', #event)
     redis.call('ZADD', of('tell', id), seconds(due), number)
     due_by('tell', id, due)
   end

@@ -15,6 +15,7 @@ while ARGV[at] do
   else
     redis.call('ZREM', of('telling', id), number)
     redis.call('ZREM', tell, number)
+    redis.call('HINCRBY', record_of(id), 'untold', -redis.call('HSTRLEN', of('events', id), number))
     redis.call('HDEL', of('events', id), number)
     redis.call('HDEL', of('told', id), number)
     if number == 'summary' then

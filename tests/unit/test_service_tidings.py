@@ -212,6 +212,25 @@ def test_a_round_that_comes_late_does_not_touch_the_next_run(redis: Redis) -> No
     assert parts.state == "delivered"
 
 
+def test_no_page_is_taken_while_too_much_is_untold_and_taken_again_when_it_is_told_or_given_up(redis: Redis) -> None:
+    parts = Parts(redis)
+    [start] = parts.frontier.claim(1).pages
+    big = replace(parts.ending(start, f"{START}1"), event=f'"x":"{"y" * (64 * 1024 * 1024)}"}}')
+    parts.frontier.write([parts.frontier.settling(start, big)])
+    parts.clock.now += 1
+    assert not parts.frontier.claim(10).pages
+    [event] = parts.claim()
+    parts.tidings.note([Told(event, parts.clock.now, 1)])
+    parts.clock.now += 1
+    assert not parts.frontier.claim(10).pages
+    parts.tidings.note(told(*parts.claim()))
+    parts.clock.now += 1
+    [page] = parts.frontier.claim(10).pages
+    parts.frontier.write([parts.frontier.settling(page, parts.ending(page))])
+    parts.tidings.note(told(*parts.claim()))
+    assert redis.hget(f"{SPACE}:record:{parts.crawl}", "untold") == "0"
+
+
 def test_no_more_is_claimed_than_a_worker_can_hold(redis: Redis) -> None:
     parts = Parts(redis)
     parts.crawled(5)
