@@ -10,6 +10,17 @@ SNIFFED = 1024
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 """Byte order marks, and the codec of each."""
 
+CODECS = frozenset(
+    {
+        *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "ascii", "cp866", "koi8-r", "koi8-u", "mac-roman", "mac-cyrillic", "tis-620"),
+        *(f"iso8859-{part}" for part in (*range(1, 12), 13, 14, 15, 16)),
+        *("cp874", *(f"cp125{part}" for part in range(9))),
+        *("gb2312", "gbk", "gb18030", "big5", "big5hkscs", "euc_jp", "shift_jis", "cp932", "iso2022_jp", "euc_kr", "cp949"),
+    }
+)
+"""What a page may say that it is in, by Python's names: the encodings that browsers know. Python has others, of which some raise, and one
+takes hours for a page of a few hundred KB."""
+
 _META = re.compile(rb"""<meta[^>]+?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml[^>]+?encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""")
 _PARAMETER = re.compile(r"""charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)""", re.IGNORECASE)
@@ -48,6 +59,7 @@ def _decoded(body: bytes, label: str) -> str | None:
     # Browsers read these two as windows-1252 (WHATWG Encoding), and pages rely on it.
     name = "windows-1252" if label.lower() in ("iso-8859-1", "us-ascii") else label
     try:
-        return body.decode(name, "replace")
-    except LookupError:  # unknown, or a codec that makes no text
+        known = codecs.lookup(name).name in CODECS
+    except LookupError:
         return None
+    return body.decode(name, "replace") if known else None
