@@ -19,6 +19,9 @@ UPKEEP = "longhaul.upkeep"
 SERVICE = "longhaul.service"
 """The self-hosted service's own work."""
 
+QUEUE_TYPE = "quorum"
+"""Of every queue on RabbitMQ."""
+
 WORKER_QUEUES = (INTAKE, BATCHES, UPKEEP)
 
 ROUTES = {
@@ -37,12 +40,10 @@ HINT_EXPIRES = 120
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
     """Celery's settings as every process of ours uses them; times in seconds."""
-    transport: dict[str, Any] = {}
-    if settings.broker.startswith(("redis://", "rediss://")):
-        transport = _redis_transport(settings)
+    broker = _on_redis(settings) if is_redis(settings.broker) else _on_rabbitmq()
     return {
         "broker_url": settings.broker,
-        "broker_transport_options": transport,
+        **broker,
         "broker_connection_retry_on_startup": True,
         # The default gives up after 100 tries; a worker has to outlive any outage.
         "broker_connection_max_retries": None,
@@ -77,8 +78,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _redis_transport(settings: Settings) -> dict[str, Any]:
-    return {
+def is_redis(broker: str) -> bool:
+    """Whether the broker at this address is a Redis; else it is a RabbitMQ."""
+    return broker.startswith(("redis://", "rediss://"))
+
+
+def _on_redis(settings: Settings) -> dict[str, Any]:
+    options = {
         # Longer than any lease; what a dead worker held is handed out again after it.
         "visibility_timeout": settings.visibility_timeout,
         # With the defaults a half-open connection hangs the worker for good; with these it recovers in half a minute.
@@ -92,6 +98,28 @@ def _redis_transport(settings: Settings) -> dict[str, Any]:
         "unacked_restore_limit": 200,
         # Priorities are not used; the default asks for four keys of each queue.
         "priority_steps": [0],
+    }
+    return {
+        "broker_transport_options": options,
+        # A server that refuses for a moment (it is full, or a replica) is no reason to end for good, which is the default.
+        "broker_channel_error_retry": True,
+    }
+
+
+def _on_rabbitmq() -> dict[str, Any]:
+    options = {
+        # A message counts as sent when the server has it on its disks; without, what is lost on the way is lost in silence.
+        "confirm_publish": True,
+        # With the defaults whoever waits for a half-open connection's answer waits for good.
+        "read_timeout": 10,
+        "write_timeout": 10,
+    }
+    return {
+        "broker_transport_options": options,
+        # The worker's own connection: two missed heartbeats, and it is made anew. The default notices after four minutes.
+        "broker_heartbeat": 10,
+        # Queues on the disks of a majority of the servers; the classic ones live on one. Callers must name the same type: see operations.md.
+        "task_default_queue_type": QUEUE_TYPE,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
-from config.queues import INTAKE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
+from config.queues import INTAKE, QUEUE_TYPE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings, is_redis
 from config.settings import load
 from workers.lifecycle import connect_signals, exit_with_reason
 from workers.recurring import check_recurring
@@ -19,11 +19,14 @@ app = Celery("longhaul", task_cls="tasks.redaction:RedactedTask")
 app.conf.update(
     celery_settings(settings),
     **beat,
-    task_queues=[Queue(name) for name in WORKER_QUEUES],
+    task_queues=[
+        Queue(name, routing_key=name, queue_arguments=None if is_redis(settings.broker) else {"x-queue-type": QUEUE_TYPE})
+        for name in WORKER_QUEUES
+    ],
     task_default_queue=INTAKE,
     task_routes=ROUTES,
-    # Less work for each message: see there. Other brokers keep kombu's own.
-    broker_transport="workers.broker:Transport" if settings.broker.startswith(("redis://", "rediss://")) else None,
+    # No message is lost with its worker: see there. RabbitMQ sees to that itself.
+    broker_transport="workers.broker:Transport" if is_redis(settings.broker) else None,
     worker_consumer="workers.broker:Consumer",
     # A misspelt queue would swallow messages in silence.
     task_create_missing_queues=False,

@@ -1,6 +1,18 @@
 from celery import Celery
 
-from config.queues import BATCHES, HINT_EXPIRES, INTAKE, ROUTES, SERVICE, TICK, UPKEEP, WORKER_QUEUES, beat_settings, celery_settings
+from config.queues import (
+    BATCHES,
+    HINT_EXPIRES,
+    INTAKE,
+    QUEUE_TYPE,
+    ROUTES,
+    SERVICE,
+    TICK,
+    UPKEEP,
+    WORKER_QUEUES,
+    beat_settings,
+    celery_settings,
+)
 from config.settings import Settings
 
 SETTINGS = Settings()
@@ -8,11 +20,10 @@ SETTINGS = Settings()
 
 def test_celery_knows_every_setting():
     app = Celery("x", set_as_current=False)
-    app.conf.update(celery_settings(SETTINGS))
-    known = set(Celery("y", set_as_current=False).conf.keys())
+    known = set(app.conf.keys())
     # Read by the Redis backend, documented, and missing from the list.
     known.add("redis_backend_health_check_interval")
-    assert set(celery_settings(SETTINGS)) <= known
+    assert set(celery_settings(SETTINGS)) | set(celery_settings(Settings(broker_url="amqp://h"))) <= known
 
 
 def test_a_message_is_acknowledged_late_and_taken_one_at_a_time_and_its_visibility_outlasts_the_lease():
@@ -30,8 +41,17 @@ def test_results_outlive_the_longest_job():
     assert celery_settings(SETTINGS)["result_expires"] >= 72 * 3600
 
 
-def test_a_broker_that_is_no_redis_gets_no_redis_options():
-    assert celery_settings(Settings(broker_url="amqp://h"))["broker_transport_options"] == {}
+def test_rabbitmq_confirms_what_is_sent_keeps_it_on_a_majoritys_disks_and_gets_none_of_redis_options():
+    conf = celery_settings(Settings(broker_url="amqp://h"))
+    assert conf["broker_transport_options"] == {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10}
+    assert conf["task_default_queue_type"] == QUEUE_TYPE == "quorum"
+    assert conf["broker_heartbeat"] == 10
+    # What goes unsaid on Redis, where queues have no types.
+    assert "task_default_queue_type" not in celery_settings(SETTINGS)
+
+
+def test_a_redis_that_refuses_for_a_moment_does_not_end_a_worker():
+    assert celery_settings(SETTINGS)["broker_channel_error_retry"] is True
 
 
 def test_nothing_hangs_for_good_on_a_half_open_connection():
