@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config scraperapi ledger jobs crawls tasks workers service
 BIN = .venv/bin
 
-.PHONY: help install demo up test check bench chaos lock clean
+.PHONY: help install demo up test check bench chaos intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -30,6 +30,12 @@ bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.
 
 chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and miss no job, in six minutes
+	$(BIN)/python -m tests.chaos.intake
+
+rabbitmq: .venv/dev  ## RabbitMQ as the broker: the main job, then workers killed under load (needs rabbitmq-server on the PATH)
+	$(BIN)/python -m tests.chaos.rabbitmq
 
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade pyproject.toml -o requirements.txt

@@ -12,10 +12,10 @@ import threading
 from itertools import count
 from typing import Any
 
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, task_received
 from kombu.transport import redis as stock
 
-from config.queues import INTAKE
+from config.queues import INTAKE, is_redis
 from workers import broker as ours
 from workers.app import app
 
@@ -54,17 +54,23 @@ class Channel(kombu.Channel):
 
 class Transport(kombu.Transport):
     Channel = Channel
-    _clock: threading.Timer | None = None
 
     def _deliver(self, message: Any, queue: str) -> None:
         if queue == INTAKE:
             passing("answered")
-            if os.environ.get("DOOM_AT") == "any" and self._clock is None:
-                self._clock = threading.Timer(int(os.environ["DOOM_AFTER"]) / 1000, die)
-                self._clock.start()
         super()._deliver(message, queue)
 
 
+def wind_up(**_: Any) -> None:
+    """At the first message: death at no point in particular."""
+    if os.environ.get("DOOM_AT") == "any" and next(passed) == 1:
+        clock = threading.Timer(int(os.environ["DOOM_AFTER"]) / 1000, die)
+        clock.daemon = True
+        clock.start()
+
+
+task_received.connect(wind_up)
 task_prerun.connect(lambda **_: passing("begun"), weak=False)
 task_postrun.connect(lambda **_: passing("done"), weak=False)
-app.conf.broker_transport = "tests.chaos.doomed:Transport"
+if is_redis(app.conf.broker_url):
+    app.conf.broker_transport = "tests.chaos.doomed:Transport"

@@ -20,17 +20,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from uuid import uuid4
 
+from amqp.exceptions import AMQPError
 from celery import Celery
+from kombu import Connection
+from kombu.exceptions import KombuError
 from redis import Redis
+from redis.exceptions import RedisError
 
-from config.queues import INTAKE
+from config.queues import INTAKE, is_redis
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, until
 from workers.embedded import serving
 
+QUORUM = {"task_default_queue_type": "quorum", "broker_transport_options": {"confirm_publish": True}}
+"""What a caller has to say for RabbitMQ."""
 POINTS = {
     "asked": "a message is asked for, its answer not read",
     "answered": "the answer is read, and Celery does not have it",
@@ -40,11 +47,17 @@ POINTS = {
     "acknowledging": "its acknowledgement is not sent",
     "any": "at no point in particular",
 }
+WITHOUT_TRANSPORT = ("begun", "done", "any")
+"""Points that are not in the transport."""
 BACKLOG = 300
+BURST = 100
+CONNECTION_ERRORS = (KombuError, OSError, AMQPError, RedisError)
 MOST_PASSED = 40
 MOST_MILLISECONDS = 300
 DIES_WITHIN = 90.0
 SETTLES_WITHIN = 180.0
+RECORDED_WITHIN = 15.0
+VISIBILITY = 4
 FAST = {
     "LONGHAUL_API_KEY": "k",
     # Nobody is there: jobs are recorded, and that is all.
@@ -52,8 +65,7 @@ FAST = {
     "LONGHAUL_HTTP_TIMEOUT": "1",
     "LONGHAUL_BATCH_TIMEOUT": "2",
     "LONGHAUL_LEASE": "3",
-    # Longer than a worker lives after it took a message, so that the sweep is in use all the time.
-    "LONGHAUL_VISIBILITY_TIMEOUT": "4",
+    "LONGHAUL_VISIBILITY_TIMEOUT": str(VISIBILITY),
     "LONGHAUL_LOG_LEVEL": "ERROR",
 }
 
@@ -80,30 +92,52 @@ class Yard:
     """A server with a caller and doomed workers."""
 
     redis_url: str
+    broker_url: str
     redis: Redis
     transport: str
     draw: random.Random
     tally: Tally = field(default_factory=Tally)
 
     def send_until(self, over: threading.Event) -> None:
-        """Keep the queue full, as any caller does."""
-        with Celery(broker=self.redis_url, set_as_current=False) as caller:
+        """Keep the queue full, as any caller does: what the broker has not confirmed is sent again under its id."""
+        with Celery(broker=self.broker_url, set_as_current=False) as caller:
+            if not is_redis(self.broker_url):
+                caller.conf.update(QUORUM)
             while not over.is_set():
-                if self.redis.llen(INTAKE) >= BACKLOG:
-                    time.sleep(0.01)
-                    continue
-                for at in range(100):
-                    self.tally.sent.append(caller.send_task("jobs.submit", kwargs={"url": f"http://target.invalid/{at}"}).id)
+                try:
+                    if self.waiting() >= BACKLOG:
+                        over.wait(0.05)
+                        continue
+                    for at in range(BURST):
+                        job_id = str(uuid4())
+                        self.send(caller, job_id, at)
+                        self.tally.sent.append(job_id)
+                except CONNECTION_ERRORS:
+                    over.wait(0.2)
+
+    def send(self, caller: Celery, job_id: str, at: int) -> None:
+        """One message; raises what kombu raises where the broker stays away."""
+        caller.send_task("jobs.submit", kwargs={"url": f"http://target.invalid/{at}"}, task_id=job_id)
+
+    def waiting(self) -> int:
+        """Messages in the queue."""
+        with Connection(self.broker_url, connect_timeout=5) as connection:
+            try:
+                return int(connection.default_channel.queue_declare(queue=INTAKE, passive=True).message_count)
+            except connection.channel_errors:
+                # Nobody has declared it yet.
+                return 0
 
     def kill(self, kills: int, workers: int) -> None:
         """Let `kills` workers die, `workers` at once, at all the points in turn."""
         numbers, lock, faults = count(), threading.Lock(), []
+        points = tuple(POINTS) if is_redis(self.broker_url) else WITHOUT_TRANSPORT
 
         def slot() -> None:
             while not faults:
                 with lock:
                     number = next(numbers)
-                    point = list(POINTS)[number % len(POINTS)]
+                    point = points[number % len(points)]
                     after = self.draw.randrange(MOST_MILLISECONDS if point == "any" else MOST_PASSED)
                 if number >= kills:
                     return
@@ -125,23 +159,33 @@ class Yard:
 
     def settle(self) -> None:
         """Healthy workers take what is left; then count."""
+        # A worker sweeps when it starts, and next 10 s later.
+        until(lambda: not self.redis.zcount("unacked_index", time.time() - VISIBILITY, "+inf"), "an end of what dead workers held")
         with self.worker(), self.worker():
-            until(self.nothing_waits, "every message taken and acknowledged", SETTLES_WITHIN)
-        store = JobStore(self.redis, Limits())
-        self.tally.left = self.redis.llen(INTAKE) + self.redis.hlen("unacked")
-        self.tally.lost = [job_id for job_id in self.tally.sent if store.get(job_id) is None]
+            until(lambda: self.waiting() + self.held() == 0, "every message taken and acknowledged", SETTLES_WITHIN)
+            # RabbitMQ does not show what a worker holds before it has ended.
+            end = time.monotonic() + RECORDED_WITHIN
+            while self.unrecorded() and time.monotonic() < end:
+                time.sleep(0.1)
+        self.tally.left = self.waiting() + self.held()
+        self.tally.lost = self.unrecorded()
 
-    def nothing_waits(self) -> bool:
-        """No message is in its queue, none is with a worker."""
-        return not self.redis.llen(INTAKE) and not self.redis.hlen("unacked") and not self.redis.zcard("unacked_index")
+    def unrecorded(self) -> list[str]:
+        """Messages whose job is not in the ledger."""
+        store = JobStore(self.redis, Limits())
+        return [job_id for job_id in self.tally.sent if store.get(job_id) is None]
+
+    def held(self) -> int:
+        """Messages on the Redis broker that workers have taken and not acknowledged."""
+        return max(self.redis.hlen("unacked"), self.redis.zcard("unacked_index"))
 
     @contextmanager
     def worker(self, **doom: str) -> Iterator[subprocess.Popen[bytes]]:
         """One worker process while the block runs."""
         line = [sys.executable, "-m", "celery", "--quiet", "-A", "tests.chaos.doomed", "worker", "--without-gossip", "--without-mingle"]
         line += ["-n", f"doomed-{self.draw.getrandbits(32):x}@%h"]
-        environment = {**clean_environ(), **FAST, "LONGHAUL_REDIS_URL": self.redis_url, "DOOM_TRANSPORT": self.transport, **doom}
-        process = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        environment = {**clean_environ(), **FAST, "LONGHAUL_REDIS_URL": self.redis_url, "LONGHAUL_BROKER_URL": self.broker_url}
+        process = subprocess.Popen(line, cwd=ROOT, env={**environment, "DOOM_TRANSPORT": self.transport, **doom}, stdout=subprocess.DEVNULL)
         try:
             yield process
         finally:
@@ -153,22 +197,22 @@ class Yard:
                 process.wait()
 
 
-def kill_workers(transport: str, kills: int, workers: int, seed: int) -> Tally:
-    """Run it all on a server of its own. `transport`: `ours` or `stock`."""
+@contextmanager
+def yard(transport: str, seed: int, broker_url: str = "") -> Iterator[Yard]:
+    """A ledger, the broker as well where none is named, and a caller that sends while the block runs. `transport`: `ours` or `stock`."""
     began, over = time.monotonic(), threading.Event()
     with serving(free_port()) as redis_url:
-        yard = Yard(redis_url, connect(redis_url), transport, random.Random(seed))  # noqa: S311  (repeatable)
-        caller = threading.Thread(target=yard.send_until, args=(over,))
+        it = Yard(redis_url, broker_url or redis_url, connect(redis_url), transport, random.Random(seed))  # noqa: S311  (repeatable)
+        caller = threading.Thread(target=it.send_until, args=(over,))
         caller.start()
         try:
-            yard.kill(kills, workers)
+            yield it
         finally:
             over.set()
             caller.join()
-        yard.settle()
-        yard.redis.close()
-    yard.tally.seconds = time.monotonic() - began
-    return yard.tally
+        it.settle()
+        it.redis.close()
+    it.tally.seconds = time.monotonic() - began
 
 
 def main() -> int:
@@ -180,9 +224,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     chosen = parser.parse_args()
     sys.stderr.write(f"seed {chosen.seed}\n")
-    tally = kill_workers(chosen.transport, chosen.kills, chosen.workers, chosen.seed)
-    sys.stdout.write(f"{tally.table(chosen.transport, chosen.seed)}\n")
-    return 1 if tally.lost or tally.left else 0
+    with yard(chosen.transport, chosen.seed) as busy:
+        busy.kill(chosen.kills, chosen.workers)
+    sys.stdout.write(f"{busy.tally.table(chosen.transport, chosen.seed)}\n")
+    return 1 if busy.tally.lost or busy.tally.left else 0
 
 
 if __name__ == "__main__":

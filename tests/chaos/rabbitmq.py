@@ -1,0 +1,94 @@
+"""RabbitMQ as the broker: `python -m tests.chaos.rabbitmq [--kills N]`. Ends with 1 where something is lost, with 2 where there is no RabbitMQ.
+
+The main job from a caller to its envelope, with remote control and Flower; then workers are killed under load, and the server as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+
+from celery import Celery
+
+from jobs.store import JobStore, Limits
+from service.faults import body_for
+from tests.chaos.intake import QUORUM, WITHOUT_TRANSPORT, Tally, Yard, yard
+from tests.chaos.rabbit import Rabbit, find, rabbit
+from tests.conftest import free_port
+from tests.installation import QUEUE, installed, until
+from workers.embedded import serving
+
+JOBS = 200
+
+
+def main_job(broker: Rabbit) -> None:
+    """Single jobs and a batch, pushed and looked for, a cancelled one; then Celery's own tools."""
+    with serving(free_port()) as redis_url, installed(redis_url, {"LONGHAUL_BROKER_URL": broker.url}) as longhaul:
+        longhaul.caller = Celery(broker=broker.url, backend=redis_url)
+        longhaul.caller.conf.update(QUORUM)
+        url = "http://ok.fault.invalid/single"
+        assert longhaul.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE}).get(timeout=40)["status"] == "finished"
+        urls = [f"http://slow-1.fault.invalid/batch-{n}" for n in range(JOBS)]
+        ids = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "queue": QUEUE}).get(timeout=40)
+        for job_id, url in zip(ids, urls, strict=True):
+            assert longhaul.envelope(job_id)["body"] == body_for(url)
+        never = longhaul.submit("http://never.fault.invalid/cancelled")
+        until(lambda: longhaul.books().states["running"], "a running job")
+        longhaul.caller.send_task("jobs.cancel", kwargs={"job_id": never}).get(timeout=40)
+        assert longhaul.envelope(never)["status"] == "cancelled"
+        answered = longhaul.caller.control.inspect(timeout=5).ping()
+        assert {name.partition("@")[0] for name in answered} >= {"worker1", "worker2"}
+        until(lambda: "worker1" in longhaul.flower("/workers").text, "a worker in Flower")
+        sent = longhaul.command("submit", "http://ok.fault.invalid/command", env={"LONGHAUL_BROKER_URL": broker.url})
+        assert sent.returncode == 0, sent.stderr
+
+
+def killed_workers(broker: Rabbit, kills: int, seed: int) -> Tally:
+    """Workers die under load."""
+    with yard("ours", seed, broker.url) as busy:
+        busy.kill(kills, workers=2)
+    return busy.tally
+
+
+def killed_server(broker: Rabbit, seed: int) -> Tally:
+    """The server dies under load and comes back with what it has confirmed."""
+    with yard("ours", seed, broker.url) as busy, busy.worker(), busy.worker():
+        for _ in range(2):
+            taken(busy, 200)
+            broker.end(by=signal.SIGKILL)
+            broker.start()
+        taken(busy, 200)
+    return busy.tally
+
+
+def taken(busy: Yard, more: int) -> None:
+    """Wait until workers have taken so many more."""
+    store = JobStore(busy.redis, Limits())
+    before = store.books().counts.get("submitted", 0)
+    until(lambda: store.books().counts.get("submitted", 0) > before + more, f"{more} records", 90)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.rabbitmq", description=__doc__)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    script = find()
+    if script is None:
+        sys.stderr.write("There is no rabbitmq-server on the PATH: install RabbitMQ 3.10 or newer (Debian: apt-get install rabbitmq-server).\n")
+        return 2
+    with rabbit(script) as broker:
+        main_job(broker)
+        sys.stdout.write("main job: done\n")
+        workers = killed_workers(broker, chosen.kills, chosen.seed)
+        points = ", ".join(f"{workers.kills[point]} at `{point}`" for point in WITHOUT_TRANSPORT)
+        server = killed_server(broker, chosen.seed)
+    for what, tally in ((f"workers killed: {points}", workers), ("server killed twice", server)):
+        sys.stdout.write(f"{what}; messages {len(tally.sent)}, left {tally.left}, lost {len(tally.lost)}\n")
+    return 1 if workers.lost or workers.left or server.lost or server.left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
