@@ -11,6 +11,7 @@ from jobs.job import ENDS, State, state_of
 from jobs.unreadable import Unreadable, mend, read_time
 from ledger.due import Row
 from ledger.results import QUEUE_NAME
+from ledger.versions import NewerRecord, Versions
 from scraperapi.crawl_models import CrawlRequest, Progress, Summary
 from scraperapi.models import Json
 
@@ -20,6 +21,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: ENDS,
     **{end: frozenset() for end in ENDS},
 }
+
+
+VERSIONS = Versions()
+"""Of a crawl's record."""
 
 
 class CrawlStep(StrEnum):
@@ -87,6 +92,8 @@ def read_row(row: Row, pauses: int = 0) -> Crawl:
     """The crawl in a row of the ledger; raises `Unreadable`."""
     try:
         return _read(row, pauses)
+    except NewerRecord as error:
+        raise Unreadable(str(error)) from None
     except Exception:  # noqa: BLE001  (a record may hold anything)
         _, wrong = mend(row, Row(row.id, _sound(State.QUEUED, 0.0), {}), _read)
     raise Unreadable(f"cannot be read: {', '.join(wrong) or 'its fields together'}")
@@ -104,6 +111,7 @@ def _sound(state: State, now: float) -> dict[str, str]:
 
 
 def _read(row: Row, pauses: int = 0) -> Crawl:
+    row = VERSIONS.read(row)
     fields = row.fields
     for text in (row.id, *fields.values()):
         # What was no UTF-8 in the ledger is read as lone surrogates: nobody of ours has written that, and no call could carry it.

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from redis import Redis
 
-from crawls.crawl import TRANSITIONS, Crawl, CrawlStep, read_row, salvage, write_request
+from crawls.crawl import TRANSITIONS, VERSIONS, Crawl, CrawlStep, read_row, salvage, write_request
 from crawls.decide import Complete, CrawlDecision, CrawlEnd, Looked, Turn
 from crawls.envelope import crawl_envelope, end_state, page_envelope, page_key
 from crawls.intake import Order
@@ -73,7 +73,7 @@ class CrawlStore:
 
     def __init__(self, redis: Redis, limits: CrawlLimits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
-        self._due = Due(redis, SPACE, TRANSITIONS, clock=clock, own=files("crawls") / "scripts")
+        self._due = Due(redis, SPACE, TRANSITIONS, clock=clock, own=files("crawls") / "scripts", versions=VERSIONS)
         self.aside = Aside(self._due)
         self._noting = noting
 

@@ -10,6 +10,7 @@ from typing import Any
 from jobs.unreadable import Unreadable, mend, read_time
 from ledger.due import Row
 from ledger.results import QUEUE_NAME
+from ledger.versions import NewerRecord, Versions
 from scraperapi.models import Json, ScrapeRequest
 
 
@@ -33,6 +34,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: ENDS | {State.QUEUED},
     **{end: frozenset() for end in ENDS},
 }
+
+
+VERSIONS = Versions()
+"""Of a job's record."""
 
 
 class Step(StrEnum):
@@ -86,6 +91,8 @@ def read_row(row: Row, pauses: int = 0) -> Job:
     """The job in a row of the ledger; raises `Unreadable`. An ended job has lost its request; its `url` is empty."""
     try:
         return _read(row, pauses)
+    except NewerRecord as error:
+        raise Unreadable(str(error)) from None
     except Exception:  # noqa: BLE001  (a record may hold anything)
         sound = {"state": State.QUEUED.value, "queue": "results", "lane": "send:default", "created": "0"}
         _, wrong = mend(row, Row(row.id, sound, {"subject": '{"url": "http://url.test"}'}), _read)
@@ -109,6 +116,7 @@ def state_of(fields: dict[str, str]) -> State:
 
 
 def _read(row: Row, pauses: int = 0) -> Job:
+    row = VERSIONS.read(row)
     fields = row.fields
     subject, options = _document(row.blobs.get("subject", "")), _document(row.blobs.get("options", ""))
     sent, state, url = fields.get("sent"), State(fields["state"]), subject.get("url", "")

@@ -14,7 +14,7 @@ from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
 from jobs.envelope import end_state, envelope
 from jobs.intake import Submission
-from jobs.job import COUNTED, TRANSITIONS, Job, State, Step, lane, read_row, salvage, state_of
+from jobs.job import COUNTED, TRANSITIONS, VERSIONS, Job, State, Step, lane, read_row, salvage, state_of
 from jobs.unreadable import Unreadable
 from ledger.aside import Aside, Stumble, words_of
 from ledger.due import Books, Clock, Due, HighWater, New, Note, Row, Written
@@ -76,7 +76,7 @@ class JobStore:
 
     def __init__(self, redis: Redis, limits: Limits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
-        self._due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock)
+        self._due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock, versions=VERSIONS)
         self.aside = Aside(self._due)
         self._noting = noting
         self._high_water = HighWater(entries=limits.high_entries, bytes=limits.high_bytes, queues=PREFIX)

@@ -20,6 +20,7 @@ from ledger.connection import AWAY
 from ledger.limit import UNLIMITED, Limit
 from ledger.lua import Call, Lua, Transitions, Value
 from ledger.records import Books, Claim, Clock, Fields, HighWater, Lane, New, Note, Row, Written
+from ledger.versions import FIELD, Versions, say_newer
 
 __all__ = ["Books", "Claim", "Clock", "Due", "Fields", "HighWater", "Lane", "New", "Note", "Row", "Written"]
 
@@ -30,7 +31,7 @@ class Due:
     """One space of records and its index of what is due.
 
     `blobs` names the strings beside a record, `clock` (epoch seconds) replaces the server's time in tests, `own` is a folder of further
-    scripts for `calling`.
+    scripts for `calling`, `versions` says which version of records is known.
     """
 
     def __init__(
@@ -42,18 +43,21 @@ class Due:
         blobs: Sequence[str] = (),
         clock: Clock | None = None,
         own: Traversable | None = None,
+        versions: Versions | None = None,
     ) -> None:
         self.redis = redis
         self.space = space
         self._lua = Lua(redis, space, transitions, own)
         self._blobs = tuple(blobs)
         self._clock = clock
+        self._versions = versions or Versions()
 
     def create(self, records: Sequence[New]) -> list[bool]:
         """Write the records that are not there yet; says of each whether it was written now."""
         args: list[Value] = [self._now()]
         for new in records:
-            args += [new.id, new.state, new.lane, len(new.fields), *_flat(new.fields), len(new.blobs), *_flat(new.blobs)]
+            fields = {FIELD: self._versions.present, **new.fields}
+            args += [new.id, new.state, new.lane, len(fields), *_flat(fields), len(new.blobs), *_flat(new.blobs)]
         return [written == 1 for written in self._lua.run("create", *args)]
 
     def claim(
@@ -74,16 +78,18 @@ class Due:
         """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in each.
 
         Of a paused lane only records older than `deadline` seconds are taken. Where `allowed` allows fewer than `limit`, there is no `more`.
+        Records of an older version are brought up to date, those of a newer one are not taken.
         """
         blobs = self._blobs if blobs is None else blobs
         high = high_water or HighWater()
-        now, pauses, more, probe, *taken = self._lua.run(
+        now, pauses, more, probe, newer, *taken = self._lua.run(
             "claim",
             *(self._now(), lane, allowed.size_of(limit), lease, count, cancelled_lane, step, token, deadline),
             *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
-            *(*allowed.arguments(), *blobs),
+            *(self._versions.present, *allowed.arguments(), *blobs),
         )
-        rows = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
+        say_newer(self.space, newer)
+        rows = self._migrated([Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken])
         return Claim(float(now), pauses, more == 1, rows, probe == 1)
 
     def moving(
@@ -241,8 +247,32 @@ class Due:
         seconds, micros = self.redis.time()
         return float(seconds) + float(micros) / 1e6
 
+    def _migrated(self, rows: Sequence[Row]) -> list[Row]:
+        present: list[Row] = []
+        calls: list[Call] = []
+        for row in rows:
+            try:
+                read = self._versions.read(row)
+            except Exception:  # noqa: BLE001  (a record may hold anything: whoever reads it meets this again)
+                read = row
+            present.append(read)
+            if read is not row:
+                calls.append(Call("migrate", [self._now(), *_changes(row, read)]))
+        self.run(calls)
+        return present
+
     def _now(self) -> Value:
         return "" if self._clock is None else self._clock()
+
+
+def _changes(row: Row, read: Row) -> list[Value]:
+    """What `migrate.lua` is told to make `read` of `row`."""
+    told: list[Value] = [row.id, row.fields.get("fence", "0")]
+    for before, after in ((row.fields, read.fields), (row.blobs, read.blobs)):
+        changed = {name: text for name, text in after.items() if before.get(name) != text}
+        gone = [name for name in before if name not in after]
+        told += [len(changed), *_flat(changed), *([len(gone), *gone] if before is row.fields else gone)]
+    return told
 
 
 def _flat(mapping: Mapping[str, Value]) -> list[Value]:

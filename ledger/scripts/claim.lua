@@ -1,16 +1,17 @@
 -- Take due work, oldest first, under a lease that ends by itself: its due time moves to the lease's end before anything can go wrong,
 -- and its fence grows, so that a writer who comes after the lease is known.
 -- ARGV: now, lane, limit, lease (s), field to count up or '', lane of cancelled records or '', step, batch token, deadline (s of age),
---       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s),
+--       high water (entries), high water (bytes), prefix of the results queues, put off (s), guaranteed (s), headroom (s), version of records,
 --       requests a second or 0, most batches of this lane at once or 0, who is limited so, count of rival lanes, their names, names of blobs ...
--- Returns {now, pauses so far, 1 if there is more to claim or to walk through, 1 if this is a probe, {id, {field, value, ...}, blob, ...}, ...}.
+-- Returns {now, pauses so far, 1 if there is more to claim or to walk through, 1 if this is a probe, {id of a newer version, ...},
+--          {id, {field, value, ...}, blob, ...}, ...}.
 --[[INCLUDE allowance]]
 local now, lane, limit, lease = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local counted, cancelled_lane, step, token, deadline = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 local high_entries, high_bytes, queues = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
 local put_off, guaranteed, headroom = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
-local per_second, batches, rivals = tonumber(ARGV[16]), tonumber(ARGV[17]), {}
-for at = 20, 19 + tonumber(ARGV[19]) do rivals[#rivals + 1] = ARGV[at] end
+local version, per_second, batches, rivals = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18]), {}
+for at = 21, 20 + tonumber(ARGV[20]) do rivals[#rivals + 1] = ARGV[at] end
 local due = due_of(lane)
 
 if token ~= '' then
@@ -26,7 +27,7 @@ local pause = redis.call('HMGET', space .. ':pause:' .. lane, 'until', 'count', 
 local cut, take = false, nil
 if per_second > 0 then
   local allowed
-  allowed, take = allowance(ARGV[18], per_second, now, lane, rivals)
+  allowed, take = allowance(ARGV[19], per_second, now, lane, rivals)
   if allowed < limit then limit, cut = allowed, true end
 end
 if batches > 0 then
@@ -37,7 +38,7 @@ if batches > 0 then
     redis.call('ZREM', working, token)
   end
 end
-if cut and limit == 0 then return {seconds(now), tonumber(pause[2] or 0), 0, 0} end
+if cut and limit == 0 then return {seconds(now), tonumber(pause[2] or 0), 0, 0, {}} end
 
 local paused = pause[1] and now < tonumber(pause[1])
 local probing = pause[1] and not paused
@@ -61,7 +62,8 @@ local function is_full(queue)
   return full[queue]
 end
 
-local claimed = {seconds(now), tonumber(pause[2] or 0), 0, probing and 1 or 0}
+local newer = {}
+local claimed = {seconds(now), tonumber(pause[2] or 0), 0, probing and 1 or 0, newer}
 local examined, skipped, most = 0, 0, 10 * limit
 -- A paused lane is walked through claim by claim, for what has reached its deadline may stand behind any number of others; then it rests.
 local walking = paused and now >= tonumber(pause[4] or 0)
@@ -77,7 +79,7 @@ while limit > 0 and examined < most do
     examined = examined + 1
     local record = record_of(id)
     -- What is no hash, or has no numbers where they should be, must not keep the others from being claimed.
-    local found = redis.pcall('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel', 'sent')
+    local found = redis.pcall('HMGET', record, 'state', 'queue', 'created', 'looked', 'cancel', 'sent', 'v')
     local ends = (tonumber(found[3] or 0) or 0) + deadline
     -- Not finished when it was last looked at, or when it was sent: kept for `guaranteed` from there at least.
     local seen = tonumber(found[4]) or tonumber(found[6]) or now
@@ -86,6 +88,10 @@ while limit > 0 and examined < most do
       place(id, lane, now + lease)
     elseif not found[1] then
       redis.call('ZREM', due, id)
+    elseif (tonumber(found[7]) or 0) > version then
+      -- Whatever it says, and whether it is still this lane's: it waits for a worker that knows.
+      place(id, lane, now + lease)
+      newer[#newer + 1] = id
     elseif found[5] and cancelled_lane ~= '' then
       -- Its claimant died before it could see the cancellation.
       redis.call('ZREM', due, id)
@@ -104,7 +110,7 @@ while limit > 0 and examined < most do
       if type(grown) == 'table' then redis.call('HSET', record, 'fence', string.format('%.0f', now * 1000)) end
       if counted ~= '' then redis.pcall('HINCRBY', record, counted, 1) end
       local taken = {id, redis.call('HGETALL', record)}
-      for blob = 20 + #rivals, #ARGV do
+      for blob = 21 + #rivals, #ARGV do
         local text = redis.pcall('GET', space .. ':' .. ARGV[blob] .. ':' .. id)
         taken[#taken + 1] = type(text) == 'string' and text or ''
       end
@@ -119,6 +125,6 @@ if walking and not ended then
   claimed[3] = 1
 end
 if not pause[1] and #redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, 1) > 0 then claimed[3] = 1 end
-if take then take(#claimed - 4) end
+if take then take(#claimed - 5) end
 if cut then claimed[3] = 0 end
 return claimed

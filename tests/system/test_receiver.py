@@ -121,6 +121,15 @@ def test_many_events_at_once_are_each_taken_once(asleep: Installation, crawl: tu
     assert (end["received"], end["missing"]) == (100, 0)
 
 
+def test_an_event_of_a_crawl_that_only_a_newer_version_can_read_is_to_come_again(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+    crawl_id, url, password = crawl
+    (event, *_) = events("r1", "http://x/", 1)
+    for version, status in (("2", 503), ("1", 200)):
+        asleep.redis.hset(f"longhaul:{{crawls}}:record:{crawl_id}", "v", version)
+        assert requests.post(url, json=event, auth=(USER, password), timeout=10).status_code == status
+    assert len(told(asleep, crawl_id, "page")) == 1
+
+
 @pytest.mark.parametrize("change", ["token", "crawl", "password", "none", "job"])
 def test_nobody_else_pushes_pages(asleep: Installation, crawl: tuple[str, str, str], change: str) -> None:
     crawl_id, url, password = crawl

@@ -56,7 +56,7 @@ class TestCreate:
     def test_a_new_record_is_due_at_once_with_its_fields_and_blobs(self, due):
         put(due, "a", queue="q")
         row = due.get("a")
-        assert row.fields == {"state": "open", "lane": "lane", "created": "1800000000.000", "queue": "q"}
+        assert row.fields == {"state": "open", "lane": "lane", "created": "1800000000.000", "queue": "q", "v": "1"}
         assert row.blobs == {"text": "text of a"}
         assert ids(claim(due)) == ["a"]
 
