@@ -1,4 +1,4 @@
-"""What follows from what was seen of a crawl: the cases that need no ledger. Most are told as stories in `tests/flow/test_crawls.py`."""
+"""What follows from what was seen of a crawl: the cases that need no ledger. Most are told as stories in `tests/flow/`."""
 
 import ast
 import inspect

@@ -1,0 +1,228 @@
+"""What a remote pushes: twice, late, out of order, after the end, of the wrong crawl."""
+
+from dataclasses import replace
+
+import pytest
+
+from crawls.crawl import CrawlStep
+from crawls.decide import Looked
+from crawls.flow import Received
+from jobs.job import State
+from scraperapi.crawl_models import Progress
+from scraperapi.crawl_protocol import read_event
+from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
+from tests.flow.crawler import events, failed_page, page, summary
+
+CREATE, WATCH, STOP = CrawlStep
+
+
+def lanes(world):
+    return {lane.name: lane for lane in world.store.books().lanes}
+
+
+class TestEvents:
+    def test_pages_told_twice_late_and_after_the_summary_are_each_one_envelope(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 4)
+        crawls.push("a", last, pages[2], pages[2], pages[0], last)
+        assert crawls.ends("a") == []
+        crawls.push("a", pages[3], pages[0], pages[1])
+        assert crawls.end("a")["missing"] == 0
+        assert crawls.push("a", *pages, last) == [Received.TAKEN] * 5
+        assert len(crawls.pages("a")) == 4
+        assert len(crawls.ends("a")) == 1
+
+    def test_one_address_at_two_depths_is_two_pages(self, crawls):
+        crawls.create("a")
+        crawls.push("a", page("remote-1", SITE, 0), page("remote-1", SITE, 1), page("remote-1", SITE, 1))
+        assert [one["depth"] for one in crawls.pages("a")] == [0, 1]
+
+    def test_failed_pages_are_waited_for_as_well(self, crawls):
+        crawls.create("a")
+        crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], failed=1))
+        crawls.clock.now += GRACE - 1
+        crawls.run(WATCH)
+        assert crawls.ends("a") == []
+        crawls.push("a", failed_page("remote-1", f"{SITE}b/"))
+        assert crawls.end("a")["missing"] == 0
+
+    def test_a_page_that_never_comes_is_waited_for_and_then_said(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 3)
+        crawls.push("a", *pages[:2], last)
+        crawls.clock.now += GRACE - 20
+        crawls.run(WATCH)
+        assert crawls.ends("a") == []
+        crawls.clock.now += 30
+        crawls.run(WATCH)
+        end = crawls.end("a")
+        assert (end["status"], end["done"], end["received"], end["missing"]) == ("finished", 3, 2, 1)
+        # What it has cost is the remote's word: the page that never came was charged, too.
+        assert end["credits"] == 3
+        # Nobody asks the remote how far it is once it has told the end.
+        assert crawls.crawler.asked["GET"] == 0
+
+    def test_a_summary_that_is_told_once_more_does_not_begin_the_waiting_anew(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 3)
+        crawls.push("a", pages[0], last)
+        crawls.clock.now += GRACE - 10
+        crawls.push("a", last)
+        crawls.clock.now += 20
+        crawls.run(WATCH)
+        assert crawls.end("a")["missing"] == 2
+
+    def test_a_summary_that_comes_after_the_end_changes_nothing(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 1)
+        crawls.crawler.running.clear()
+        crawls.push("a", *pages)
+        for _ in range(3):
+            crawls.clock.now += GRACE + 700
+            crawls.run(WATCH)
+        assert crawls.end("a")["note"] == "the remote does not know the crawl any more"
+        assert crawls.push("a", last) == [Received.TAKEN]
+        assert crawls.store.get("a").summary is None
+        assert len(crawls.ends("a")) == 1
+        assert crawls.books().faults == []
+
+    def test_whoever_looks_when_the_summary_comes_is_too_late(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 2)
+        now, claimed, _, _ = crawls.store.claim(WATCH, "default")
+        crawls.push("a", pages[0], last)
+        looked = Looked(now + 3600, Progress(0, 0, 2), None)
+        assert crawls.store.apply(WATCH, claimed, looked, now).written == "stale"
+        # And a cancellation need not wait for him either.
+        crawls.store.cancel("a")
+        crawls.run(STOP)
+        assert crawls.end("a")["status"] == "cancelled"
+
+    def test_a_page_that_comes_after_the_end_is_an_envelope_too_and_the_end_stands(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 2)
+        crawls.push("a", pages[0], last)
+        crawls.clock.now += GRACE + 1
+        crawls.run(WATCH)
+        # What remembers the pages goes when the record does, before the late page and after it.
+        record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
+        assert 0 < seen <= record + 1
+        assert crawls.push("a", pages[1], pages[1], pages[0]) == [Received.TAKEN] * 3
+        assert [one["url"] for one in crawls.pages("a")] == [f"{SITE}a/0", f"{SITE}a/1"]
+        assert crawls.end("a")["received"] == 1
+        assert crawls.store.get("a").arrived.pages == 1
+        record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
+        assert 0 < seen <= record + 1
+
+    def test_what_remembers_the_first_page_after_the_end_goes_with_the_record_too(self, crawls):
+        crawls.create("a")
+        pages = events("remote-1", f"{SITE}a/", 1)
+        crawls.push("a", pages[-1])
+        crawls.clock.now += GRACE + 1
+        crawls.run(WATCH)
+        assert crawls.end("a")["received"] == 0
+        crawls.push("a", *pages)
+        assert 0 < crawls.redis.ttl("longhaul:{crawls}:seen:a") <= crawls.redis.ttl("longhaul:{crawls}:record:a") + 1
+
+    def test_an_event_whose_remote_is_not_on_record_yet_makes_it_known(self, crawls):
+        """The creator died between the remote's answer and its record; the remote crawls, and says so."""
+        crawls.order("a")
+        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawl = crawls.store.get("a")
+        assert (crawl.state, crawl.remote_id, crawl.arrived.pages) == (State.RUNNING, "remote-1", 1)
+        crawls.clock.now += LEASE + 1
+        crawls.bring_home()
+        assert len(crawls.crawler.orders) == 1
+        assert crawls.end("a")["missing"] == 0
+
+    def test_what_a_fenced_off_creator_brings_home_changes_nothing(self, crawls):
+        crawls.order("a")
+        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        crawls.push("a", page("remote-7", f"{SITE}a/0"))
+        seen = crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        decision = crawls.flow.decider.after_create(claimed, seen, crawls.clock.now)
+        assert crawls.store.apply(CREATE, claimed, decision, crawls.clock.now).written == "stale"
+        assert crawls.store.get("a").remote_id == "remote-7"
+
+    def test_a_crawl_that_nobody_ordered_is_told_to_stop(self, crawls):
+        crawls.create("a")
+        crawls.crawler.post({"start_url": SITE})
+        assert crawls.push("a", page("remote-2", SITE)) == [Received.FOREIGN]
+        assert crawls.pages("a") == []
+        assert crawls.crawler.asked["DELETE"] == 1
+        assert "remote-2" not in crawls.crawler.running
+
+    def test_an_event_of_no_crawl_at_all_is_known_as_such(self, crawls):
+        assert crawls.push("nobody", page("remote-1", SITE)) == [Received.UNKNOWN]
+
+    @pytest.mark.parametrize("last", ["page", "summary"])
+    def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
+        crawls.create("a")
+        *pages, told = events("remote-1", f"{SITE}a/", 2)
+        crawls.run(WATCH)
+        order = [*pages, told] if last == "summary" else [pages[0], told, pages[1]]
+        crawls.push("a", *order[:-1])
+        call = crawls.flow.taking(crawls.store.get("a"), read_event(order[-1]))
+        assert crawls.store.record([call]) == ["complete"]
+        crawls.run(WATCH)
+        assert (crawls.end("a")["received"], crawls.end("a")["missing"]) == (2, 0)
+
+    def test_a_crawl_that_the_remote_says_has_failed_has_failed(self, crawls):
+        crawls.create("a")
+        crawls.push("a", failed_page("remote-1", f"{SITE}a/"), summary("remote-1", [], failed=1, state="failed"))
+        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == ("failed", "the remote says that the crawl has failed")
+
+    def test_a_crawl_that_somebody_cancelled_at_the_remote_is_cancelled(self, crawls):
+        crawls.create("a")
+        crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], state="cancelled"))
+        assert (crawls.end("a")["status"], crawls.end("a")["received"]) == ("cancelled", 1)
+
+    @pytest.mark.parametrize("interval", ["", "daily"])
+    def test_a_page_that_comes_while_the_end_is_written_is_counted_in_it(self, crawls, interval):
+        crawls.create("a", interval=interval)
+        crawls.push("a", *events("remote-1", f"{SITE}a/", 5)[3:])
+        crawls.clock.now += GRACE + 1
+        store = crawls.store
+
+        class Comes:
+            """A page comes between the reading of the record and its end."""
+
+            def __init__(self):
+                self.left = 1
+
+            def __getattr__(self, name):
+                return getattr(store, name)
+
+            def apply(self, *given):
+                if self.left:
+                    self.left -= 1
+                    crawls.push("a", page("remote-1", f"{SITE}a/late", 1))
+                return store.apply(*given)
+
+        replace(crawls.flow, store=Comes()).run_round(WATCH, "default")
+        (end,) = crawls.ends("a")
+        assert end["received"] == len(crawls.pages("a")) == 3
+        assert end["missing"] == 2
+
+    def test_whoever_comes_with_an_end_after_his_lease_is_too_late(self, crawls):
+        crawls.create("a")
+        crawls.clock.now += WEEK
+        store, others = crawls.store, []
+
+        class Sleeps:
+            """The lease ends before the end is written, and somebody else claims."""
+
+            def __getattr__(self, name):
+                return getattr(store, name)
+
+            def apply(self, *given):
+                if not others:
+                    crawls.clock.now += LEASE + 1
+                    others.append(store.claim(WATCH, "default")[1])
+                return store.apply(*given)
+
+        report = replace(crawls.flow, store=Sleeps()).run_round(WATCH, "default")
+        assert (report.late, others[0].id) == (1, "a")
+        assert crawls.ends("a") == []
