@@ -46,7 +46,10 @@ async def document_of(body: bytes, *, carrying: bool = False) -> Any | NoEvent:
 
 def password_of(scope: Scope) -> str:
     """The password of basic auth; empty where there is none."""
-    return next((_password_in(value) for name, value in scope["headers"] if name == b"authorization"), "")
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return _password_in(value)
+    return ""
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -6,6 +6,7 @@ that the remote does not try again for nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -81,6 +82,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     app.set_default()
     server_quick_at_second_signal()
     collect_seldom()
+    log_no_addresses()
     yield
     await _redis().aclose()
     runtime().close()
@@ -94,6 +96,13 @@ async def _admitted(scope: Scope, receive: Receive, kind: Kind, id_: str, token:
     if body is None:
         return refuse(413, "longer than LONGHAUL_MAX_BODY_BYTES")
     return body
+
+
+def log_no_addresses() -> None:
+    """An address says who may push to it: it belongs into no access log, at any level."""
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
 
 
 @cache
