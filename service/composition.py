@@ -89,7 +89,9 @@ def crawl_crew() -> CrawlCrew:
         private=given.service_private_targets,
         most=given.max_batches,
     )
-    frontier = Frontier(_register(), per_host=given.service_per_host, share=crawler.SHARE, lease=given.lease)
+    frontier = Frontier(
+        _register(), per_host=given.service_per_host, share=crawler.SHARE, lease=given.lease, patience=given.service_page_retry_for
+    )
     tidings = Tidings(_register(), per_crawl=telling.PER_CRAWL, share=telling.SHARE, lease=given.lease)
     return CrawlCrew(_register(), frontier, tidings, limits, _start, stopping)
 

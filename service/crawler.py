@@ -32,6 +32,9 @@ SHARE = 4
 MOST_LOST = 3
 """Leases of a page that may end without an outcome. A page that kills its worker each time must not do so for ever."""
 SHORTEST_ATTEMPT = 1.0
+LONGEST_REST = 3600.0
+"""Seconds for which a host is left alone that wants more."""
+RESTING = "its host wants to be left alone for longer than a page is tried"
 NEVER = 9e12
 WAKE_PAUSE = 0.1
 """Seconds between two calls for further rounds."""
@@ -150,11 +153,13 @@ class _Round:
 
     async def _act(self, fetcher: Fetcher, page: Page) -> Settled:
         gate = self._gates.at(page.host)
+        if gate.rest > self._now() and page.first is not None and self._now() >= page.first + self._limits.retry_for:
+            return self._failed(self._crawls[page.crawl, page.run], page, page.attempts, RESTING)
         async with gate.free:
             now = self._now()
             # The host wants to be left alone, this process is to stop, or those before were so slow that the lease would end under way.
             if self._stopping() or gate.rest > now or now + self._limits.attempt > float(page.ends):
-                return Settled(self._frontier.giving_back(page, max(gate.rest, now)))
+                return Settled(self._frontier.giving_back(page, now))
             return await self._try(fetcher, page, now)
 
     async def _try(self, fetcher: Fetcher, page: Page, now: float) -> Settled:
@@ -163,16 +168,18 @@ class _Round:
         attempt = Attempt(attempts, first + self._limits.retry_for, crawl.order.page.retry_404)
         outcome = await self._attempt(fetcher, crawl.order, page, attempt, first)
         decided = verdict(attempt, outcome, self._now())
+        rest = _rest(outcome, self._now())
+        if rest is not None:
+            gate = self._gates.at(page.host)
+            # The frontier says how long, where the host has not.
+            gate.rest = max(gate.rest, rest or self._now() + 1)
         match decided:
             case Again(at=at, words=words, uncounted=uncounted):
                 log.debug("page again", crawl=page.crawl, url=page.url, attempts=attempts, words=words)
-                rest = _rest(outcome, self._now(), attempt.give_up_at)
-                gate = self._gates.at(page.host)
-                gate.rest = max(gate.rest, rest or 0.0)
                 at = NEVER if at is None else at
                 return Settled(self._frontier.again(page, at, attempts - uncounted, first, rest))
             case Over(reason=reason):
-                return self._failed(crawl, page, attempts, _words(outcome, reason, attempts))
+                return self._failed(crawl, page, attempts, _words(outcome, reason, attempts), rest)
             case Done(response=response):
                 assert isinstance(outcome, Answered)  # noqa: S101  (the only outcome that can be done)
                 return await self._done(crawl, page, attempts, outcome, response)
@@ -189,13 +196,12 @@ class _Round:
         left = attempt.give_up_at - self._now()
         return await fetcher.fetch(replace(order.page, url=page.url), min(self._limits.attempt, max(left, SHORTEST_ATTEMPT)))
 
-    def _failed(self, crawl: _Crawl, page: Page, attempts: int, reason: str) -> Settled:
+    def _failed(self, crawl: _Crawl, page: Page, attempts: int, reason: str, rest: float | None = None) -> Settled:
         event = None
         if crawl.order.callback is not None:
             event = crawl_documents.page_event(crawl.order, page, attempts, 0, None, reason)
-        ending = Ending(
-            crawl_documents.failed(page.url, reason), 0, event, fine=False, delay=crawl.telling.delay(page.url), lose=crawl.telling.lose
-        )
+        entry, delay = crawl_documents.failed(page.url, reason), crawl.telling.delay(page.url)
+        ending = Ending(entry, 0, event, fine=False, delay=delay, lose=crawl.telling.lose, rest=rest)
         return Settled(self._frontier.settling(page, ending))
 
     async def _done(self, crawl: _Crawl, page: Page, attempts: int, answer: Answered, response: str) -> Settled:
@@ -233,10 +239,12 @@ def _cost(status: int) -> int:
     return 1 if status in (200, 404) else 0
 
 
-def _rest(outcome: Outcome, now: float, give_up_at: float) -> float | None:
-    """Until when the page's host wants to be left alone, epoch seconds."""
-    if isinstance(outcome, Answered) and outcome.status in (429, 503) and outcome.retry_after:
-        return min(now + outcome.retry_after, give_up_at)
+def _rest(outcome: Outcome, now: float) -> float | None:
+    """Until when the page's host wants to be left alone, epoch seconds; 0: it has not said until when."""
+    if isinstance(outcome, Answered) and outcome.status in (429, 503):
+        if outcome.retry_after:
+            return now + min(outcome.retry_after, LONGEST_REST)
+        return 0.0 if outcome.status == 429 else None  # noqa: PLR2004
     return None
 
 

@@ -60,8 +60,8 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a page ended: its `entry` in the summary (JSON), `cost` in credits, its event (JSON without the opening brace; None: nobody wants
-    it) and after how many seconds it is told, of which every `lose`-th is lost; where it was redirected to (empty: it was not), and links
-    to crawl."""
+    it) and after how many seconds it is told, of which every `lose`-th is lost; where it was redirected to (empty: it was not), until when
+    its host wants to be left alone, as `Frontier.again` has it, and links to crawl."""
 
     entry: bytes
     cost: int
@@ -70,17 +70,20 @@ class Ending:
     delay: float = 0.0
     lose: int = 0
     landed: str = ""
+    rest: float | None = None
     links: Sequence[str] = ()
 
 
 class Frontier:
-    """All pages of all crawls. `per_host`: slots of one host for all rounds, `share` of these for one; `lease` in seconds."""
+    """All pages of all crawls. `per_host`: slots of one host for all rounds, `share` of these for one; `lease` in seconds; `patience`: for
+    how many seconds a page is tried."""
 
-    def __init__(self, register: CrawlRegister, *, per_host: int, share: int, lease: float) -> None:
+    def __init__(self, register: CrawlRegister, *, per_host: int, share: int, lease: float, patience: float) -> None:
         self._register = register
         self.per_host = per_host
         self.share = min(share, per_host)
         self.lease = lease
+        self._patience = patience
 
     def claim(self, limit: int, token: str = "") -> Taken:
         """Take up to `limit` pages, for the round with this token."""
@@ -90,7 +93,7 @@ class Frontier:
         """Write what has ended and take up to `limit` pages, in one round trip; what became of each call, and the pages. `held`: how many
         pages of each host the round still has; with none of a host it gives its slots back, unless it gets new ones."""
         counts: list[Value] = [part for pair in held.items() for part in pair]
-        args = [self._register.given_now(), limit, self.lease, TOKEN_LIFE, self.per_host, self.share, AHEAD, token, *counts]
+        args = [self._register.given_now(), limit, self.lease, TOKEN_LIFE, self.per_host, self.share, AHEAD, token, self._patience, *counts]
         *written, (now, more, grants, *rows) = self._register.lua.run_all([*calls, Call("crawl_claim", args)])
         granted = [Grant(host, slots, float(rest)) for host, slots, rest in zip(grants[::3], grants[1::3], grants[2::3], strict=True)]
         return written, Taken(float(now), more == 1, [_page(*row) for row in rows], granted)
@@ -112,13 +115,13 @@ class Frontier:
     def settling(self, page: Page, ending: Ending) -> Call:
         """The call that ends a page: `settled`, or `stale`. At most `LINKS_AT_ONCE` links; `keep` is for the others."""
         args: list[Value] = [self._register.given_now(), page.crawl, page.url, page.ends, "completed" if ending.fine else "failed"]
-        args += [ending.entry, ending.cost, ending.event or "", ending.delay, ending.lose, ending.landed, *ending.links]
+        args += [ending.entry, ending.cost, ending.event or "", ending.delay, ending.lose, ending.landed, _until(ending.rest), *ending.links]
         return Call("crawl_settle", args)
 
     def again(self, page: Page, at: float, attempts: int, first: float, rest: float | None = None) -> Call:
-        """The call that has a page tried again at `at`, after so many attempts; until `rest` no round asks its host. Epoch seconds."""
-        until = "" if rest is None else f"{rest:.3f}"
-        return self._again(page, at, attempts, f"{first:.3f}", page.lost, until)
+        """The call that has a page tried again at `at`, after so many attempts; until `rest` no round asks its host, and where
+        that is 0, for twice as long as the time before. Epoch seconds."""
+        return self._again(page, at, attempts, f"{first:.3f}", page.lost, _until(rest))
 
     def giving_back(self, page: Page, at: float) -> Call:
         """The call that has a page that was not tried taken by any round from `at` (epoch seconds) on."""
@@ -130,6 +133,10 @@ class Frontier:
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
         return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most)
+
+
+def _until(rest: float | None) -> str:
+    return "" if rest is None else f"{rest:.3f}"
 
 
 def _page(crawl: str, run: str, url: str, ends: str, depth: int, tries: str) -> Page:

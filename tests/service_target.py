@@ -105,6 +105,11 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             await asyncio.sleep(0.05)
             links = "".join(f"<a href=/resting/{number}>x</a>" for number in range(1, 21))
             return web.Response(text="" if rest else links, content_type="text/html")
+        case "busy":
+            seconds, _, number = rest.rpartition("/")
+            if not number:
+                return web.Response(text="".join(f"<a href={page}>x</a>" for page in range(40)), content_type="text/html")
+            return web.Response(status=429, headers={"retry-after": seconds} if seconds else {})
         case "hook":
             taken = len(target.at(request.path)) > target.refusals
             return web.Response(status=200 if taken else 500)

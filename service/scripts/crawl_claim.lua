@@ -2,12 +2,13 @@
 -- A round asks a host for so many pages at once as it holds slots of it. It takes some pages ahead of its slots, so that none stands idle
 -- while the ledger is asked for more.
 -- ARGV: now, limit, lease (s), life (s) of the round's token and slots, unless it asks again, slots of one host for all rounds, and for one,
---       pages to take for each slot, token of the round or '',
+--       pages to take for each slot, token of the round or '', for how long (s) a page is tried,
 --       (host, pages of it that the round has)*: a slot of a host of which it has none, and gets none now, is given back
 -- Returns {now, 1 if there is more to take, {host, slots of the round, it rests until (s), ...}, {id, run, url, end of lease, depth, tries or ''}, ...};
 -- tries: attempts, first (s), lost leases.
 local now, limit, lease = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local life, per_host, share, ahead, token = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local patience = tonumber(ARGV[9])
 local ends, alive_until = seconds(now + lease), seconds(now + life)
 if token ~= '' then
   -- First of all writes: where memory is out, this one is refused and nothing is claimed whose end would be refused.
@@ -19,7 +20,7 @@ local LOOKED_AT, SKIPPED, DROPPED = 64, 8, 1000
 local UNTOLD = 64 * 1024 * 1024
 
 local hosts, held = {}, {}
-for at = 9, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
+for at = 10, #ARGV, 2 do held[ARGV[at]] = tonumber(ARGV[at + 1]) end
 local function host_at(url)
   local name = host_of(url)
   local host = hosts[name]
@@ -32,7 +33,7 @@ local function host_at(url)
   local slots = math.max(mine, math.min(share, per_host - others))
   host = {
     slots = slots, quota = slots * ahead - (held[name] or 0), full = others + slots >= per_host,
-    rest = tonumber(redis.call('GET', of('rest', name)) or 0), key = key,
+    rest = tonumber(redis.call('HGET', of('resting', name), 'until') or 0), key = key,
   }
   hosts[name] = host
   return host
@@ -66,6 +67,17 @@ local function gather(id)
   end
 end
 
+-- Its host wants to be left alone: it waits for that, but not beyond its own time, which for a page that was not tried yet begins now where
+-- the host wants more than that. Returns whether that is over: the page is taken then, to fail, and no more asked for.
+local function is_over(id, url, rest)
+  local tries = redis.call('HGET', of('tries', id), url)
+  local first = tries and tonumber(string.match(tries, '^%S+ (%S+)')) or now
+  if first + patience <= now then return true end
+  if not tries and first + patience < rest then redis.call('HSET', of('tries', id), url, '0 ' .. seconds(first) .. ' 0') end
+  redis.call('ZADD', of('again', id), seconds(math.min(rest, first + patience)), url)
+  return false
+end
+
 -- Pages of one level. Returns whether another round could take more, and when there may be more for this one.
 local function serve(id, run, depth, left)
   local wait, skipped, dropped, more, at = of('wait', id), {}, 0, false, nil
@@ -81,8 +93,12 @@ local function serve(id, run, depth, left)
     else
       local host = host_at(url)
       if host.rest > now then
-        skipped[#skipped + 1] = url
-        at = math.min(at or host.rest, host.rest)
+        if is_over(id, url, host.rest) then
+          take(id, run, depth, url, host)
+          left = left - 1
+        else
+          dropped = dropped + 1
+        end
       elseif host.quota <= 0 then
         skipped[#skipped + 1] = url
         at = now
@@ -96,7 +112,7 @@ local function serve(id, run, depth, left)
   -- Whoever holds the slots may be at another crawl, whose writes do not wake this one; and behind what is skipped may be other hosts.
   if at and (at == now or redis.call('EXISTS', wait) == 1) then at = now + 1 end
   if #skipped > 0 then redis.call('RPUSH', wait, unpack(skipped)) end
-  return more or dropped == DROPPED or (left > 0 and limit == 0 and redis.call('EXISTS', wait) == 1), at
+  return more or dropped >= DROPPED or (left > 0 and limit == 0 and redis.call('EXISTS', wait) == 1), at
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds(now), 'LIMIT', 0, LOOKED_AT)) do

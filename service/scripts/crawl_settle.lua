@@ -1,7 +1,7 @@
 -- A taken page has its outcome: noted for the summary, told, its links kept, and whatever follows for the crawl decided, all in one.
 -- ARGV: now, id, url, end of lease, 'completed' or 'failed', entry of the summary (JSON), cost (credits),
 --       event (JSON, without its opening brace; '' = none), seconds until it is told, every how many-th is lost (0 = none),
---       where it was redirected to or '', links ...
+--       where it was redirected to or '', its host rests until ('' = it does not, 0 = for longer than before), links ...
 -- Returns 'settled', or 'stale' where the page is not the caller's any more.
 local now, id, url = clock(ARGV[1]), ARGV[2], ARGV[3]
 if not is_holder(id, url, ARGV[4]) then return 'stale' end
@@ -28,6 +28,11 @@ if ARGV[11] ~= '' then
   redis.call('HSETNX', of('landed', id), landed, redis.call('HGET', record, 'depth'))
   redis.call('SADD', of('seen', id), landed)
 end
-keep_links(id, 12)
+if ARGV[12] ~= '' then
+  let_rest(host_of(url), tonumber(ARGV[12]), now)
+elseif ARGV[5] == 'completed' then
+  redis.call('HDEL', of('resting', host_of(url)), 'times')
+end
+keep_links(id, 13)
 if advance(id, now) ~= 'ended' then due_by('crawl', id, now) end
 return 'settled'

@@ -93,3 +93,19 @@ local function is_holder(id, url, ends)
   return redis.call('HGET', record_of(id), 'state') == 'running'
     and tonumber(redis.call('ZSCORE', of('taken', id), url) or 0) == tonumber(ends)
 end
+
+-- A host wants to be left alone by every round: until then, or, where it has not said when (0), for twice as long as the time before.
+local function let_rest(host, rest, now)
+  local LONGEST = 3600
+  local key = of('resting', host)
+  local found = redis.call('HMGET', key, 'until', 'times')
+  local before, times = tonumber(found[1] or 0), tonumber(found[2] or 0)
+  if rest == 0 then
+    if before > now then return end  -- it was asked before it had said so
+    rest, times = now + math.min(2 ^ times, LONGEST), times + 1
+  end
+  rest = math.min(rest, now + LONGEST)
+  if rest <= math.max(before, now) then return end
+  redis.call('HSET', key, 'until', seconds(rest), 'times', times)
+  redis.call('EXPIRE', key, math.ceil(rest - now) + LONGEST)
+end

@@ -22,7 +22,7 @@ class Parts:
     def __init__(self, redis: Redis) -> None:
         self.clock = Clock()
         self.register = CrawlRegister(redis, retention=HOUR, clock=self.clock)
-        self.frontier = Frontier(self.register, per_host=8, share=4, lease=60)
+        self.frontier = Frontier(self.register, per_host=8, share=4, lease=60, patience=60)
 
     def create(self, **changes: object) -> str:
         return self.register.create(order(**changes))

@@ -35,7 +35,7 @@ class Crew:
         self.messages: deque[tuple[str, str]] = deque()
         self.register = CrawlRegister(redis, retention=3600)
         limits = PageLimits(attempt=attempt, retry_for=retry_for, body=body, private=True, most=4)
-        frontier = Frontier(self.register, per_host=8, share=4, lease=lease)
+        frontier = Frontier(self.register, per_host=8, share=4, lease=lease, patience=retry_for)
         self.crew = CrawlCrew(
             *(self.register, frontier, Tidings(self.register, per_crawl=16, share=8, lease=60), limits),
             lambda lane, token: self.messages.append((lane, token)),
@@ -109,6 +109,24 @@ def test_a_host_that_says_when_is_not_asked_before(redis: Redis, target: Target)
     # The other three slots' pages were under way by then; what waited within the round was given back.
     assert len([asked for asked in target.asked if refused < asked.at < refused + 0.99]) <= 3
     assert len([asked for asked in target.asked if asked.at > refused + 0.99]) >= 21 - 1 - 8
+
+
+def test_a_host_that_only_says_429_is_soon_asked_no_more(redis: Redis, target: Target) -> None:
+    crew = Crew(redis, retry_for=1.5)
+    end = crew.delivered(crew.create(f"{target.base}/busy/"))
+    assert (end.done, end.failed) == (1, 40)
+    # Eight under way at once, after a second once more, and then the rest is longer than a page is tried.
+    assert len(target.asked) <= 1 + 2 * 8
+
+
+def test_a_host_that_rests_for_an_hour_is_asked_no_more_and_its_pages_fail_in_their_time(redis: Redis, target: Target) -> None:
+    crew = Crew(redis, retry_for=1)
+    callback = {"type": "webhook", "url": f"{target.base}/hook"}
+    end = crew.delivered(crew.create(f"{target.base}/busy/3600/", callback=callback))
+    assert (end.done, end.failed) == (1, 40)
+    assert len([asked for asked in target.asked if asked.path != "/hook"]) <= 1 + 8
+    reasons = {page["failReason"] for page in documents(target) if page.get("status") == "failed"}
+    assert reasons == {"its host wants to be left alone for longer than a page is tried"}
 
 
 def test_a_page_whose_worker_dies_again_and_again_is_given_up(redis: Redis, target: Target) -> None:

@@ -29,7 +29,7 @@ def order(start: str = START, **changes: object) -> Order:
 
 def frontier_of(redis: Redis, clock: Clock, per_host: int = 50, share: int = 50, lease: float = 60) -> tuple[CrawlRegister, Frontier]:
     register = CrawlRegister(redis, retention=3600, clock=clock)
-    return register, Frontier(register, per_host=per_host, share=share, lease=lease)
+    return register, Frontier(register, per_host=per_host, share=share, lease=lease, patience=60)
 
 
 def fine(page: Page, *links: str, cost: int = 1, landed: str = "", event: str | None = None) -> Ending:
@@ -193,6 +193,70 @@ def test_a_host_that_wants_a_rest_gets_it_from_every_round(redis: Redis, clock: 
     assert left == ["http://other.test/"]
     clock.now += 1
     assert {page.url for page in frontier.claim(100, "b#1").pages} >= {url_of(1), START}
+
+
+def resting(redis: Redis, clock: Clock, seconds: float) -> tuple[Frontier, str]:
+    """A crawl of 900 pages of one host, which wants to be left alone for so long, before one of another."""
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order())
+    [start] = frontier.claim(10, "a#1").pages
+    settle(frontier, start, fine(start, *(url_of(number) for number in range(1, 900)), "http://other.test/"))
+    [one] = frontier.claim(1, "a#1").pages
+    frontier.exchange((), 0, "a#1", {"site.test": 0})
+    frontier.write([frontier.again(one, clock.now + 1, 1, clock.now, rest=clock.now + seconds)])
+    return frontier, crawl
+
+
+def test_the_pages_of_a_resting_host_hide_no_other_host(redis: Redis, clock: Clock) -> None:
+    frontier, _ = resting(redis, clock, 7)
+    assert [page.url for page in frontier.claim(100, "b#1").pages] == ["http://other.test/"]
+    clock.now += 6.9
+    assert not frontier.claim(100, "b#1").pages
+    clock.now += 0.1
+    pages = frontier.claim(100, "b#1").pages
+    assert len(pages) == 100
+    assert all(page.first in (None, clock.now - 7) for page in pages)
+
+
+def test_the_pages_of_a_host_that_rests_for_longer_than_they_are_tried_are_taken_to_fail(redis: Redis, clock: Clock) -> None:
+    frontier, _ = resting(redis, clock, 3000)
+    assert [page.url for page in frontier.claim(100, "b#1").pages] == ["http://other.test/"]
+    clock.now += 59.9
+    assert not frontier.claim(100, "b#1").pages
+    clock.now += 0.1
+    taken = frontier.claim(100, "b#1")
+    assert len(taken.pages) == 100
+    assert {page.first for page in taken.pages} == {clock.now - 60}
+    assert taken.grants[0].rest == clock.now - 60 + 3000
+
+
+def test_a_host_that_has_not_said_when_rests_ever_longer_until_it_answers(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    register.create(order())
+
+    def rest() -> float:
+        return float(redis.hget(f"{SPACE}:resting:site.test", "until") or 0) - clock.now
+
+    for expected in (1, 2, 4):
+        [page] = frontier.claim(1).pages
+        frontier.write([frontier.again(page, clock.now, 1, clock.now, rest=0)])
+        assert rest() == pytest.approx(expected, abs=0.01)
+        clock.now += rest()
+    [page] = frontier.claim(1).pages
+    settle(frontier, page, fine(page, url_of(1), url_of(2)))
+    one, two = frontier.claim(2).pages
+    for late in (one, two):  # under way together: they count as one
+        settle(frontier, late, replace(bad(late), rest=0))
+    assert rest() == pytest.approx(1, abs=0.01)
+    assert seen(register, one.crawl).fields["state"] == "delivered"
+
+
+def test_no_host_rests_for_ever(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    register.create(order())
+    [page] = frontier.claim(1).pages
+    frontier.write([frontier.again(page, clock.now, 1, clock.now, rest=clock.now + 1e6)])
+    assert float(redis.hget(f"{SPACE}:resting:site.test", "until") or 0) == clock.now + 3600
 
 
 def test_all_rounds_together_hold_no_more_of_a_host_than_its_slots(redis: Redis, clock: Clock) -> None:

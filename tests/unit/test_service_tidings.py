@@ -27,7 +27,7 @@ class Parts:
     def __init__(self, redis: Redis, **changes: object) -> None:
         self.clock = Clock()
         self.register = CrawlRegister(redis, retention=3600, clock=self.clock)
-        self.frontier = Frontier(self.register, per_host=50, share=50, lease=60)
+        self.frontier = Frontier(self.register, per_host=50, share=50, lease=60, patience=60)
         self.tidings = Tidings(self.register, per_crawl=16, share=8, lease=60)
         given: dict[str, object] = {"max_depth": 1, "budget": None, "include": ".*", "exclude": "", "callback": "http://hook.test/"}
         self.order = crawl_faults.dialled(Order(start_url=START, page=Submission(START), **(given | changes)))  # type: ignore[arg-type]
