@@ -11,6 +11,7 @@ from typing import Literal, assert_never
 from uuid import uuid4
 
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from crawls.crawl import TRANSITIONS, VERSIONS, Crawl, CrawlStep, read_row, salvage, write_request
 from crawls.decide import Complete, CrawlDecision, CrawlEnd, Looked, Turn
@@ -18,17 +19,20 @@ from crawls.envelope import crawl_envelope, end_state, page_envelope, page_key
 from crawls.intake import Order
 from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Expire, Fail, Hold, Retry, Sent, Snooze
-from jobs.job import State, state_of
+from jobs.job import ENDS, State, state_of
 from jobs.store import Noting
 from jobs.unreadable import Unreadable
 from ledger.aside import TRIES, Aside, Stumble
+from ledger.audit import Audit, audit
+from ledger.awaited import AwaitedLua
 from ledger.due import Books, Claim, Clock, Due, New, Row, Written
 from ledger.limit import Limit
-from ledger.lua import Call
+from ledger.lua import Call, Value
 from ledger.results import stream
 from scraperapi.crawl_models import Page, Summary
 from scraperapi.models import Json
 from scraperapi.protocol import dump_json
+from scraperapi.verbatim import dump_carrying
 
 SPACE = "longhaul:{crawls}"
 SEEN, FORMER = "seen", "former"
@@ -125,15 +129,14 @@ class CrawlStore:
             self._due.hold(lane(step, crawl.account), decision.until, decision.reason, crawl.pauses)
         return AppliedCrawl(crawl, decision, written, now, document)
 
-    def taking(self, crawl: Crawl, page: Page) -> Call:
-        """The call that takes one page event: for `record`."""
-        run = page.run if page.run is not None and crawl.request.recurring else crawl.run
-        return self._due.calling(
-            "take",
-            *self._event(crawl, page.remote_id),
-            *(page_key(page), run, int(run == page.run), stream(crawl.queue)),
-            *(dump_json(page_envelope(crawl, page, run)), int(page.response is None), page.credits),
-        )
+    def taking(self, crawl: Crawl, *pages: Page) -> Call:
+        """The call that takes page events of one crawl at the remote: for `record`."""
+        parts: list[Value] = []
+        for page in pages:
+            run = page.run if page.run is not None and crawl.request.recurring else crawl.run
+            parts += (page_key(page), run, int(run == page.run))
+            parts += (dump_carrying(page_envelope(crawl, page, run)), int(page.response is None), page.credits)
+        return self._due.calling("take", *self._event(crawl, pages[0].remote_id), stream(crawl.queue), *parts)
 
     def summarising(self, crawl: Crawl, summary: Summary) -> Call:
         """The call that notes the remote's summary: for `record`."""
@@ -143,7 +146,11 @@ class CrawlStore:
 
     def record(self, calls: Sequence[Call]) -> list[Taken]:
         """Write events in one round trip, each atomic for itself; says of each what became of it."""
-        return self._due.run(calls)
+        return each(self._due.run(calls))
+
+    def awaited(self, redis: AsyncRedis) -> AwaitedLua:
+        """What runs the calls from the event loop that `redis` belongs to: see `each`."""
+        return self._due.awaited(redis)
 
     def resume(self, step: CrawlStep, account: str) -> None:
         """End the pause of an account's step."""
@@ -182,6 +189,10 @@ class CrawlStore:
     def books(self) -> Books:
         """Counters and lanes at one moment; see `jobs.balance`."""
         return self._due.books()
+
+    def audit(self) -> Audit:
+        """A walk over all records, which names what is wrong with which."""
+        return audit(self._due, [state for state in State if state not in ENDS])
 
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
@@ -265,6 +276,11 @@ class CrawlStore:
             outlive=(SEEN, FORMER),
         )
         return call, document
+
+
+def each(answers: Sequence[Taken | list[Taken]]) -> list[Taken]:
+    """What became of each event: of pages a call tells it for all of them."""
+    return [became for answer in answers for became in ([answer] if isinstance(answer, str) else answer)]
 
 
 def _counted(step: CrawlStep) -> str:

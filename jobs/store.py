@@ -14,9 +14,10 @@ from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
 from jobs.envelope import end_state, envelope
 from jobs.intake import Submission
-from jobs.job import COUNTED, TRANSITIONS, VERSIONS, Job, State, Step, lane, read_row, salvage, state_of
+from jobs.job import COUNTED, ENDS, TRANSITIONS, VERSIONS, Job, State, Step, lane, read_row, salvage, state_of
 from jobs.unreadable import Unreadable
 from ledger.aside import Aside, Stumble, words_of
+from ledger.audit import Audit, audit
 from ledger.due import Books, Clock, Due, HighWater, New, Note, Row, Written
 from ledger.limit import Limit
 from ledger.lua import Call
@@ -190,6 +191,10 @@ class JobStore:
     def books(self) -> Books:
         """Counters and lanes at one moment; see `jobs.balance`."""
         return self._due.books()
+
+    def audit(self) -> Audit:
+        """A walk over all records, which names what is wrong with which."""
+        return audit(self._due, [state for state in State if state not in ENDS])
 
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
