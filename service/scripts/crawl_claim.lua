@@ -120,9 +120,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
     any_more = 1
     break
   end
-  local more, at, step = false, nil, nil
+  local more, at, step, last = false, nil, nil, now + LONGEST_RUN
   repeat
-    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost', 'untold')
+    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost', 'untold', 'started')
     if found[1] ~= 'running' and found[1] ~= 'delayed' then
       redis.call('ZREM', due_of('crawl'), id)
       step = 'ended'
@@ -132,13 +132,19 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
         redis.call('HSET', record_of(id), 'started', seconds(now))
       end
       gather(id)
-      local left = found[4] and tonumber(found[4]) - tonumber(found[5]) - redis.call('ZCARD', of('taken', id)) or math.huge
-      if tonumber(found[6] or 0) > UNTOLD then
-        more, at = false, now + 1
+      local left = found[4] and pages_left(id, tonumber(found[4]), tonumber(found[5])) - redis.call('ZCARD', of('taken', id)) or math.huge
+      if found[1] == 'running' then last = tonumber(found[7]) + LONGEST_RUN end
+      if last <= now then
+        end_run(id, 'running', now)
+        step = 'ended'
       else
-        more, at = serve(id, found[2], tonumber(found[3]), left)
+        if tonumber(found[6] or 0) > UNTOLD then
+          more, at = false, now + 1
+        else
+          more, at = serve(id, found[2], tonumber(found[3]), left)
+        end
+        step = advance(id, now)
       end
-      step = advance(id, now)
     end
   until step ~= 'opened'
   if step ~= 'ended' then
@@ -147,7 +153,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
       if first then at = math.min(at or first, first) end
     end
     if more then any_more = 1 end
-    place(id, 'crawl', more and now or at or now + 1)
+    place(id, 'crawl', math.min(more and now or at or now + 1, last))
   end
 end
 for name, count in pairs(held) do

@@ -62,27 +62,46 @@ local function finish(id, from, outcome, now)
   look_at_delivery(id, now)
 end
 
+-- Bounds of what costs nothing: outcomes for each credit of a budget, and 100 more; pages of one crawl; seconds of one run.
+local PER_CREDIT, MOST_PAGES, LONGEST_RUN = 10, 1000000, 7 * 24 * 3600
+
+-- The pages that a crawl with this budget may still have, charged or not.
+local function pages_left(id, budget, cost)
+  local outcomes = redis.call('LLEN', of('completed', id)) + redis.call('LLEN', of('failed', id))
+  return math.min(budget - cost, PER_CREDIT * budget + 100 - outcomes)
+end
+
+-- How a run ends that nobody has cancelled.
+local function end_run(id, from, now)
+  local fruitless = redis.call('EXISTS', of('completed', id)) == 0 and redis.call('EXISTS', of('failed', id)) == 1
+  finish(id, from, fruitless and 'failed' or 'completed', now)
+end
+
 -- The one look that decides what follows where nothing is under way: the next level, or the end.
 -- Returns 'opened', 'ended', or nil where the level goes on.
 local function advance(id, now)
   if redis.call('EXISTS', of('taken', id)) == 1 then return nil end
   local record = record_of(id)
   local found = redis.call('HMGET', record, 'state', 'budget', 'cost')
-  if redis.call('EXISTS', of('wait', id), of('again', id), of('next', id)) > 0 and not (found[2] and tonumber(found[3]) >= tonumber(found[2])) then
+  if redis.call('EXISTS', of('wait', id), of('again', id), of('next', id)) > 0
+    and not (found[2] and pages_left(id, tonumber(found[2]), tonumber(found[3])) <= 0) then
     if redis.call('EXISTS', of('wait', id), of('again', id)) > 0 then return nil end
     redis.call('RENAME', of('next', id), of('wait', id))
     redis.call('HINCRBY', record, 'depth', 1)
     return 'opened'
   end
-  local fruitless = redis.call('EXISTS', of('completed', id)) == 0 and redis.call('EXISTS', of('failed', id)) == 1
-  finish(id, found[1], fruitless and 'failed' or 'completed', now)
+  end_run(id, found[1], now)
   return 'ended'
 end
 
--- The links from ARGV[from] on, as far as they are new, wait for the next level.
+-- The links from ARGV[from] on, as far as they are new, and there is room for them, wait for the next level.
 local function keep_links(id, from)
+  if from > #ARGV then return end
   local seen, fresh = of('seen', id), {}
+  local budget = tonumber(redis.call('HGET', record_of(id), 'budget') or 0)
+  local room = math.max(MOST_PAGES, PER_CREDIT * budget + 100) - redis.call('SCARD', seen)
   for at = from, #ARGV do
+    if #fresh >= room then break end
     if redis.call('SADD', seen, short(ARGV[at])) == 1 then fresh[#fresh + 1] = ARGV[at] end
   end
   if #fresh > 0 then redis.call('RPUSH', of('next', id), unpack(fresh)) end

@@ -143,6 +143,46 @@ def test_the_budget_is_never_exceeded_whatever_is_under_way(redis: Redis, clock:
     assert len({*lists.left}) == len(lists.left) == 20 - 7
 
 
+def test_pages_that_cost_nothing_are_bounded_by_the_budget_too(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order(max_depth=None, budget=2))
+    [page] = frontier.claim(10).pages
+    settle(frontier, page, fine(page, *(url_of(number) for number in range(1, 500)), cost=0))
+    while pages := frontier.claim(50).pages:
+        for page in pages:
+            settle(frontier, page, fine(page, cost=0))
+        clock.now += 1
+    end = seen(register, crawl)
+    assert (end.fields["state"], end.done, end.fields["cost"]) == ("delivered", 120, "0")
+    assert len(register.lists(crawl).left) == 500 - 120
+
+
+def test_a_run_ends_after_a_week_whatever_is_left(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order())
+    [start] = frontier.claim(10).pages
+    settle(frontier, start, fine(start, url_of(1), url_of(2)))
+    one, _ = frontier.claim(10).pages
+    frontier.write([frontier.again(one, 9e12, 1, clock.now)])
+    clock.now += 7 * 24 * 3600 - 1
+    [two] = frontier.claim(10).pages
+    clock.now += 1
+    assert not frontier.claim(10).pages
+    end = seen(register, crawl)
+    assert (end.fields["outcome"], end.done) == ("completed", 1)
+    assert sorted(register.lists(crawl).left) == [url_of(1), url_of(2)]
+    assert settle(frontier, two, fine(two)) == "stale"
+
+
+def test_the_pages_of_one_crawl_are_bounded(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock)
+    crawl = register.create(order())
+    redis.eval("for number = 1, 999990 do redis.call('SADD', KEYS[1], number) end", 1, f"{SPACE}:seen:{crawl}")
+    [start] = frontier.claim(10).pages
+    settle(frontier, start, fine(start, *(url_of(number) for number in range(1, 50))))
+    assert seen(register, crawl).waiting == 9
+
+
 def test_a_lease_that_ends_gives_its_page_back_and_fences_the_one_before(redis: Redis, clock: Clock) -> None:
     register, frontier = frontier_of(redis, clock)
     crawl = register.create(order())
