@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ STREAM = "longhaul:dead-letters"
 MOST = 10_000
 CHUNK = 100
 LONGEST = 200
+SHOWN = ("queue", "task", "reason", "size")
 SHOWING = ("argsrepr", "kwargsrepr")
 """Headers that only show what the body holds."""
 
@@ -65,9 +65,10 @@ class DeadLetters:
         """How many there are."""
         return int(self._redis.xlen(STREAM))
 
-    def reasons(self) -> Counter[tuple[str, str]]:
-        """How many there are of each (queue, reason)."""
-        return Counter((fields.get("queue", ""), fields.get("reason", "")) for _, fields in self._entries())
+    def newest(self, most: int) -> list[dict[str, str]]:
+        """Of the newest ones, newest first, what may be shown: `queue`, `task`, `reason`, `size` in bytes."""
+        redis: Any = self._redis
+        return [{name: fields.get(name, "") for name in SHOWN} for _, fields in redis.xrevrange(STREAM, count=most)]
 
     def each(self) -> Iterator[tuple[str, DeadLetter]]:
         """(entry's id, message), oldest first, of those that are there now; what comes meanwhile is left for the next time."""

@@ -25,6 +25,7 @@ from crawls.store import CrawlLimits, CrawlStore
 from jobs.store import JobStore, Limits
 from ledger.connection import connect
 from ledger.results import PREFIX, Reader
+from workers.books_command import books
 from workers.caller import answer, caller, param, settings_of_ledger
 from workers.crawl_command import crawl
 from workers.doctor import examine
@@ -32,6 +33,8 @@ from workers.lifecycle import exit_with_reason
 from workers.local import Local, Ports, is_self_hosted, kept_secret
 from workers.overview import overview
 from workers.printing import rows, say, shortened
+from workers.retry_command import retry
+from workers.stranded import stranded
 from workers.up import run
 
 CHUNK = 5000
@@ -117,14 +120,17 @@ def results(*, follow: bool, queue: str, group: str) -> None:
 
 @main.command()
 def status() -> None:
-    """Say how many jobs and crawls are where, which accounts are paused, and what waits in the results queues."""
-    redis = connect(settings_of_ledger().redis_url)
-    books = {"jobs": JobStore(redis, Limits()).books(), "crawls": CrawlStore(redis, CrawlLimits()).books()}
+    """Say how many jobs and crawls are where, which accounts are paused, what waits for you to decide, and what in the results queues."""
+    settings = settings_of_ledger()
+    redis = connect(settings.redis_url)
+    spaces = {"jobs": JobStore(redis, Limits()).books(), "crawls": CrawlStore(redis, CrawlLimits()).books()}
     # The whole key space is walked, each job's keys with it: in large steps.
     keys = redis.scan_iter(match=f"{PREFIX}*", count=SCANNED, _type="stream")
     queues = {key.removeprefix(PREFIX): redis.xlen(key) for key in sorted(keys)}
+    waiting = stranded(settings, redis)
     redis.close()
-    lines, faults = overview(books)
+    lines, faults = overview(spaces)
+    lines += waiting
     lines += [{"what": f"queue {name}", "count": count} for name, count in queues.items()]
     rows(["what", "count", "note"], lines)
     for fault in faults:
@@ -139,8 +145,8 @@ def cancel(id_: str) -> None:
     """Cancel a job or a crawl; prints its id and its state afterwards."""
     settings = settings_of_ledger()
     with closing(connect(settings.redis_url)) as redis:
-        is_job = JobStore(redis, Limits()).get(id_) is not None
-        is_crawl = not is_job and CrawlStore(redis, CrawlLimits()).get(id_) is not None
+        is_job = JobStore(redis, Limits()).state(id_) is not None
+        is_crawl = not is_job and CrawlStore(redis, CrawlLimits()).state(id_) is not None
     if not is_job and not is_crawl:
         say(f"{id_!r} is neither a job nor a crawl that this ledger knows; ended ones are forgotten after LONGHAUL_KEEP_ENDED seconds")
         sys.exit(1)
@@ -180,6 +186,8 @@ def _chain(first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
 
 
 main.add_command(crawl)
+main.add_command(retry)
+main.add_command(books)
 
 if __name__ == "__main__":
     main()

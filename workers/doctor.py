@@ -23,6 +23,8 @@ from scraperapi.client import call
 from scraperapi.errors import PreflightFailed
 from scraperapi.protocol import HttpAnswer
 from workers.lifecycle import PROBE_TIMEOUT, check_account, check_broker, check_ledger, safe
+from workers.overview import working
+from workers.stranded import stranded
 
 BEAT_ENTRY = "longhaul:redbeat:longhaul-dispatch"
 BEAT_LATE = 30 * TICK
@@ -54,6 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _work(spaces.values())
         for books in spaces.values():
             yield from _pauses(books)
+        yield _stranded(settings, redis)
         yield _balance(spaces)
     yield _receiver(settings.public_url)
 
@@ -103,7 +106,7 @@ def _last_run(meta: str) -> float | None:
 
 
 def _work(spaces: Iterable[Books]) -> Finding:
-    ages = (books.now - lane.oldest for books in spaces for lane in books.lanes if lane.oldest is not None and not lane.paused_until)
+    ages = (books.now - lane.oldest for books in spaces for lane in working(books) if lane.oldest is not None and not lane.paused_until)
     late = max(ages, default=0.0)
     if late > OVERDUE:
         return Finding(
@@ -125,6 +128,13 @@ def _pauses(books: Books) -> Iterator[Finding]:
                 words=f"{step} is paused: {lane.reason}",
                 mend="Nothing is lost; one job or crawl will try again by itself. Mend the account if it is refused.",
             )
+
+
+def _stranded(settings: Settings, redis: Redis) -> Finding:
+    found = stranded(settings, redis)
+    words = "; ".join(f"{line['count']} {line['what']}" for line in found if line.get("count"))
+    mend = "`longhaul status` says why; mend the reason, then `longhaul retry`, or cancel the job." if words else ""
+    return Finding("set aside", ok=not words, words=words or "nothing waits for a person", mend=mend)
 
 
 def _balance(spaces: Mapping[str, Books]) -> Finding:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jobs.balance import balance
-from ledger.due import Books
+from ledger.aside import PREFIX
+from ledger.due import Books, Lane
 from workers.printing import clock
 
 
@@ -24,6 +25,11 @@ def overview(spaces: Mapping[str, Books]) -> tuple[list[dict[str, Any]], list[st
     return lines, faults
 
 
+def working(books: Books) -> list[Lane]:
+    """The lanes that somebody works off; the others hold what is set aside."""
+    return [lane for lane in books.lanes if not lane.name.startswith(PREFIX)]
+
+
 def _space(name: str, books: Books) -> Iterator[dict[str, Any]]:
     page = balance(books)
     # The bare word is that of the jobs.
@@ -31,7 +37,7 @@ def _space(name: str, books: Books) -> Iterator[dict[str, Any]]:
     yield from ({"what": f"{name} {state.value}", "count": count} for state, count in page.states.items())
     if (pages := books.counts.get("pages")) is not None:
         yield {"what": f"{name} pages", "count": pages, "note": "taken in"}
-    for lane in sorted(books.lanes, key=lambda lane: lane.name):
+    for lane in sorted(working(books), key=lambda lane: lane.name):
         paused = f"paused until {clock(lane.paused_until)}: {lane.reason}" if lane.paused_until else ""
         late = f"oldest due since {clock(lane.oldest)}" if lane.due else ""
         yield {"what": f"due {lane.name}", "count": lane.due, "note": paused or late}

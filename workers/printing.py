@@ -58,6 +58,11 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
+def legible(id_: str) -> str:
+    """An id as it can be written anywhere: what is no UTF-8 in the ledger as hexadecimal numbers."""
+    return id_.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _cell(value: object) -> Text:
     if value is None:
         return Text()

@@ -127,5 +127,5 @@ def _letter(message: Any, reason: str, queues: set[str], default: str) -> DeadLe
         str(message.content_type or ""),
         str(message.content_encoding or ""),
         headers,
-        {name: message.properties[name] for name in ("correlation_id", "reply_to", "priority", "expiration") if name in message.properties},
+        {name: message.properties[name] for name in ("correlation_id", "reply_to", "priority") if name in message.properties},
     )

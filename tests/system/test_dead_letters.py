@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from redis import Redis
 
 from ledger.connection import connect
-from ledger.dead_letters import STREAM, DeadLetters
+from ledger.dead_letters import STREAM, DeadLetter, DeadLetters
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from workers.embedded import serving
@@ -66,9 +67,10 @@ BAD = {
 
 
 @pytest.fixture
-def letters(longhaul: Installation) -> DeadLetters:
+def letters(longhaul: Installation) -> Iterator[DeadLetters]:
     longhaul.redis.delete(STREAM)
-    return DeadLetters(longhaul.redis)
+    yield DeadLetters(longhaul.redis)
+    longhaul.redis.delete(STREAM)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -96,6 +98,17 @@ def test_whoever_waits_for_a_task_that_nobody_knows_is_told(longhaul: Installati
     with pytest.raises(Exception, match="sumbit"):
         result.get(timeout=30)
     assert letters.count() == 1
+
+
+def test_a_dead_letter_that_is_sent_again_is_an_ordinary_message(longhaul: Installation, letters: DeadLetters) -> None:
+    job = str(uuid.uuid4())
+    letters.keep(DeadLetter("celery", "why", GOOD_BODY, "application/json", "utf-8", {"task": "jobs.submit", "id": job, "lang": "py"}))
+    letters.keep(DeadLetter("celery", "why", b"5", "application/json", "utf-8", {"task": "jobs.submit", "id": "x", "lang": "py"}))
+    done = longhaul.command("retry", "--dead-letters")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+    assert longhaul.envelope(job)["status"] == "finished"
+    # What is as bad as before comes back.
+    until(lambda: letters.count() == 1, "the other one")
 
 
 def test_a_message_is_not_lost_while_the_ledger_is_away_and_is_kept_when_it_is_back(tmp_path: Path) -> None:
