@@ -7,6 +7,7 @@ may be written either way. `.` and \s are RE2's: they differ from JavaScript's f
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ MEMORY = 4 * 1024 * 1024
 """Bytes for one pattern's program and tables."""
 MOST_FOUND = 100_000
 """Links taken from one page by a pattern with a group for them."""
+LONGEST_SEARCH = 5.0
+"""Seconds for finding the links of one page: each match is linear, but an expression can make each look at the whole page."""
 TARGETS = ("full_url", "relative_url")
 
 _ALL = frozenset({"", ".*", "^.*$"})
@@ -68,15 +71,15 @@ class Expression:
         """Whether it is found anywhere in `url`."""
         return self.text in _ALL or self.program.search(url.encode("utf-8", "replace")) is not None
 
-    def found_in(self, html: str) -> Iterator[str]:
-        """What its link groups match in `html`, in order, as written there; at most `MOST_FOUND`."""
-        found = 0
+    def found_in(self, html: str, seconds: float = LONGEST_SEARCH) -> Iterator[str]:
+        """What its link groups match in `html`, in order, as written there; at most `MOST_FOUND`, and what is found in so many seconds."""
+        found, until = 0, time.monotonic() + seconds
         for match in self.program.finditer(html.encode("utf-8", "replace")):
             for group in self.groups:
                 if text := match.group(group):
                     yield text.decode("utf-8", "replace").replace("&amp;", "&")
                     found += 1
-            if found >= MOST_FOUND:
+            if found >= MOST_FOUND or time.monotonic() > until:
                 return
 
 

@@ -138,3 +138,11 @@ def test_any_pattern_is_compiled_or_refused_in_words(pattern, text):
         expression = compiled("f", pattern)
         expression.matches(text)
         list(expression.found_in(text))
+
+
+def test_an_expression_that_looks_at_the_whole_page_for_each_link_is_stopped():
+    expression = compiled("url_regexp_include", r"(?<full_url>a[^b]*b|a)")
+    began = time.monotonic()
+    found = sum(1 for _ in expression.found_in("a" * 1_000_000, seconds=0.3))
+    assert 0 < found < 1_000_000
+    assert time.monotonic() - began < 5
