@@ -52,4 +52,4 @@ class CrawlCrew:
         if count:
             log.info("crawled" if step == CRAWL else "told", pieces=count)
             # What is left, or has become due meanwhile, need not wait for the tick.
-            self.wake()
+            crawler.wake_safely(self.wake)

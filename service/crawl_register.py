@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
+import structlog
 from redis import Redis
 
 from ledger.due import Clock
@@ -44,10 +45,14 @@ TRANSITIONS = {
 }
 BUSY_WAIT = 5.0
 """Seconds until a run is begun that is due while the one before still goes on."""
+UNREADABLE_WAIT = 300.0
+"""Seconds until an order is looked at again that could not be read."""
 BEGUN_AT_ONCE = 100
 TOKEN_LIFE = 20.0
 """Seconds until a round that does not ask for more is given up for lost, with its slots; a living one asks each `streams.BEAT` seconds."""
 LISTED_AT_ONCE = 10_000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,13 @@ class CrawlRegister:
         now, begun = self.now(), 0
         schedule = f"{SPACE}:due:{SCHEDULE}"
         for crawl_id in map(str, self.redis.zrangebyscore(schedule, "-inf", f"{now:.3f}", start=0, num=BEGUN_AT_ONCE)):
-            order, seen = self.order(crawl_id), self.look(crawl_id)
+            try:
+                order, seen = self.order(crawl_id), self.look(crawl_id)
+            except (ValueError, TypeError, KeyError):
+                # Of another release perhaps; the others go on, and so does the rest of the waking.
+                log.exception("a crawl's order cannot be read", crawl=crawl_id)
+                self.redis.zadd(schedule, {crawl_id: now + UNREADABLE_WAIT})
+                continue
             if order is None or seen is None:
                 self.redis.zrem(schedule, crawl_id)
                 continue

@@ -98,8 +98,16 @@ class Crawler:
         """One round; how many pages it was."""
         taken = self.frontier.claim(SIZE, token)
         if taken.more:
-            self.wake()
+            wake_safely(self.wake)
         return uvloop.run(_Round(self, token, taken).run(taken.pages)) if taken.pages else 0
+
+
+def wake_safely(wake: Callable[[], object]) -> None:
+    """Wake, or say why not: a broker that is away must not end a round, for the ticker wakes as well."""
+    try:
+        wake()
+    except Exception as error:  # noqa: BLE001  (whatever the broker's client raises)
+        log.warning("could not wake the crew", error=f"{type(error).__name__}: {error}")
 
 
 class _Round:
@@ -141,7 +149,7 @@ class _Round:
         self._get_to_know(taken.pages)
         if (taken.more or told) and self._now() - self._woken > WAKE_PAUSE:
             self._woken = self._now()
-            self._wake()
+            wake_safely(self._wake)
         return [page for page in taken.pages if (page.crawl, page.run) in self._crawls]
 
     def _get_to_know(self, pages: Sequence[Page]) -> None:
@@ -166,7 +174,16 @@ class _Round:
         crawl = self._crawls[page.crawl, page.run]
         attempts, first = page.attempts + 1, now if page.first is None else page.first
         attempt = Attempt(attempts, first + self._limits.retry_for, crawl.order.page.retry_404)
-        outcome = await self._attempt(fetcher, crawl.order, page, attempt, first)
+        try:
+            outcome = await self._attempt(fetcher, crawl.order, page, attempt, first)
+            return await self._settled(crawl, page, attempt, first, outcome)
+        except Exception as error:
+            # A bug in here must not take the round's other pages with it, again and again.
+            log.exception("a page broke", crawl=page.crawl, url=page.url)
+            return await self._settled(crawl, page, attempt, first, Trouble(f"the service broke: {type(error).__name__}"))
+
+    async def _settled(self, crawl: _Crawl, page: Page, attempt: Attempt, first: float, outcome: Outcome) -> Settled:
+        attempts = attempt.attempts
         decided = verdict(attempt, outcome, self._now())
         rest = _rest(outcome, self._now())
         if rest is not None:
@@ -231,7 +248,10 @@ class _Round:
 
 
 async def _links(scope: Scope, html: str, url: str) -> list[str]:
-    return scope.follow(html, url) if len(html) <= CHUNK else await asyncio.to_thread(scope.follow, html, url)
+    # An expression that finds the links itself may take its time on a short page, too.
+    if len(html) <= CHUNK and not scope.include.targets:
+        return scope.follow(html, url)
+    return await asyncio.to_thread(scope.follow, html, url)
 
 
 def _cost(status: int) -> int:

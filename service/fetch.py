@@ -181,13 +181,15 @@ def headers_for(submission: Submission) -> dict[str, str]:
 
 
 def _retry_after(response: ClientResponse) -> float | None:
-    date = response.headers.get("date")
+    asked, date = response.headers.get("retry-after"), response.headers.get("date")
+    if asked is None:
+        return None
     try:
         # A date is meant by the target's own clock.
         now = parsedate_to_datetime(date).timestamp() if date else 0.0
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         now = 0.0
-    return read_retry_after(response.headers.get("retry-after"), now)
+    return read_retry_after(asked, now)
 
 
 def _public_socket(address: AddrInfoType) -> socket.socket:

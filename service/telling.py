@@ -87,7 +87,12 @@ class _Round:
 
     async def _act(self, pusher: webhooks.Pusher, event: Event) -> Told:
         order = self._orders[event.crawl]
-        push = webhooks.NothingLeft() if order is None else await self._push(pusher, order, event)
+        try:
+            push = webhooks.NothingLeft() if order is None else await self._push(pusher, order, event)
+        except Exception as error:
+            # A bug in here must not take the round's other events with it, again and again.
+            log.exception("an event broke", crawl=event.crawl, number=event.number)
+            push = webhooks.Refused(type(error).__name__)
         tries = event.tries + 1
         follows = webhooks.after(push, tries, self._now())
         if isinstance(push, webhooks.Refused):

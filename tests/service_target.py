@@ -105,6 +105,9 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             await asyncio.sleep(0.05)
             links = "".join(f"<a href=/resting/{number}>x</a>" for number in range(1, 21))
             return web.Response(text="" if rest else links, content_type="text/html")
+        case "dated":
+            asked = {"retry-after": rest} if rest else {}
+            return web.Response(headers={"date": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", **asked})
         case "busy":
             seconds, _, number = rest.rpartition("/")
             if not number:

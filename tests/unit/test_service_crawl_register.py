@@ -125,6 +125,17 @@ def test_a_run_begins_once_whoever_else_saw_that_it_was_due(redis: Redis) -> Non
     assert parts.seen(crawl).fields["run"] == "2"
 
 
+def test_a_run_whose_order_cannot_be_read_holds_up_no_other(redis: Redis) -> None:
+    parts = Parts(redis)
+    crawls = [parts.create(interval="hourly") for _ in range(3)]
+    parts.run()
+    for crawl, text in zip(crawls, ("nonsense", '{"page": 1}'), strict=False):
+        redis.set(f"{SPACE}:order:{crawl}", text)
+    parts.clock.now += HOUR
+    assert (parts.register.begin_due_runs(), parts.seen(crawls[2]).fields["run"]) == (1, "2")
+    assert not redis.zcount(f"{SPACE}:due:schedule", 0, parts.clock.now)
+
+
 def test_the_schedule_of_what_is_no_more_is_forgotten(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(interval="hourly")

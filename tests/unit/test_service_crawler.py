@@ -188,3 +188,40 @@ def test_a_round_that_is_to_stop_gives_back_the_pages_that_it_has_not_asked_for(
     end = crew.delivered(crawl)
     assert (end.done, end.failed) == (30, 0)
     assert len(target.asked) == 30
+
+
+def test_a_broker_that_is_away_ends_no_round(redis: Redis, target: Target) -> None:
+    crew = Crew(redis)
+    crawl = crew.create(f"{target.base}/tree/30/0/", callback={"type": "webhook", "url": f"{target.base}/hook"})
+
+    def broken(lane: str, token: str) -> None:
+        raise ConnectionError(lane, token)
+
+    [token] = crew.crew.frontier.dispatch(120, 4)
+    replace(crew.crew, start=broken).crawl(token)
+    seen = crew.register.look(crawl)
+    assert seen is not None
+    assert (seen.done, seen.fields["state"]) == (30, "completed")
+
+
+def test_a_page_that_breaks_the_service_fails_alone(redis: Redis, target: Target) -> None:
+    crew = Crew(redis, retry_for=0.1)
+    slow, broken = crew.create(f"{target.base}/tree/2/0.3/"), crew.create(f"{target.base}/page")
+    order = json.loads(str(redis.get(f"{SPACE}:order:{broken}")))
+    redis.set(f"{SPACE}:order:{broken}", json.dumps(order | {"max_depth": "deep"}))
+    assert crew.delivered(broken).failed == 1
+    assert json.loads(crew.register.lists(broken).failed[0])["failReason"].startswith("the service broke: TypeError")
+    assert crew.delivered(slow).done == 2
+    assert len(target.at("/tree/2/0.3/")) == 1
+
+
+def test_an_event_that_breaks_the_service_fails_alone(redis: Redis, target: Target) -> None:
+    crew, callback = Crew(redis), {"type": "webhook", "url": f"{target.base}/hook"}
+    crawls = [crew.create(f"{target.base}/page", callback=callback) for _ in range(2)]
+    [token] = crew.crew.frontier.dispatch(120, 4)
+    crew.crew.crawl(token)
+    redis.hdel(f"{SPACE}:record:{crawls[0]}", "outcome")
+    redis.zadd(f"{SPACE}:tell:{crawls[0]}", {"summary": 0})
+    redis.zadd(f"{SPACE}:due:tell", {crawls[0]: 0})
+    assert crew.delivered(crawls[1]).done == 1
+    assert len(documents(target)) == 3

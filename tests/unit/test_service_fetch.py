@@ -100,6 +100,13 @@ def test_every_status_is_an_answer(target: Target, status: int) -> None:
     assert (end["statusCode"], end["headers"]["sa-statuscode"]) == (status, str(status))
 
 
+def test_a_date_beyond_all_dates_is_none(target: Target) -> None:
+    asked, plain = fetch(Submission(f"{target.base}/dated/7"), Submission(f"{target.base}/dated/"))
+    assert isinstance(asked, Answered)
+    assert isinstance(plain, Answered)
+    assert (asked.retry_after, plain.retry_after) == (7, None)
+
+
 def test_a_body_beyond_the_limit_is_not_read_to_its_end(target: Target) -> None:
     within, beyond = fetch(Submission(f"{target.base}/bytes/1000"), Submission(f"{target.base}/bytes/1001"), limit=1000)
     assert isinstance(within, Answered)
