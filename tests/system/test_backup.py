@@ -1,0 +1,84 @@
+"""A copy of the append-only folder, taken under load, is a backup: a fresh server goes on from it, although the remote has moved on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jobs.balance import balance
+from jobs.store import JobStore, Limits
+from ledger.connection import connect
+from service.faults import body_for
+from tests.builders import a_submission, envelopes
+from tests.conftest import free_port
+from tests.installation import FAST, until
+from tests.service_process import Service, service
+from workers.embedded import serving
+from workers.local import Local, free_ports
+from workers.processes import Processes
+
+JOBS = 150
+
+
+@contextmanager
+def at_work(redis_url: str, remote: Service) -> Iterator[Processes]:
+    """Two workers and beat on the ledger at `redis_url`."""
+    local = Local(free_ports(), redis_url, self_hosted=False, workers=2, secret="0123456789abcdef" * 3)
+    env = {**FAST, "LONGHAUL_ASYNC_URL": remote.base, "LONGHAUL_CRAWLER_URL": remote.base, "LONGHAUL_API_KEY": "k"}
+    parts = [replace(part, env={**part.env, **env}) for part in local.own() if part.name.startswith(("worker", "beat"))]
+    lines: list[str] = []
+    with Processes(lambda name, line: lines.append(f"{name} {line}")) as processes:
+        processes.start(parts)
+        until(lambda: sum("ready." in line for line in lines) == 2, "two workers")
+        yield processes
+
+
+def back_up(redis_url: str, folder: Path, copy: Path) -> None:
+    """As docs/operations.md says."""
+    redis = connect(redis_url)
+    redis.config_set("auto-aof-rewrite-percentage", 0)
+    until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], "no rewrite of the file")
+    shutil.copytree(folder, copy)
+    redis.config_set("auto-aof-rewrite-percentage", 100)
+    redis.close()
+
+
+@pytest.mark.timeout(240)
+def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "ledger", tmp_path / "backup"
+    urls = {f"job-{n}": f"http://slow-{1 + n % 4}.fault.invalid/{n}" for n in range(JOBS)}
+    with service(tmp_path, service_faults="1") as remote:
+        with serving(free_port(), folder) as redis_url:
+            redis = connect(redis_url)
+            store = JobStore(redis, Limits())
+            with at_work(redis_url, remote):
+                store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], watched=False)
+                until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
+                back_up(redis_url, folder, copy)
+                # What happens now is not in the copy: the remote hands out results, and forgets them.
+                until(lambda: balance(store.books()).envelopes == JOBS, "all envelopes", 90)
+            redis.close()
+        # A copy that was taken in the middle of a write, as from a snapshot of a disk.
+        last = max(copy.rglob("*.aof"), key=lambda file: ("incr" in file.name, file.name))
+        last.write_bytes(last.read_bytes()[:-5])
+        with serving(free_port(), copy) as redis_url:
+            redis = connect(redis_url)
+            store = JobStore(redis, Limits())
+            found = balance(store.books())
+            assert (found.faults, found.submitted) == ([], JOBS)
+            assert JOBS // 10 - 1 <= found.envelopes < JOBS
+            with at_work(redis_url, remote):
+                until(lambda: not balance(store.books()).open, "every job ended", 110)
+            assert balance(store.books()).faults == []
+            homes = envelopes(redis)
+            assert sorted(home["id"] for home in homes) == sorted(urls)
+            assert {home["status"] for home in homes} == {"finished"}
+            assert all(home["body"] == body_for(urls[home["id"]]) for home in homes)
+            # What was read since the copy was taken had to be submitted once more, and the envelope says so.
+            assert max(home["submissions"] for home in homes) == 2
+            redis.close()
