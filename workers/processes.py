@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Self
 
@@ -22,6 +23,8 @@ READY_WITHIN = 60.0
 RESTART_PAUSE = 2.0
 QUICK = 10.0
 QUICK_ENDS = 5
+LAST_SECONDS = 4.0
+"""What a part gets that is told to stop a second time; it wants two."""
 WIDTH = 8
 
 
@@ -55,6 +58,7 @@ class Processes:
         self._show = show
         self._children: list[_Child] = []
         self._readers: list[threading.Thread] = []
+        self._hastened = False
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +66,7 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         # The last started are the first to go; nothing that a part needs goes before it.
         for child in reversed(self._children):
-            _end(child)
+            self._end(child)
         for reader in self._readers:
             reader.join(timeout=5)
 
@@ -91,6 +95,26 @@ class Processes:
             self._show(child.part.name, f"ended (exit {code}); starting it again")
             time.sleep(RESTART_PAUSE)
             child.process, child.started = self._run(child.part), time.monotonic()
+
+    def hasten(self) -> None:
+        """End quickly: a part that takes its time is told a second time. From a signal's handler, or another thread."""
+        self._hastened = True
+
+    def _end(self, child: _Child) -> None:
+        process = child.process
+        if process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        until, told_again = time.monotonic() + child.part.grace, False
+        while time.monotonic() < until:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+                return
+            if self._hastened and not told_again:
+                process.send_signal(signal.SIGTERM)
+                until, told_again = time.monotonic() + LAST_SECONDS, True
+        process.kill()
+        process.wait()
 
     def _check(self) -> None:
         for child in self._children:
@@ -122,18 +146,6 @@ def to_stderr(name: str, line: str) -> None:
     """One log stream: the part's name before each line."""
     if line:
         sys.stderr.write(f"{name:<{WIDTH}} | {line}\n")
-
-
-def _end(child: _Child) -> None:
-    process = child.process
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=child.part.grace)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _healthy(url: str) -> bool:

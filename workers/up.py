@@ -18,17 +18,24 @@ LOOK_EVERY = 1.0
 
 
 def run(local: Local, folder: Path | None) -> None:
-    """Run until SIGINT or SIGTERM, then finish what is in flight. With `folder`, the ledger is an embedded server that keeps its file there.
+    """Run until SIGINT or SIGTERM, then finish what is in flight; at a second one, end quickly.
 
-    Raises `PreflightFailed` where a part does not start.
+    With `folder`, the ledger is an embedded server that keeps its file there. Raises `PreflightFailed` where a part does not start.
     """
     stop = threading.Event()
+    processes = Processes(to_stderr)
+
+    def hear(*_: object) -> None:
+        if stop.is_set():
+            processes.hasten()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, hear)
     ledger = serving(local.ports.redis, folder) if folder else nullcontext(local.redis_url)
     say("Starting ...")
     try:
-        with ledger, Processes(to_stderr) as processes:
+        with ledger, processes:
             processes.start(local.remote())
             processes.start(local.own())
             say(addresses(local))
