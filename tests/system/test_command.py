@@ -85,7 +85,7 @@ def test_doctor_finds_nothing_wrong_here(longhaul: Installation) -> None:
     found = longhaul.command("doctor")
     assert found.returncode == 0, found.stdout
     checks = {str(row["check"]): row["ok"] for row in lines(found.stdout)}
-    assert set(checks) == {"ledger", "broker", "account default", "crawler", "beat", "workers", "books", "receiver"}
+    assert set(checks) == {"ledger", "broker", "account default", "crawler", "beat", "workers", "books", "receiver", "set aside"}
 
 
 def test_a_ledger_that_is_away_is_named(longhaul: Installation) -> None:
