@@ -117,17 +117,18 @@ def _entry(entry: object, defaults: Mapping[str, Any], terms: Terms) -> Submissi
     return read_submission({**defaults, **entry}, terms)
 
 
-def read_url(name: str, value: object) -> str:
-    """An http(s) address."""
+def read_url(name: str, value: object, *, secret: bool = False) -> str:
+    """An http(s) address; `secret`: it may carry a password, so errors do not quote it."""
+    refused = secretive if secret else invalid
     if value is None:
         raise InvalidArgument(f"{name}: is missing: every job needs the address of its target")
     if not isinstance(value, str):
-        raise invalid(name, value, "must be a string")
+        raise refused(name, value, "must be a string")
     if len(value) > MAX_URL:
-        raise invalid(name, value, f"must be at most {MAX_URL} characters long")
+        raise refused(name, value, f"must be at most {MAX_URL} characters long")
     if CONTROL.search(value):
-        raise invalid(name, value, "must not contain spaces or control characters; percent-encode them")
-    http_host(name, value)
+        raise refused(name, value, "must not contain spaces or control characters; percent-encode them")
+    http_host(name, value, secret=secret)
     return value
 
 
@@ -218,7 +219,7 @@ def read_callback(value: object, terms: Terms) -> str:
         case True:
             raise invalid("callback", value, "needs LONGHAUL_PUBLIC_URL to be set where the workers run")
         case _:
-            address = read_url("callback", value).rstrip("/")
+            address = read_url("callback", value, secret=True).rstrip("/")
             if not terms.secret:
-                raise invalid("callback", value, "needs LONGHAUL_WEBHOOK_SECRET to be set where the workers and the receiver run")
+                raise secretive("callback", value, "needs LONGHAUL_WEBHOOK_SECRET to be set where the workers and the receiver run")
             return address

@@ -25,15 +25,16 @@ def secretive(argument: str, value: object, rule: str) -> InvalidArgument:
     return InvalidArgument(f"{argument}: a {type(value).__name__}{size} (not shown, it may be secret): {rule}")
 
 
-def http_host(name: str, url: str) -> str:
-    """The host of an http(s) address."""
+def http_host(name: str, url: str, *, secret: bool = False) -> str:
+    """The host of an http(s) address; `secret`: it may carry a password, so errors do not quote it."""
+    refused = secretive if secret else invalid
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise invalid(name, url, f"is not a URL ({error})") from None
+        raise refused(name, url, "is not a URL" if secret else f"is not a URL ({error})") from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise invalid(name, url, "must be an http:// or https:// address with a host")
+        raise refused(name, url, "must be an http:// or https:// address with a host")
     return host
 
 

@@ -16,7 +16,7 @@ from publicsuffixlist import PublicSuffixList
 
 from scraperapi.errors import invalid
 from scraperapi.expressions import Expression, compiled
-from scraperapi.links import ELSEWHERE, Found, normalised, read
+from scraperapi.links import ELSEWHERE, LONGEST, Found, normalised, read
 
 REMEMBERED = 10_000
 """Links whose address is remembered, or that they are not crawled: the same navigation stands on every page of a site."""
@@ -80,7 +80,8 @@ class Scope:
                 address = self._address_to_crawl(href, page.base)
                 if len(remembered) >= REMEMBERED:
                     remembered.clear()
-                remembered[key] = address
+                if len(href) <= LONGEST:
+                    remembered[key] = address
             if address is not None:
                 crawled[address] = None
         return list(crawled)

@@ -26,6 +26,8 @@ FIELDS = frozenset(
     }
 )
 LONGEST_NAME = 200
+MOST_ADDITIONAL = 16 * 1024
+"""Bytes of `additional_data` as JSON."""
 FREE_DEPTH = 1
 
 
@@ -86,7 +88,7 @@ def read_order(document: Json, terms: Terms) -> Order:
         enabled=True if enabled is None else enabled,
         interval=interval,
         name=name,
-        additional=read_object("additional_data", document.get("additional_data")),
+        additional=read_object("additional_data", document.get("additional_data"), MOST_ADDITIONAL),
     )
     order.scope()  # A bad expression is refused here, and not met by the crawl
     return order

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scraperapi.arguments import breaks_line, check_header_name, http_host, is_number, json_size, read_method
+from scraperapi.arguments import breaks_line, check_header_name, http_host, is_number, json_size, read_method, secretive
 from scraperapi.errors import InvalidArgument, invalid
 from scraperapi.models import Json
 
@@ -171,17 +172,18 @@ def _refuse_unknown(field: str, params: Json) -> None:
             raise invalid(argument, value, "unknown parameter")
 
 
-def read_url(name: str, url: Any, *, private: bool) -> str:
-    """An http(s) address, a private one only where those are allowed."""
+def read_url(name: str, url: Any, *, private: bool, secret: bool = False) -> str:
+    """An http(s) address, a private one only where those are allowed; `secret`: it may carry a password, so errors do not quote it."""
+    refused = secretive if secret else invalid
     if not isinstance(url, str) or not url:
-        raise invalid(name, url, "must be an http:// or https:// URL")
+        raise refused(name, url, "must be an http:// or https:// URL")
     if len(url) > LONGEST_URL:
-        raise invalid(name, url, f"must not be longer than {LONGEST_URL} characters")
+        raise refused(name, url, f"must not be longer than {LONGEST_URL} characters")
     if not url.isprintable() or " " in url:
-        raise invalid(name, url, "must not contain spaces, line breaks or control characters")
-    host = http_host(name, url)
+        raise refused(name, url, "must not contain spaces, line breaks or control characters")
+    host = http_host(name, url, secret=secret)
     if not private and looks_private(host):
-        raise invalid(name, url, "must not be a private or loopback address")
+        raise refused(name, url, "must not be a private or loopback address")
     return url
 
 
@@ -221,15 +223,17 @@ def read_callback(callback: Any, *, private: bool) -> str | None:
     if callback is None:
         return None
     if not isinstance(callback, dict) or callback.get("type") != "webhook" or callback.keys() - {"type", "url"}:
-        raise invalid("callback", callback, 'must be {"type": "webhook", "url": ...}')
-    return read_url("callback.url", callback.get("url"), private=private)
+        raise secretive("callback", callback, 'must be {"type": "webhook", "url": ...}')
+    return read_url("callback.url", callback.get("url"), private=private, secret=True)
 
 
-def read_object(name: str, value: Any) -> Json | None:
-    """An object that is echoed back."""
+def read_object(name: str, value: Any, most: float = math.inf) -> Json | None:
+    """An object that is echoed back, of at most so many bytes of JSON."""
     if value is not None and not isinstance(value, dict):
         raise invalid(name, value, "must be an object")
-    json_size(name, value)
+    size = json_size(name, value)
+    if size > most:
+        raise invalid(name, value, f"must be at most {most} bytes of JSON; this is {size}")
     return value
 
 

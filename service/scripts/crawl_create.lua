@@ -7,5 +7,12 @@ redis.call('HSET', record, 'state', 'delayed', 'created', seconds(now), 'run', 1
 redis.call('SET', of('order', id), ARGV[4])
 redis.call('HINCRBY', space .. ':books', 'submitted', 1)
 redis.call('HINCRBY', space .. ':books', 'delayed', 1)
-if ARGV[5] == '1' then start_run(id, ARGV[3], now) end
+if ARGV[5] == '1' then
+  start_run(id, ARGV[3], now)
+else
+  -- It will never run, so it is kept as if it had ended.
+  local keep = redis.call('HGET', record, 'keep')
+  redis.call('EXPIRE', record, keep)
+  redis.call('EXPIRE', of('order', id), keep)
+end
 if ARGV[6] ~= '' then place(id, 'schedule', tonumber(ARGV[6])) end

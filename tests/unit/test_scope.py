@@ -151,6 +151,13 @@ def test_memory_is_bounded():
         assert len(scope._remembered) <= REMEMBERED
 
 
+def test_what_is_too_long_for_an_address_is_not_remembered():
+    scope = Scope.of("http://h/", ".*")
+    assert not scope.follow(f'<a href="/{"x" * 100_000}">', "http://h/")
+    assert scope.follow(f'<a href="/y#{"x" * 100_000}">', "http://h/") == ["http://h/y"]
+    assert not scope._remembered
+
+
 @settings(deadline=None)
 @given(st.text(), st.lists(HREFS), st.sampled_from([".*", "a", "(?<full_url>[^<> ]+)", "https?://"]), st.sampled_from(["", "b"]))
 def test_follow_and_explain_agree_on_pages_of_all_kinds(html, hrefs, include, exclude):

@@ -51,6 +51,12 @@ def refused(**fields: Any) -> str:
     return str(error.value)
 
 
+def test_additional_data_is_of_a_bounded_size() -> None:
+    assert read(additional_data={"a": "x" * 16_000})
+    assert "additional_data: " in (words := refused(additional_data={"a": "x" * 17_000}))
+    assert words.endswith("must be at most 16384 bytes of JSON; this is 17008")
+
+
 def test_a_start_a_bound_and_an_expression_are_enough() -> None:
     assert read() == PLAIN
     assert read(max_depth=None, crawl_budget=5) == replace(PLAIN, max_depth=None, budget=5)
@@ -124,9 +130,15 @@ def test_an_empty_name_and_an_empty_exclude_are_fine() -> None:
         ({"api_params": {"country_code": "us"}}, "api_params.country_code: 'us': not supported by this self-hosted service yet"),
         ({"api_params": {"frobnicate": 1}}, "api_params.frobnicate: 1: unknown parameter"),
         ({"api_params": {"device_type": "watch"}}, "api_params.device_type: 'watch': must be one of desktop, mobile"),
-        ({"callback": {"type": "webhook", "url": "YYYYYY"}}, "callback.url: 'YYYYYY': must be an http"),
-        ({"callback": {"type": "webhook", "url": "http://10.0.0.1/"}}, "callback.url: 'http://10.0.0.1/': must not be a private"),
-        ({"callback": {"type": "email"}}, "callback: {'type': 'email'}: must be"),
+        (
+            {"callback": {"type": "webhook", "url": "YYYYYY"}},
+            "callback.url: a str of 6 characters (not shown, it may be secret): must be an http",
+        ),
+        (
+            {"callback": {"type": "webhook", "url": "http://10.0.0.1/"}},
+            "callback.url: a str of 16 characters (not shown, it may be secret): must not be a private",
+        ),
+        ({"callback": {"type": "email"}}, "callback: a dict (not shown, it may be secret): must be"),
         ({"enabled": 1}, "enabled: 1: must be true or false"),
         ({"schedule": "weekly"}, "schedule: 'weekly': must be"),
         ({"schedule": {"every": "week"}}, "schedule: {'every': 'week'}: must be"),

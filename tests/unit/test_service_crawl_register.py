@@ -61,6 +61,7 @@ def test_one_that_is_not_enabled_is_kept_and_does_not_run(redis: Redis) -> None:
     parts.clock.now += 10 * HOUR
     assert (parts.run(), parts.register.begin_due_runs(), parts.run()) == (0, 0, 0)
     assert (parts.seen(crawl).fields["state"], parts.seen(crawl).active) == ("delayed", 0)
+    assert all(0 < redis.ttl(f"{SPACE}:{name}:{crawl}") <= HOUR for name in ("record", "order"))
     parts.register.cancel(crawl)
     assert parts.seen(crawl).fields["state"] == "delivered"
 

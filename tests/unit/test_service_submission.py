@@ -123,6 +123,21 @@ def test_what_breaks_a_rule_is_refused_with_field_value_and_rule(fields: dict[st
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "callback",
+    [
+        "http://me:pass-word@example.com/",
+        {"type": "email", "url": "http://me:pass-word@example.com/"},
+        *({"type": "webhook", "url": url} for url in ("http://me:pass-word@10.0.0.1/", "http://me:pass-word/", "ftp://me:pass-word@h/")),
+    ],
+)
+def test_a_callback_is_not_quoted_for_it_may_carry_a_password(callback: Any) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        read(callback=callback)
+    assert str(refused.value).startswith("callback")
+    assert "pass-word" not in str(refused.value)
+
+
 def test_a_batch_keeps_its_order_and_shares_the_rest() -> None:
     urls = [f"{URL}{n}" for n in range(5)]
     taken = read_batch({"apiKey": "k", "urls": urls, "meta": {"a": 1}}, private=False)
