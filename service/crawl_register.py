@@ -1,9 +1,9 @@
 """The crawls in the ledger: made, looked at, cancelled, and run again by their schedules.
 
 longhaul:service:{crawls}:record:<id>   hash: state, created, started, ended, delivered (epoch s), run, depth (the present level), cost, events,
-                                        untold (bytes of events),
-                                        keep (s), outcome (how the run ended), and where there is one: budget, recurs (the interval),
-                                        next (epoch s), summary (due | first | written)
+                                        untold (bytes of events), keep (s), outcome (how the run ended), host (of the start page), wide (there
+                                        are others), and where there is one: budget, recurs (the interval), next (epoch s),
+                                        summary (due | first | written)
 longhaul:service:{crawls}:order:<id>    what was ordered, JSON
 The rest belongs to the run that is under way or was last: `scripts/prelude.lua` has its names, `frontier` and `tidings` their verbs.
 """

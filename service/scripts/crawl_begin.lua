@@ -19,7 +19,7 @@ end
 change_state(id, 'delivered', 'delayed')
 -- `events` goes on: a number stands for one event for ever, so that nobody takes this run's for the former one's.
 redis.call('HSET', record, 'cost', 0, 'depth', 0, 'untold', 0)
-redis.call('HDEL', record, 'outcome', 'ended', 'delivered', 'summary')
+redis.call('HDEL', record, 'outcome', 'ended', 'delivered', 'summary', 'wide')
 if ARGV[6] ~= '' then redis.call('HSET', record, 'summary', ARGV[6]) end
 redis.call('HINCRBY', record, 'run', 1)
 start_run(id, ARGV[4], now)

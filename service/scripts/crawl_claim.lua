@@ -15,7 +15,9 @@ if token ~= '' then
   redis.call('ZADD', space .. ':working:crawl', alive_until, token)
   redis.call('ZREM', space .. ':started:crawl', token)
 end
-local LOOKED_AT, SKIPPED, DROPPED = 64, 8, 1000
+local LOOKED_AT, DROPPED = 64, 1000
+-- Pages that are passed over because their host has no slot free: behind them may be another host, where the crawl has several.
+local SKIPPED, SKIPPED_WIDE = 8, 250
 -- Bytes of events that a crawl may have untold: above that no page of it is taken, so that a slow receiver does not fill the ledger.
 local UNTOLD = 64 * 1024 * 1024
 
@@ -79,10 +81,10 @@ local function is_over(id, url, rest)
 end
 
 -- Pages of one level. Returns whether another round could take more, and when there may be more for this one.
-local function serve(id, run, depth, left)
+local function serve(id, run, depth, left, most_skipped)
   local wait, skipped, dropped, more, at = of('wait', id), {}, 0, false, nil
   local redirected = redis.call('EXISTS', of('landed', id)) == 1
-  while limit > 0 and left > 0 and #skipped < SKIPPED and dropped < DROPPED do
+  while limit > 0 and left > 0 and #skipped < most_skipped and dropped < DROPPED do
     local url = redis.call('LPOP', wait)
     if not url then break end
     -- A page of an earlier level was redirected here: it has been read. One of the same level does not count, for which of the two came
@@ -122,7 +124,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
   end
   local more, at, step, last = false, nil, nil, now + LONGEST_RUN
   repeat
-    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost', 'untold', 'started')
+    local found = redis.call('HMGET', record_of(id), 'state', 'run', 'depth', 'budget', 'cost', 'untold', 'started', 'wide')
     if found[1] ~= 'running' and found[1] ~= 'delayed' then
       redis.call('ZREM', due_of('crawl'), id)
       step = 'ended'
@@ -141,7 +143,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('crawl'), '-inf', seconds
         if tonumber(found[6] or 0) > UNTOLD then
           more, at = false, now + 1
         else
-          more, at = serve(id, found[2], tonumber(found[3]), left)
+          more, at = serve(id, found[2], tonumber(found[3]), left, found[8] and SKIPPED_WIDE or SKIPPED)
         end
         step = advance(id, now)
       end

@@ -16,6 +16,7 @@ local function due_by(lane, id, time)
 end
 
 local function start_run(id, url, now)
+  redis.call('HSET', record_of(id), 'host', host_of(url))
   redis.call('SADD', of('seen', id), short(url))
   redis.call('RPUSH', of('wait', id), url)
   due_by('crawl', id, now)
@@ -98,12 +99,17 @@ end
 local function keep_links(id, from)
   if from > #ARGV then return end
   local seen, fresh = of('seen', id), {}
-  local budget = tonumber(redis.call('HGET', record_of(id), 'budget') or 0)
-  local room = math.max(MOST_PAGES, PER_CREDIT * budget + 100) - redis.call('SCARD', seen)
+  local found = redis.call('HMGET', record_of(id), 'budget', 'host', 'wide')
+  local room = math.max(MOST_PAGES, PER_CREDIT * tonumber(found[1] or 0) + 100) - redis.call('SCARD', seen)
+  local wide = found[3]
   for at = from, #ARGV do
     if #fresh >= room then break end
-    if redis.call('SADD', seen, short(ARGV[at])) == 1 then fresh[#fresh + 1] = ARGV[at] end
+    if redis.call('SADD', seen, short(ARGV[at])) == 1 then
+      fresh[#fresh + 1] = ARGV[at]
+      wide = wide or host_of(ARGV[at]) ~= found[2]
+    end
   end
+  if wide and not found[3] then redis.call('HSET', record_of(id), 'wide', 1) end
   if #fresh > 0 then redis.call('RPUSH', of('next', id), unpack(fresh)) end
 end
 

@@ -320,6 +320,19 @@ def test_all_rounds_together_hold_no_more_of_a_host_than_its_slots(redis: Redis,
     assert [grant.slots for grant in frontier.claim(1000, "a#3").grants] == [3]
 
 
+def test_many_pages_of_a_busy_host_hide_no_idle_one_for_long(redis: Redis, clock: Clock) -> None:
+    register, frontier = frontier_of(redis, clock, per_host=8, share=4)
+    register.create(order())
+    [start] = frontier.claim(10, "a#1").pages
+    settle(frontier, start, fine(start, *(url_of(number) for number in range(1, 900)), "http://other.test/"))
+    held = {"site.test": len(frontier.claim(120, "a#1").pages)}
+    pages: list[Page] = []
+    for _ in range(3):
+        clock.now += 1
+        pages += frontier.exchange((), 100, "a#1", held)[1].pages
+    assert [page.url for page in pages] == ["http://other.test/"]
+
+
 def test_the_slots_of_a_round_that_died_are_soon_free(redis: Redis, clock: Clock) -> None:
     register, frontier = frontier_of(redis, clock, per_host=2, share=2)
     register.create(order())
