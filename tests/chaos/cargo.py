@@ -78,7 +78,7 @@ KINDS = (
     Kind("gone", 2, ("expired",), reason=LOST, pushed=False, resubmit=0),
     Kind("never.ok", 2, ("cancelled",), cancel=True),
     Kind("slow-3.ok", 3, ("cancelled", "finished"), cancel=True),
-    Kind("never", 1, ("expired",), reason="not finished within", late=True),
+    Kind("never", 4, ("expired",), reason="not finished within", late=True),
 )
 
 
@@ -157,7 +157,7 @@ class Cargo:
 
 
 def load(draw: random.Random, jobs: int, crawls: int, *, lasting: bool) -> Cargo:
-    """Jobs and crawls; `lasting`: among them such as end at the deadline, in the first half, and crawls that are waited for."""
+    """Jobs and crawls; `lasting`: among them such as end at the deadline, in the first tenth, and crawls that are waited for."""
     kinds = [kind for kind in KINDS if lasting or not kind.late]
     sites = [site for site in SITES if lasting or not site.patient]
     cargo = Cargo([], [])
@@ -168,7 +168,7 @@ def load(draw: random.Random, jobs: int, crawls: int, *, lasting: bool) -> Cargo
         for at in range(size):
             number = len(cargo.jobs) + at
             kind = draw.choices(kinds, [kind.weight for kind in kinds])[0]
-            if kind.late and number > jobs / 2:
+            if kind.late and number > jobs / 10:
                 kind = kinds[0]
             sent.append(_job(draw, batch if size == 1 else f"{batch}.{at}", batch, number, kind))
         cargo.jobs.extend(sent)

@@ -14,7 +14,7 @@ ERRORS = {"error", "critical"}
 AWAY = r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading)Error|kombu\.exceptions\.OperationalError"
 ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a hint's task meets a server that is away: the work stays due",
-    rf"consumer: Cannot connect|Connection to broker lost|{AWAY}": "a connection is lost, and made again",
+    rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost, and made again",
     r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'": "a beat without server or lock ends, and is started again",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives the batch up: its leases end",
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/operations.md); it is started again",

@@ -50,10 +50,10 @@ def short() -> Size:
 
 
 def long(jobs: int, minutes: float, kills: int) -> Size:
-    """A quarter of the time is for coming to rest. What ends at the deadline is sent in the first half of the harm."""
+    """A quarter of the time is for coming to rest. What ends at the deadline is sent at the very beginning."""
     harm = minutes * 60 * 0.75
-    settings = {"LONGHAUL_DEADLINE": f"{harm * 2 / 3:.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
-    return Size(jobs, max(12, jobs // 300), kills, harm, harm / 3, 12.0, lasting=True, settings=settings)
+    settings = {"LONGHAUL_DEADLINE": f"{harm:.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
+    return Size(jobs, max(12, jobs // 300), kills, harm, harm / 3, 24.0, lasting=True, settings=settings)
 
 
 @dataclass

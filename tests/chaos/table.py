@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos.harms import Harm
+from tests.chaos.harms import OF_NETWORK, Harm
 from tests.chaos.run import Outcome
 
 MOST_FAULTS = 40
@@ -11,7 +11,9 @@ MOST_FAULTS = 40
 def table(outcome: Outcome) -> str:
     """All of it."""
     judgement, kills = outcome.judgement, outcome.kills
-    per_thousand = 1000 * outcome.losses / kills if kills else 0.0
+    # The network's harms destroy answers as well: only without them is it the kills that lose them.
+    by_kills = kills and not any(outcome.done[harm] for harm in OF_NETWORK)
+    rate = f" ({1000 * outcome.losses / kills:.0f} for each 1,000 kills)" if by_kills else ""
     rows = [f"seed {outcome.seed}: {outcome.seconds:.0f} s, the last {outcome.settled:.0f} s of harm's wake", "", "harms"]
     rows += [f"  {harm:<42}{outcome.done[harm]:>6}" for harm in Harm]
     rows += ["met aims"]
@@ -32,8 +34,8 @@ def table(outcome: Outcome) -> str:
         "lost": judgement.lost,
         "wrong": judgement.wrong,
         "pages that the remote gave up to tell, and that are said to be missing": judgement.untold,
-        "resubmissions (jobs with submissions > 1 unasked)": judgement.resubmitted,
-        "bodies lost at the remote": f"{outcome.losses} ({per_thousand:.1f} for each 1,000 kills)",
+        "resubmissions (jobs with submissions > 1 though the dial asks for none)": judgement.resubmitted,
+        "bodies lost at the remote": f"{outcome.losses}{rate}",
         "entries that killed consumers read again": outcome.read_again,
         "messages that callers sent again": outcome.sent_again,
         "longest delay": f"{judgement.longest:.1f} s ({judgement.longest_url})",
