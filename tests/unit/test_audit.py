@@ -109,10 +109,14 @@ def test_what_is_set_aside_is_open_and_in_its_lane(store, clock):
 def test_what_was_wrong_for_a_moment_only_is_not_named(redis, redis_url, clock):
     redis.zrem(f"{SPACE}:due:poll:default", "a")
 
+    redis.zrem(f"{SPACE}:due:send:default", "c")
+
     class MovesOn(Redis):
         def smembers(self, name):
             # Asked between the two looks.
             redis.zadd(f"{SPACE}:due:poll:default", {"a": 1})
+            # Wrong both times, but not in the same way: it moves.
+            redis.zadd(f"{SPACE}:due:poll:default", {"c": 1})
             return super().smembers(name)
 
     with MovesOn.from_url(redis_url, decode_responses=True) as other:
@@ -155,3 +159,10 @@ def test_many_records_are_walked_through_in_steps(redis, clock):
     found = store.audit()
     assert found.walked >= 2500
     assert len(found.faults) == 1250
+
+
+def test_entries_without_a_record_are_found_wherever_they_stand_in_their_lane(redis, clock):
+    store = a_store(redis, clock)
+    submit(store, "a")
+    redis.zadd(f"{SPACE}:due:send:default", {f"ghost-{n}": n for n in range(1200)})
+    assert len(store.audit().faults) == 1200
