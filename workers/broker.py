@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from contextlib import suppress
 from hashlib import sha1
 from queue import Empty
@@ -33,9 +34,6 @@ LONGEST_REST = 0.05
 """Seconds between two questions to empty queues: a script can't wait for a message as BRPOP does. The pause doubles from one to the other."""
 REFUSED_REST = 1.0
 """Seconds until a server that refuses (it is a replica, or can't write its file) is asked again."""
-SET_ASIDE = "longhaul:undecodable"
-"""A list on the broker: messages that can't be read at all, newest first."""
-MOST_SET_ASIDE = 1000
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What kombu raises on its way from the bytes to a message."""
 
@@ -78,11 +76,6 @@ class QoS(redis.QoS):
     def forget(self, tag: str) -> None:
         """Take a message off the record."""
         self._remove_from_indices(tag).execute()
-
-    def set_aside(self, tag: str, message: bytes) -> None:
-        """Likewise, and keep it for people to see."""
-        with self.pipe_or_acquire() as pipe:
-            self._remove_from_indices(tag, pipe).lpush(SET_ASIDE, message).ltrim(SET_ASIDE, 0, MOST_SET_ASIDE - 1).execute()
 
     def adopt(self, tag: str) -> None:
         """Let a message that was handed to nobody go back with the others when the channel closes."""
@@ -205,20 +198,18 @@ class Channel(redis.Channel):
         self.connection.hub.call_later(seconds, int)
 
     def _hand_on(self, queue: str, tag: str, message: bytes) -> None:
+        deliver = self.connection._deliver  # noqa: SLF001  (as kombu's own channel does)
         self.handing_on = tag
         try:
-            payload = loads(message.decode())
-            payload["properties"]["delivery_tag"] = tag
-            self.connection._deliver(payload, queue)  # noqa: SLF001  (as kombu's own channel does)
-        except UNREADABLE as error:
-            if self.qos.holds(tag):
-                raise
-            # It did not even become a message: whoever were handed it next would fail as well, for ever.
-            log.error(  # noqa: TRY400  (its own words say it all)
-                "a message can't be read and is set aside", queue=queue, kept_in=SET_ASIDE, error=str(error)
-            )
-            self.qos.set_aside(tag, message)
-        else:
+            try:
+                payload = loads(message.decode())
+                payload["properties"]["delivery_tag"] = tag
+                deliver(payload, queue)
+            except UNREADABLE:
+                if self.qos.holds(tag):
+                    raise
+                # It is no message: whoever were handed it next would fail as well, for ever. As one without a task it becomes a dead letter.
+                deliver(_envelope(message, tag, queue), queue)
             if not self.qos.holds(tag):
                 # Its consumer acknowledges nothing.
                 self.qos.forget(tag)
@@ -259,6 +250,13 @@ class Channel(redis.Channel):
                 self.qos.adopt(tag)
             self._unanswered.clear()
         super().close()
+
+
+def _envelope(content: bytes, tag: str, queue: str) -> dict[str, Any]:
+    """A message that holds `content` and asks for nothing."""
+    properties = {"delivery_tag": tag, "delivery_info": {"exchange": "", "routing_key": queue}, "body_encoding": "base64"}
+    body = b64encode(content).decode()
+    return {"body": body, "content-type": "application/octet-stream", "content-encoding": "binary", "headers": {}, "properties": properties}
 
 
 class Transport(redis.Transport):

@@ -127,7 +127,7 @@ def status() -> None:
     # The whole key space is walked, each job's keys with it: in large steps.
     keys = redis.scan_iter(match=f"{PREFIX}*", count=SCANNED, _type="stream")
     queues = {key.removeprefix(PREFIX): redis.xlen(key) for key in sorted(keys)}
-    waiting = stranded(settings, redis)
+    waiting = stranded(redis)
     redis.close()
     lines, faults = overview(spaces)
     lines += waiting

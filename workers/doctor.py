@@ -56,7 +56,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _work(spaces.values())
         for books in spaces.values():
             yield from _pauses(books)
-        yield _stranded(settings, redis)
+        yield _stranded(redis)
         yield _balance(spaces)
     yield _receiver(settings.public_url)
 
@@ -130,8 +130,8 @@ def _pauses(books: Books) -> Iterator[Finding]:
             )
 
 
-def _stranded(settings: Settings, redis: Redis) -> Finding:
-    found = stranded(settings, redis)
+def _stranded(redis: Redis) -> Finding:
+    found = stranded(redis)
     words = "; ".join(f"{line['count']} {line['what']}" for line in found if line.get("count"))
     mend = "`longhaul status` says why; mend the reason, then `longhaul retry`, or cancel the job." if words else ""
     return Finding("set aside", ok=not words, words=words or "nothing waits for a person", mend=mend)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from config.settings import Settings
 from crawls.store import CrawlLimits, CrawlStore
 from jobs.store import JobStore, Limits
 from ledger.aside import Aside, SetAside
-from ledger.connection import connect
 from ledger.dead_letters import DeadLetters
-from workers.broker import SET_ASIDE
 from workers.printing import clock, legible
 
 NAMED = 5
@@ -25,7 +20,7 @@ def set_aside(redis: Redis) -> dict[str, Aside]:
     return {"jobs": JobStore(redis, Limits()).aside, "crawls": CrawlStore(redis, CrawlLimits()).aside}
 
 
-def stranded(settings: Settings, redis: Redis) -> list[dict[str, Any]]:
+def stranded(redis: Redis) -> list[dict[str, Any]]:
     """A row {"what", "count"} for each kind of which there is something, each followed by the first of them with their reasons."""
     lines: list[dict[str, Any]] = []
     for name, aside in set_aside(redis).items():
@@ -36,8 +31,6 @@ def stranded(settings: Settings, redis: Redis) -> list[dict[str, Any]]:
     if count := letters.count():
         lines.append({"what": "dead letters", "count": count, "note": "see `longhaul retry --dead-letters`"})
         lines += [_letter(letter) for letter in letters.newest(NAMED)]
-    if count := _undecodable(settings):
-        lines.append({"what": "undecodable messages", "count": count, "note": f"in the broker's list {SET_ASIDE}"})
     return lines
 
 
@@ -49,14 +42,3 @@ def _record(one: SetAside) -> dict[str, Any]:
 def _letter(letter: dict[str, str]) -> dict[str, Any]:
     task, size, queue = letter["task"] or "no task", letter["size"], letter["queue"]
     return {"what": "dead letter", "note": f"{task}, {size} bytes in queue {queue}: {letter['reason']}"}
-
-
-def _undecodable(settings: Settings) -> int:
-    """Messages that are none, set aside on the broker itself; 0 where it is no Redis, or does not answer: `doctor` says that."""
-    if not settings.broker.startswith(("redis://", "rediss://")):
-        return 0
-    try:
-        with closing(connect(settings.broker)) as broker:
-            return int(broker.llen(SET_ASIDE))
-    except RedisError:
-        return 0

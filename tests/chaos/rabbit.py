@@ -36,7 +36,7 @@ class Rabbit:
         self.port, self.names = free_port(), free_port()
         self.url = f"amqp://guest:guest@{HOST}:{self.port}//"
         self._server: subprocess.Popen[bytes] | None = None
-        (folder / "rabbitmq.conf").write_text("log.console = false\nlog.file.level = info\n")
+        (folder / "rabbitmq.conf").write_text("log.console = false\nlog.file.level = warning\n")
 
     @property
     def env(self) -> dict[str, str]:
@@ -77,10 +77,10 @@ class Rabbit:
             return False
         return True
 
-    def end(self, by: signal.Signals = signal.SIGTERM) -> None:
+    def end(self) -> None:
         """End the server and what it has started."""
         if self._server is not None:
-            os.killpg(self._server.pid, by)
+            os.killpg(self._server.pid, signal.SIGTERM)
             self._server.wait(STOP_WITHIN)
             self._server = None
 

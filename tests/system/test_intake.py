@@ -7,7 +7,7 @@ from tests.chaos.intake import yard
 
 def test_workers_that_die_around_the_taking_of_messages_lose_none() -> None:
     with yard("ours", seed=1) as busy:
-        busy.kill(4, workers=2)
-    assert busy.tally.kills.keys() == {"asked", "answered", "recorded", "begun"}
+        busy.kill(3, workers=2)
+    assert busy.tally.kills.keys() == {"asked", "answered", "recorded"}
     assert len(busy.tally.sent) > 100
     assert (busy.tally.left, busy.tally.lost) == (0, [])
