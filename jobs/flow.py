@@ -184,7 +184,11 @@ class Flow:
         for _ in range(INSIST):
             if applied.written != "stale" or not isinstance(applied.decision, Finish | Fail):
                 break
-            job = self.store.get(applied.job.id)
+            try:
+                job = self.store.get(applied.job.id)
+            except Unreadable:
+                # Whoever has taken it over, and can read it, sees to it.
+                break
             if job is None or (isinstance(applied.decision, Fail) and job.remote_id != applied.job.remote_id):
                 break
             (applied,) = self.store.apply(step, [(job, applied.decision)], now)

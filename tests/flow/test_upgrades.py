@@ -18,6 +18,7 @@ from ledger.versions import FIELD
 from tests.builders import envelopes
 from tests.flow.crawl_world import CrawlWorld
 from tests.flow.scraper import result
+from tests.wire import Ask
 
 JOBS, CRAWLS = "longhaul:{jobs}", "longhaul:{crawls}"
 NEWER = "is of version 2, written by a newer Longhaul: upgrade this one"
@@ -52,6 +53,19 @@ def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
     world.redis.hset(f"{JOBS}:record:new", FIELD, 2)
     assert world.flow.take_pushed("new", result("remote-1", "https://example.com/new")) is Pushed.LATER
     assert envelopes(world.redis) == []
+
+
+def test_a_result_whose_job_a_newer_worker_has_taken_over_keeps_none_of_the_others_back(world) -> None:
+    world.scraper.looks = 0
+    world.send("new", "old")
+
+    def take_over(_: Ask) -> None:
+        world.redis.hset(f"{JOBS}:record:new", mapping={FIELD: 2, "fence": 99})
+
+    world.scraper.before = take_over
+    report = world.flow.run_batch(Step.POLL, "default")
+    assert (report.counts, report.late) == ({"finish": 1}, 1)
+    assert [one["id"] for one in envelopes(world.redis)] == ["old"]
 
 
 def test_an_older_job_is_migrated_at_its_next_step(world, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from pathlib import Path
 from workers.local import Local, free_ports
 from workers.up import run
 ports = free_ports()
-run(Local(ports, f"redis://127.0.0.1:{ports.redis}/0", self_hosted=sys.argv[2] == "", workers=1, secret="0123456789abcdef" * 3), Path(sys.argv[1]))
+redis_url, secret = f"redis://127.0.0.1:{ports.redis}/0", "0123456789abcdef" * 3
+run(Local(ports, redis_url, self_hosted=sys.argv[2] == "", workers=1, secret=secret), Path(sys.argv[1]))
 """
 
 
@@ -56,6 +58,7 @@ class Up:
         return [child for child in found if set(words) <= set(child.cmdline())]
 
 
+@contextmanager
 def started(folder: Path, remote: str = "") -> Iterator[Up]:
     env = {**clean_environ(), **FAST, "LONGHAUL_HTTP_TIMEOUT": "30", "LONGHAUL_BATCH_TIMEOUT": "31", "LONGHAUL_LEASE": "32"}
     env |= {"LONGHAUL_VISIBILITY_TIMEOUT": "40"}
@@ -79,7 +82,8 @@ def started(folder: Path, remote: str = "") -> Iterator[Up]:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    yield from started(tmp_path)
+    with started(tmp_path) as one:
+        yield one
 
 
 def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
@@ -102,18 +106,19 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
 
 def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
     gate = threading.Event()
-    with wire(lambda ask: Reply(200, b"{}", after=gate if ask.method == "POST" else None)) as remote:
-        for up in started(tmp_path, remote.base):
-            redis = up.redis()
-            JobStore(redis, Limits()).submit([("job-1", a_submission())], watched=False)
-            until(lambda: any(ask.method == "POST" for ask in remote.asked), "a job that is being sent")
-            redis.close()
-            children = up.children()
-            up.process.send_signal(signal.SIGINT)
-            until(lambda: up.says("worker: Warm shutdown"), "a worker that waits for its answer")
-            began = time.monotonic()
-            up.process.send_signal(signal.SIGINT)
-            assert up.process.wait(40) == 0
-            assert time.monotonic() - began < 10
-            assert [child for child in children if child.is_running()] == []
+    with wire(lambda ask: Reply(200, b"{}", after=gate if ask.method == "POST" else None)) as remote, started(tmp_path, remote.base) as up:
+        redis = up.redis()
+        JobStore(redis, Limits()).submit([("job-1", a_submission())], watched=False)
+        until(lambda: any(ask.method == "POST" for ask in remote.asked), "a job that is being sent")
+        redis.close()
+        children = up.children()
+        up.process.send_signal(signal.SIGINT)
+        until(lambda: up.says("worker: Warm shutdown"), "a worker that waits for its answer")
+        began = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(40) == 0
+        assert time.monotonic() - began < 10
+        # Told so itself, and not killed.
+        assert up.says("told to stop a second time")
+        assert [child for child in children if child.is_running()] == []
         gate.set()
