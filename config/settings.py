@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     """Accepted keys that are on the free plan: crawls of depth 1 at most, and no recurring ones."""
     service_per_host: Count = 8
     """Pages of crawls that are fetched from one host at once, in all workers together."""
-    service_page_retry_for: float = Field(60.0, gt=0, le=HOUR)
+    service_page_retry_for: float = Field(180.0, gt=0, le=HOUR)
     """For how long a page of a crawl is tried again on 429, 5xx and connection trouble; its level waits for it."""
     service_crawl_retention: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
 
