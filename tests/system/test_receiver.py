@@ -130,6 +130,19 @@ def test_an_event_of_a_crawl_that_only_a_newer_version_can_read_is_to_come_again
     assert len(told(asleep, crawl_id, "page")) == 1
 
 
+def test_many_events_of_a_new_run_at_once_are_each_taken(asleep: Installation) -> None:
+    arguments = {"start_url": "http://site-3.fault.invalid/", "max_depth": 1, "queue": QUEUE, "schedule": {"interval": "daily"}}
+    crawl_id = str(asleep.caller.send_task("crawls.create", kwargs=arguments).id)
+    until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
+    url = Callbacks(asleep.local.secret).url(asleep.local.receiver_url, "crawl", crawl_id)
+    runs = [[event for event in events("r1", "http://x/", 8, run=number) if "url" in event] for number in (1, 2)]
+    with ThreadPoolExecutor(8) as pool:
+        for run in runs:
+            assert set(pool.map(lambda event: requests.post(url, json=event, timeout=20).status_code, run)) == {200}
+    assert sorted(one["run"] for one in told(asleep, crawl_id, "page")) == [1] * 8 + [2] * 8
+    asleep.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
+
+
 @pytest.mark.parametrize("change", ["token", "crawl", "password", "none", "job"])
 def test_nobody_else_pushes_pages(asleep: Installation, crawl: tuple[str, str, str], change: str) -> None:
     crawl_id, url, password = crawl
