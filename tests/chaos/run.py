@@ -28,6 +28,9 @@ from tests.chaos.logbook import Logbook, read_logs
 from tests.chaos.plant import SERVER, Plant, running
 
 LOOKS_EVERY = 0.5
+REST = 240.0
+LEAST_DEADLINE = 600.0
+"""So long a job may be refused, again and again, each pause longer than the last, and still come home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,13 @@ def short() -> Size:
 
 
 def long(jobs: int, minutes: float, kills: int) -> Size:
-    """A quarter of the time is for coming to rest. What ends at the deadline is sent at the very beginning."""
+    """A quarter of the time is for coming to rest, and at least `REST` seconds.
+
+    In a run that lasts for long enough there are jobs that end at the deadline, sent at the very beginning.
+    """
     harm = minutes * 60 * 0.75
-    settings = {"LONGHAUL_DEADLINE": f"{harm:.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
-    return Size(jobs, max(12, jobs // 300), kills, harm, harm / 3, 24.0, lasting=True, settings=settings)
+    settings = {"LONGHAUL_DEADLINE": f"{max(harm, LEAST_DEADLINE):.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
+    return Size(jobs, max(12, jobs // 300), kills, harm, max(harm / 3, REST), 24.0, lasting=harm >= LEAST_DEADLINE, settings=settings)
 
 
 @dataclass
