@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(longh
     assert SECRET not in "\n".join(said)
 
 
+def test_a_body_that_came_compressed_is_kept_as_it_was_meant(longhaul: Installation, letters: DeadLetters) -> None:
+    raw(longhaul.redis, zlib.compress(b"5"), headers={"compression": "application/x-gzip"})
+    until(lambda: letters.count() == 1, "a dead letter")
+    ((_, letter),) = letters.each()
+    assert (letter.body, letter.headers.get("compression")) == (b"5", None)
+
+
 def test_whoever_waits_for_a_task_that_nobody_knows_is_told(longhaul: Installation, letters: DeadLetters) -> None:
     result = longhaul.caller.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
     with pytest.raises(Exception, match="sumbit"):
@@ -119,7 +127,10 @@ def test_a_message_is_not_lost_while_the_ledger_is_away_and_is_kept_when_it_is_b
         with (
             serving(free_port()) as broker_url,
             connect(broker_url) as broker,
-            installed(redis_url, {"LONGHAUL_BROKER_URL": broker_url}, leave_out=("flower", "webhook")) as apart,
+            # Longer than this test waits: it is the worker itself that tries again.
+            installed(
+                redis_url, {"LONGHAUL_BROKER_URL": broker_url, "LONGHAUL_VISIBILITY_TIMEOUT": "300"}, leave_out=("flower", "webhook")
+            ) as apart,
         ):
             ledger.__exit__(None, None, None)
             raw(broker, b"5")
