@@ -16,6 +16,7 @@ ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a hint's task meets a server that is away: the work stays due",
     rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost, and made again",
     r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'": "a beat without server or lock ends, and is started again",
+    r"RestartFreqExceeded": "Celery reconnects to a server that refuses it, and rests for a second",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives the batch up: its leases end",
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/operations.md); it is started again",
     r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off",
