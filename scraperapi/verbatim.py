@@ -8,7 +8,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import SchemaValidator, from_json
+from pydantic_core.core_schema import bytes_schema
 
 from scraperapi.models import Json, Verbatim
 from scraperapi.protocol import dump_json, load_json
@@ -17,6 +18,8 @@ BODY = b'"body":"'
 _STANDS_FOR_IT = secrets.token_hex(16)
 """While the rest is read. No page can know it."""
 PLACEHOLDER = dump_json(_STANDS_FOR_IT)
+_BEYOND_ASCII = SchemaValidator(bytes_schema())
+"""Reads a string, but makes no `str` of it: for a text beyond ASCII that takes as long again."""
 ENDINGS = (b",", b"}")
 LOOKED_AT = 50
 """Quotes that are looked at for the text's end."""
@@ -32,7 +35,7 @@ def read_carrying(data: bytes) -> Json | None:
     try:
         # With a string in the text's place this is JSON, and the text is a string: so the whole is JSON.
         document: Any = load_json(b"%s%s%s" % (data[:start], PLACEHOLDER, data[end:]))
-        from_json(text)
+        (from_json if text.isascii() else _BEYOND_ASCII.validate_json)(text)
         if document["response"]["body"] != _STANDS_FOR_IT:
             return None  # It stood elsewhere
     except (ValueError, RecursionError, LookupError, TypeError):
