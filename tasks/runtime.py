@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
 from redis import Redis
 
@@ -58,10 +58,19 @@ class Runtime:
         self.redis.close()
 
 
-@cache
 def runtime() -> Runtime:
     """The process's runtime; raises `SettingsError`. Connects to nothing yet."""
+    with _making:
+        return _made()
+
+
+@cache
+def _made() -> Runtime:
     return build(load())
+
+
+_making = Lock()
+"""`cache` alone lets threads that come first together make one each, and all but one of these would be left open."""
 
 
 def build(settings: Settings) -> Runtime:
