@@ -50,7 +50,7 @@ def dump_carrying(document: Json) -> bytes:
     if not isinstance(body, Verbatim):
         return dump_json(document)
     rest = dump_json({name: value for name, value in document.items() if name != "body"})
-    return b'%s,"body":%s}' % (rest[:-1], body.text)
+    return b"".join((rest[:-1], b',"body":', body.text, b"}"))
 
 
 def _end(data: bytes, start: int) -> int:
