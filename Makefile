@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config scraperapi ledger jobs crawls tasks workers service
 BIN = .venv/bin
 
-.PHONY: help install demo up test check bench chaos intake rabbitmq lock clean
+.PHONY: help install demo up test slow check bench chaos intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ up: .venv/run  ## Run everything on this machine until Ctrl-C
 
 test: check  ## Lint, types, architecture and tests: what CI runs
 	$(BIN)/pytest -q
+
+slow: .venv/dev  ## Tests that take a minute or more each: the short chaos, frozen connections, killed workers, a second beat
+	$(BIN)/pytest -q -m slow
 
 check: .venv/dev  ## Lint, types, architecture
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from redis import Redis
 
 from tests.installation import ROOT, clean_environ, until
 
+pytestmark = pytest.mark.slow
 LOCK = "longhaul:redbeat::lock"
 UPKEEP = "longhaul.upkeep"
 

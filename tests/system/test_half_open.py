@@ -20,6 +20,7 @@ WAITING = 40
 
 
 # It waits out one timeout after the other, on a busy machine as well.
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() -> None:
     port = free_port()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.chaos.intake import yard
 
 
+@pytest.mark.slow
 def test_workers_that_die_around_the_taking_of_messages_lose_none() -> None:
     with yard("ours", seed=1) as busy:
         busy.kill(3, workers=2)
