@@ -10,6 +10,7 @@ from tests.builders import HOUR, START, Clock
 TABLE = {"open": ["busy", "done"], "busy": ["open", "done"], "done": ()}
 SPACE = "longhaul:{test}"
 LEASE = 100.0
+DAY = 24 * HOUR
 
 
 @pytest.fixture
@@ -414,7 +415,16 @@ class TestPauses:
         assert (after.probe, after.pauses, len(after.rows)) == (False, 1, 1)
         assert 0 < redis.ttl("longhaul:{test}:pause:lane") <= 60
         assert due.hold("lane", START + 90, "why", after.pauses) == 2
-        assert redis.ttl("longhaul:{test}:pause:lane") == -1
+        assert redis.ttl("longhaul:{test}:pause:lane") > DAY
+
+    def test_a_pause_that_nobody_ends_is_forgotten_a_day_after_it(self, due, redis):
+        due.hold("lane", START + 30, "why", 0)
+        assert DAY < redis.ttl("longhaul:{test}:pause:lane") <= DAY + 30
+        # A longer one of the same batch, and one that was over before it was noted.
+        due.hold("lane", START + 900, "why", 0)
+        assert DAY + 30 < redis.ttl("longhaul:{test}:pause:lane") <= DAY + 900
+        due.hold("other", START - 2 * DAY, "why", 0)
+        assert 0 < redis.ttl("longhaul:{test}:pause:other") <= DAY
 
     def test_a_hold_that_comes_after_the_pause_was_ended_is_a_whole_pause(self, due, clock):
         put(due, "a", "b")
