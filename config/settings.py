@@ -190,6 +190,10 @@ class Settings(BaseSettings):
             raise ValueError("LONGHAUL_PUBLIC_URL is set, so LONGHAUL_WEBHOOK_SECRET must be: a long random string of your own")
         if self.api_key and "default" in self.api_keys:
             raise ValueError("LONGHAUL_API_KEYS names `default`, which is LONGHAUL_API_KEY's account")
+        # A process without any key, such as a receiver, may share the settings of those with keys.
+        if (keys := self.account_keys()) and (strangers := sorted(set(self.account_limits) - set(keys))):
+            named = ", ".join(f"`{name}`" for name in strangers)
+            raise ValueError(f"LONGHAUL_ACCOUNT_LIMITS names {named}, which has no key here: is it one of {', '.join(sorted(keys))}?")
         return self
 
     @property

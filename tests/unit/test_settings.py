@@ -153,6 +153,16 @@ def test_two_keys_for_one_account_are_refused(monkeypatch):
     assert message == "LONGHAUL_API_KEYS names `default`, which is LONGHAUL_API_KEY's account"
 
 
+def test_a_limit_for_an_account_without_a_key_is_refused(monkeypatch):
+    message = refused(monkeypatch, API_KEY="a", API_KEYS='{"second": "b"}', ACCOUNT_LIMITS='{"secnod": {"per_second": 20}}')
+    assert message == "LONGHAUL_ACCOUNT_LIMITS names `secnod`, which has no key here: is it one of default, second?"
+
+
+def test_a_process_without_keys_may_know_the_limits(monkeypatch):
+    monkeypatch.setenv("LONGHAUL_ACCOUNT_LIMITS", '{"default": {"per_second": 20}}')
+    assert load().account_limits["default"].per_second == 20
+
+
 def test_no_secret_stands_in_the_settings_text():
     settings = Settings(
         api_key=SecretStr(SECRET),
