@@ -17,7 +17,7 @@ up: .venv/run  ## Run everything on this machine until Ctrl-C
 	@$(BIN)/longhaul up
 
 test: check  ## Lint, types, architecture and tests: what CI runs
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 slow: .venv/dev  ## Tests that take a minute or more each: the short chaos, frozen connections, killed workers, a second beat
 	$(BIN)/pytest -q -m slow

@@ -31,7 +31,8 @@ class Beat:
 
 @contextmanager
 def beat(redis_url: str, log: Path) -> Iterator[Beat]:
-    env = {**clean_environ(), "LONGHAUL_REDIS_URL": redis_url, "LONGHAUL_API_KEY": "k"}
+    # Unbuffered: its banner is read while it runs.
+    env = {**clean_environ(), "LONGHAUL_REDIS_URL": redis_url, "LONGHAUL_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as output:
         line = [sys.executable, "-m", "celery", "-A", "workers.app", "beat"]
         process = subprocess.Popen(line, env=env, cwd=ROOT, stdout=output, stderr=output)
