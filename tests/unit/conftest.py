@@ -1,0 +1,17 @@
+"""A ledger of the tests' own, with a clock that they set."""
+
+import pytest
+
+from ledger.due import Due
+from tests.builders import Clock
+from tests.rows import SPACE, TABLE
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def due(redis, clock):
+    return Due(redis, SPACE, TABLE, blobs=("text",), clock=clock)
