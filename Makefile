@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config scraperapi ledger jobs crawls tasks workers service
 BIN = .venv/bin
 
-.PHONY: help install demo up test slow check bench chaos intake rabbitmq lock clean
+.PHONY: help install demo up test slow check bench chaos soak intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.
 
 chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+soak: .venv/dev  ## Let 100,000 jobs wait for 30 minutes, with an outage and a stop of all workers, in 40 minutes: see docs/reliability.md
+	$(BIN)/python -m tests.soak
 
 intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and miss no job, in six minutes
 	$(BIN)/python -m tests.chaos.intake

@@ -1,0 +1,46 @@
+"""A soak: `python -m tests.soak [--jobs J] [--minutes M]`. Exit 1 where a limit is broken."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.rig import Overdue
+from tests.soak.course import go, sized
+from tests.soak.soak_table import table
+from tests.soak.watch import Stuck
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=30.0, help="for so long the jobs wait; submitting and ending come on top")
+    chosen = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("LONGHAUL_")]:
+        # The settings of whoever runs it are another installation's.
+        del os.environ[name]
+    # However it is told to end, every process that it has started must end before it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix="longhaul-soak-"))
+    sys.stderr.write(f"files are in {folder}\n")
+    try:
+        findings = go(sized(chosen.jobs, chosen.minutes), folder / "run")
+    except (Stuck, AssertionError, Overdue) as error:
+        sys.stdout.write(f"FAILED: {error}\nThe logs are in {folder}\n")
+        return 1
+    sys.stdout.write(f"{table(findings)}\n")
+    if findings.faults:
+        sys.stdout.write(f"FAILED; the logs are in {folder}\n")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

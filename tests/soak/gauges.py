@@ -1,0 +1,61 @@
+"""The memory of processes, sampled, and its slope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psutil
+
+
+@dataclass
+class Gauges:
+    """Samples of each process by its name: (time in seconds, resident bytes)."""
+
+    samples: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
+
+    def sample(self, processes: Mapping[str, int], now: float) -> None:
+        """Measure the processes of these names and ids, each with its children."""
+        for name, pid in processes.items():
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                family = [process, *(() if name == "redis" else process.children(recursive=True))]
+                self.samples.setdefault(name, []).append((now, sum(member.memory_info().rss for member in family)))
+
+    def between(self, name: str, began: float, ended: float) -> list[tuple[float, int]]:
+        """The samples of one process in this time."""
+        return [sample for sample in self.samples.get(name, []) if began <= sample[0] <= ended]
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A process's memory over a time. Bytes; `slope` in bytes a second, by least squares; `seconds` between first and last sample."""
+
+    name: str
+    samples: int
+    first: int
+    last: int
+    most: int
+    slope: float
+    seconds: float
+
+    @property
+    def growth(self) -> float:
+        """What the slope comes to, in bytes."""
+        return self.slope * self.seconds
+
+
+def trend(name: str, samples: list[tuple[float, int]]) -> Trend:
+    """Of at least two samples."""
+    sizes = [size for _, size in samples]
+    return Trend(name, len(samples), sizes[0], sizes[-1], max(sizes), slope(samples), samples[-1][0] - samples[0][0])
+
+
+def slope(samples: list[tuple[float, int]]) -> float:
+    """The slope of the line through (x, y) that fits best: y for each x."""
+    count = len(samples)
+    middle_x = sum(x for x, _ in samples) / count
+    middle_y = sum(y for _, y in samples) / count
+    spread = sum((x - middle_x) ** 2 for x, _ in samples)
+    return sum((x - middle_x) * (y - middle_y) for x, y in samples) / spread if spread else 0.0
