@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zlib import crc32
+from hashlib import blake2b
 
 
 def growing(age: float, first: float, growth: float, ceiling: float) -> float:
@@ -28,4 +28,6 @@ def doubling(count: int, first: float, ceiling: float) -> float:
 
 def jittered(pause: float, share: float, key: str) -> float:
     """`pause` made longer or shorter by up to `share` of itself, always by the same amount for the same `key`."""
-    return pause * (1 + share * (2 * crc32(key.encode()) / 2**32 - 1))
+    # A hash, and no checksum: of one look to the next a checksum changes all keys alike, and jobs that were sent together would meet again.
+    drawn = int.from_bytes(blake2b(key.encode(), digest_size=4).digest())
+    return pause * (1 + share * (2 * drawn / 2**32 - 1))

@@ -1,4 +1,5 @@
 import doctest
+from statistics import pstdev
 
 import pytest
 from hypothesis import given
@@ -44,3 +45,11 @@ def test_jitter_spreads_the_jobs_of_one_batch():
     assert min(pauses) < 81
     assert max(pauses) > 119
     assert sum(pauses) / 1000 == pytest.approx(100, abs=2)
+
+
+def test_jobs_that_are_sent_together_drift_apart_look_by_look_and_never_meet_again():
+    # Independent pauses: after n of them the spread is that of one, times the root of n. By a checksum, which is linear, all met at the fourth.
+    ages = [0.0] * 1000
+    for looks in range(1, 21):
+        ages = [age + jittered(100, 0.2, f"job.{n}:{looks}") for n, age in enumerate(ages)]
+        assert pstdev(ages) == pytest.approx(20 / 3**0.5 * looks**0.5, rel=0.15)
