@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.rig import Overdue
-from tests.soak.course import go, sized
+from tests.soak.course import go
+from tests.soak.extent import sized
 from tests.soak.soak_table import table
 from tests.soak.watch import Stuck
 

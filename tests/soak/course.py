@@ -17,6 +17,7 @@ from tests.chaos import notebooks
 from tests.chaos.leftovers import leftovers
 from tests.chaos.logbook import read_logs
 from tests.soak.diary import mean
+from tests.soak.extent import Size
 from tests.soak.findings import (
     Findings,
     Rush,
@@ -35,8 +36,6 @@ from tests.soak.punctuality import Lateness, order
 from tests.soak.stage import QUEUE, Stage, clock, standing
 from tests.soak.watch import DUE, Watch, number_of
 
-MOST_RATE = 800
-"""Looks a second, of the three to five thousand that two cores can do."""
 BATCH = 10_000
 """Jobs of one `jobs.submit_batch`."""
 STEP = 1000
@@ -44,71 +43,10 @@ WITHIN = 600.0
 """Longest that anything is waited for that has no time of its own."""
 REST = 10.0
 """Seconds at a quiet time's end in which no further looks are expected, so that the last can come; of a short one two fifths."""
-SHORTEST = 20.0
 UNDER_WAY = 2.0
 ENDS_SOON = 90
 """An account's bucket is kept for a minute after the last request."""
 FIELDS = {"attempts": "0", "losses": "0", "submissions": "0", "state": ""}
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much of it. `rate`: looks a second that the waiting jobs make; what it takes follows from these. Times in seconds."""
-
-    jobs: int
-    seconds: float
-    rate: int
-
-    @property
-    def pause(self) -> float:
-        """Between two looks at a job."""
-        return self.jobs / self.rate
-
-    @property
-    def per_second(self) -> int:
-        """The account's limit: half of it stays free while nothing is wrong."""
-        return 2 * self.rate
-
-    @property
-    def batch(self) -> int:
-        """Looks of one batch: in a small soak so few that there are many batches."""
-        return min(200, max(10, self.jobs // 100))
-
-    @property
-    def under_way(self) -> int:
-        """Looks that two workers of eight threads can have under way, two of each being free for other things."""
-        return 2 * 6 * self.batch
-
-    @property
-    def warm_up(self) -> float:
-        """Each job has been looked at once by then."""
-        return max(0.1 * self.seconds, 1.6 * self.pause)
-
-    @property
-    def outage(self) -> float:
-        """All of it: half 503, half 429."""
-        return self.seconds / 3
-
-    @property
-    def quiet(self) -> float:
-        """Times in which nothing is wrong, all together; about two pauses go for catching up."""
-        return max(self.seconds - self.warm_up - self.outage - 2 * self.pause, SHORTEST)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """Of the workers. A jitter of a half makes an even stream of what was caught up with in a rush."""
-        return {
-            "LONGHAUL_LOOK_FIRST": f"{self.pause}",
-            "LONGHAUL_LOOK_CEILING": f"{self.pause}",
-            "LONGHAUL_LOOK_JITTER": "0.5",
-            "LONGHAUL_BATCH_SIZE": f"{self.batch}",
-            "LONGHAUL_ACCOUNT_LIMITS": f'{{"default": {{"per_second": {self.per_second}}}}}',
-        }
-
-
-def sized(jobs: int, minutes: float) -> Size:
-    """A soak of so many jobs; they wait for so many minutes."""
-    return Size(jobs, minutes * 60, max(1, min(MOST_RATE, jobs // 10)))
 
 
 @dataclass

@@ -24,9 +24,7 @@ class Stuck(Exception):
 
 @dataclass
 class Watch:
-    """`lateness` notes what comes in the present phase, while `expecting` what is due next; `arrivals`, where it is a list, the looks that
-    come.
-    """
+    """`lateness` notes what comes in the present phase, and while `expecting` what is due next; `arrivals`, where it is a list, the looks."""
 
     stage: Stage
     say: Callable[[str], object]

@@ -16,8 +16,9 @@ from benchmarks.rig import listens
 from tests.chaos.cargo import digest
 from tests.conftest import free_port
 from tests.installation import ROOT, until
-from tests.soak.course import go, sized
+from tests.soak.course import go
 from tests.soak.diary import Diary, Heard, most_within
+from tests.soak.extent import sized
 from tests.soak.findings import (
     NOISE,
     STEEPEST,
