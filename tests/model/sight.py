@@ -1,0 +1,66 @@
+"""All that a space of the ledger holds, seen at once: what the machines hold their own books against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+
+from ledger.results import PREFIX
+
+
+@dataclass
+class Sight:
+    """`places`: for each id, its lanes and when it is due there. `lives`: milliseconds that a record has left, -1 for ever.
+
+    `beside`: the other keys of the space that belong to one id, as `<name>:<id>`. `rest`: keys that belong to nobody.
+    """
+
+    records: dict[str, dict[str, str]] = field(default_factory=dict)
+    lives: dict[str, int] = field(default_factory=dict)
+    places: dict[str, dict[str, float]] = field(default_factory=dict)
+    beside: set[str] = field(default_factory=set)
+    envelopes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rest: set[str] = field(default_factory=set)
+
+
+def see(redis: Redis, space: str, beside: Sequence[str]) -> Sight:
+    """Everything in two round trips; nobody else is at work. `beside`: names of what stands beside a record."""
+    sight, pipe, reads = Sight(), redis.pipeline(transaction=False), []
+    for key in sorted(str(key) for key in redis.keys("*")):
+        kind, name = _kind(key, space)
+        if kind in READS:
+            READS[kind](pipe, key)
+            reads.append((kind, name))
+        elif kind in beside:
+            sight.beside.add(f"{kind}:{name}")
+        else:
+            sight.rest.add(key.removeprefix(f"{space}:"))
+    answers = iter(pipe.execute())
+    for kind, name in reads:
+        found = next(answers)
+        if kind == "record":
+            sight.records[name], sight.lives[name] = found, next(answers)
+        elif kind == "due":
+            for id_, due in found:
+                sight.places.setdefault(str(id_), {})[name] = float(due)
+        else:
+            sight.envelopes[name] = [json.loads(fields["envelope"]) for _, fields in found]
+    return sight
+
+
+def _kind(key: str, space: str) -> tuple[str, str]:
+    if key.startswith(PREFIX):
+        return "results", key.removeprefix(PREFIX)
+    kind, _, name = key.removeprefix(f"{space}:").partition(":") if key.startswith(f"{space}:") else ("", "", key)
+    return kind, name
+
+
+READS = {
+    "record": lambda pipe, key: pipe.hgetall(key).pttl(key),
+    "due": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
+    "results": lambda pipe, key: pipe.xrange(key),
+}
