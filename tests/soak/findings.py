@@ -14,9 +14,9 @@ from tests.soak.keywalk import Keys
 from tests.soak.punctuality import Lateness, Order
 
 MINUTE, MEGABYTE = 60.0, 2**20
-STEEPEST = MEGABYTE / MINUTE
+STEEPEST = MEGABYTE / 4 / MINUTE
 """Bytes a second by which a process may grow."""
-NOISE = 8 * MEGABYTE
+NOISE = 4 * MEGABYTE
 """Less than this is no growth, however steep: a short run has no more than a few samples."""
 LATEST_P99 = 5.0
 """Seconds. Beat's tick, at which sleeping work is woken, comes each second."""

@@ -30,7 +30,9 @@ class Gauges:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A process's memory over a time. Bytes; `slope` in bytes a second, by least squares; `seconds` between first and last sample."""
+    """A process's memory over a time. Bytes; slopes in bytes a second, by least squares: `late_slope` is that of the second half, without
+    what was still warming up. `seconds`: between first and last sample.
+    """
 
     name: str
     samples: int
@@ -38,6 +40,7 @@ class Trend:
     last: int
     most: int
     slope: float
+    late_slope: float
     seconds: float
 
     @property
@@ -49,7 +52,9 @@ class Trend:
 def trend(name: str, samples: list[tuple[float, int]]) -> Trend:
     """Of at least two samples."""
     sizes = [size for _, size in samples]
-    return Trend(name, len(samples), sizes[0], sizes[-1], max(sizes), slope(samples), samples[-1][0] - samples[0][0])
+    return Trend(
+        name, len(samples), sizes[0], sizes[-1], max(sizes), slope(samples), slope(samples[len(samples) // 2 :]), samples[-1][0] - samples[0][0]
+    )
 
 
 def slope(samples: list[tuple[float, int]]) -> float:

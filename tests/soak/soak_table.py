@@ -29,8 +29,10 @@ def _memory(findings: Findings) -> str:
     rows = []
     for one in findings.trends:
         sizes = [f"{size / MEGABYTE:.1f}" for size in (one.first, one.last, one.most)]
-        rows.append((one.name, *sizes, f"{one.slope * MINUTE / 1024:+.1f}", f"{one.seconds / MINUTE:.1f}"))
-    return _rows(("process", "MB at first", "at last", "at most", "slope, KB/min", "over, min"), rows)
+        rows.append(
+            (one.name, *sizes, f"{one.slope * MINUTE / 1024:+.1f}", f"{one.late_slope * MINUTE / 1024:+.1f}", f"{one.seconds / MINUTE:.1f}")
+        )
+    return _rows(("process", "MB at first", "at last", "at most", "slope, KB/min", "of the second half", "over, min"), rows)
 
 
 def _looks(findings: Findings) -> str:

@@ -52,11 +52,11 @@ def test_many_waiting_jobs_an_outage_and_a_stop_cost_nothing(tmp_path: Path) -> 
 
 def test_a_process_that_grows_is_found_and_noise_is_not() -> None:
     flat = [(float(second), 50_000_000 + (second % 2) * 100_000) for second in range(0, 1200, 2)]
-    grown = [(at, size + int(at * STEEPEST * 1.5)) for at, size in flat]
+    grown = [(at, size + int(at * STEEPEST * 2)) for at, size in flat]
     assert slope([(0.0, 1), (10.0, 21), (20.0, 41)]) == pytest.approx(2)
     assert judge_memory([trend("beat", flat)]) == []
     (fault,) = judge_memory([trend("beat", flat), trend("worker1", grown)])
-    assert fault.startswith("worker1 grows by 1.50 MB/min")
+    assert fault.startswith("worker1 grows by 0.50 MB/min")
     # As steep, but over so short a time that it comes to nothing.
     assert trend("worker1", grown[:60]).growth < NOISE
     assert judge_memory([trend("worker1", grown[:60])]) == []
