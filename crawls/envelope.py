@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import assert_never
 
 from crawls.crawl import Crawl
 from crawls.decide import Complete, CrawlEnd, Turn, expected
 from jobs.decide import Cancel, Expire, Fail
-from jobs.envelope import iso, target_fields
+from jobs.envelope import end_state as end_of_job
+from jobs.envelope import history, target_fields
 from jobs.job import State
 from scraperapi.crawl_models import Page
 from scraperapi.models import Json
@@ -42,16 +42,10 @@ def end_state(decision: CrawlEnd | Turn) -> State:
     match decision:
         case Complete():
             return State.FINISHED
-        case Fail():
-            return State.FAILED
-        case Expire():
-            return State.EXPIRED
-        case Cancel():
-            return State.CANCELLED
         case Turn():
             return State.RUNNING
         case _:
-            assert_never(decision)
+            return end_of_job(decision)
 
 
 def crawl_envelope(crawl: Crawl, decision: CrawlEnd | Turn, now: float) -> Json:
@@ -86,13 +80,7 @@ def crawl_envelope(crawl: Crawl, decision: CrawlEnd | Turn, now: float) -> Json:
         document["crawlBudget"] = crawl.request.crawl_budget
     if crawl.remote_id:
         document["remoteId"] = crawl.remote_id
-    return document | {
-        "attempts": crawl.attempts + (decision.attempts if isinstance(decision, Fail) else 0),
-        "polls": crawl.polls,
-        "submissions": crawl.submissions,
-        "submittedAt": iso(crawl.created),
-        "finishedAt": iso(now),
-    }
+    return document | history(crawl, crawl.attempts + (decision.attempts if isinstance(decision, Fail) else 0), now)
 
 
 def cost(crawl: Crawl) -> int:

@@ -80,7 +80,7 @@ class CrawlFlow:
                 except AWAY:
                     raise
                 except Exception as error:  # noqa: BLE001  (whatever it is, it is this crawl's fault)
-                    self.store.stumble(step, account, Stumble(crawl.id, crawl.fence, words_of("working on it", error)))
+                    self.store.stumble(step, account, [Stumble(crawl.id, crawl.fence, words_of("working on it", error))])
                     report.stumbled += 1
                 if time.monotonic() > until or stopping():
                     return report

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import Literal, assert_never
-from uuid import uuid4
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
@@ -17,16 +16,14 @@ from crawls.crawl import TRANSITIONS, VERSIONS, Crawl, CrawlStep, read_row, salv
 from crawls.decide import Complete, CrawlDecision, CrawlEnd, Looked, Turn
 from crawls.envelope import crawl_envelope, end_state, page_envelope, page_key
 from crawls.intake import Order
-from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Expire, Fail, Hold, Retry, Sent, Snooze
-from jobs.job import ENDS, State, state_of
+from jobs.family import Bounds, Family, Kind
+from jobs.job import State, lane
 from jobs.store import Noting
 from jobs.unreadable import Unreadable
-from ledger.aside import TRIES, Aside, Stumble
-from ledger.audit import Audit, audit
+from ledger.aside import Stumble
 from ledger.awaited import AwaitedLua
-from ledger.due import Books, Claim, Clock, Due, New, Row, Written
-from ledger.limit import Limit
+from ledger.due import Claim, Clock, Due, New, Row, Written
 from ledger.lua import Call, Value
 from ledger.results import stream
 from scraperapi.crawl_models import Page, Summary
@@ -49,16 +46,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class CrawlLimits:
+class CrawlLimits(Bounds):
     """The store's numbers, in seconds and counts."""
 
-    lease: float = 120.0
     deadline: float = 7 * 24 * 3600.0
-    max_batches: int = 32
-    keep_ended: int = 24 * 3600
     first_look: float = 2.0
     grace: float = 600.0
-    accounts: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +65,13 @@ class AppliedCrawl:
     document: Json | None = None
 
 
-class CrawlStore:
+class CrawlStore(Family[Crawl, CrawlStep]):
     """Crawls in the ledger at `redis`. `noting` makes the note that an end leaves; `clock` replaces the ledger's time in tests."""
 
     def __init__(self, redis: Redis, limits: CrawlLimits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
-        self._due = Due(redis, SPACE, TRANSITIONS, clock=clock, own=files("crawls") / "scripts", versions=VERSIONS)
-        self.aside = Aside(self._due)
+        due = Due(redis, SPACE, TRANSITIONS, clock=clock, own=files("crawls") / "scripts", versions=VERSIONS)
+        super().__init__(due, limits, Kind("crawl", CrawlStep, CrawlStep.STOP, read_row, size=CRAWLS_A_ROUND, open=1))
         self._noting = noting
 
     def order(self, crawl_id: str, order: Order) -> bool:
@@ -108,18 +101,8 @@ class CrawlStore:
                 return claim.now, _read(step, claim.rows[0], claim), claim.more, claim.probe
             except Unreadable as error:
                 row = claim.rows[0]
-                self.stumble(step, account, Stumble(row.id, row.fields.get("fence", "0"), str(error), _counted(step)))
+                self.stumble(step, account, [Stumble(row.id, row.fields.get("fence", "0"), str(error), _counted(step))])
         return claim.now, None, claim.more, claim.probe
-
-    def stumble(self, step: CrawlStep, account: str, stumble: Stumble) -> None:
-        """Count a crawl that made this step raise; perhaps it is set aside for it now."""
-        log.warning("crawl %s stumbled in %s: %s", stumble.id, step, stumble.words)
-        if self.aside.stumble(lane(step, account), lane(CrawlStep.STOP, account), [stumble]):
-            log.error("crawl %s is set aside after %d tries in %s: %s; see `longhaul status`", stumble.id, TRIES, step, stumble.words)
-
-    def token(self, step: CrawlStep, account: str) -> str:
-        """A token for a round that the dispatcher has not started, where the account's rounds are counted; else none."""
-        return f"{lane(step, account)}#{uuid4().hex}" if self._limit(step, account).batches else ""
 
     def apply(self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision, now: float) -> AppliedCrawl:
         """Write what was decided; the write is atomic and fenced."""
@@ -152,52 +135,6 @@ class CrawlStore:
         """What runs the calls from the event loop that `redis` belongs to: see `each`."""
         return self._due.awaited(redis)
 
-    def resume(self, step: CrawlStep, account: str) -> None:
-        """End the pause of an account's step."""
-        self._due.resume(lane(step, account))
-
-    def leave(self, step: CrawlStep, token: str) -> None:
-        """Give a token back, so that another may start."""
-        self._due.leave(step, token)
-
-    def dispatch(self, step: CrawlStep) -> list[tuple[str, str]]:
-        """(account, token) of each round to start now."""
-        lanes = [name for name in self._due.lanes() if name.startswith(f"{step}:")]
-        limits = {name: self._limit(step, name.partition(":")[2]) for name in lanes}
-        started = self._due.dispatch(step, lanes, size=CRAWLS_A_ROUND, most=self.limits.max_batches, lease=self.limits.lease, limits=limits)
-        return [(name.partition(":")[2], token) for name, token in started]
-
-    def cancel(self, crawl_id: str) -> tuple[str, str]:
-        """Mark a crawl as cancelled. Returns (what became of it, its account): `marked`, `missing`, or the state it has ended in."""
-        row = self._due.get(crawl_id)
-        if row is None:
-            return "missing", ""
-        # Also where it can't be read: an account is all that is needed, and somebody wants to be rid of it.
-        account = row.fields.get("lane", "").partition(":")[2] or row.fields.get("account", "")
-        return self._due.cancel(crawl_id, lane(CrawlStep.STOP, account), state_of(row.fields)), account
-
-    def get(self, crawl_id: str) -> Crawl | None:
-        """The crawl, or None where the ledger does not know it (any more); raises `Unreadable`."""
-        row = self._due.get(crawl_id)
-        return read_row(row) if row else None
-
-    def state(self, crawl_id: str) -> State | None:
-        """The crawl's state, also where the rest of it can't be read; None where the ledger does not know it (any more)."""
-        row = self._due.get(crawl_id)
-        return state_of(row.fields) if row else None
-
-    def books(self) -> Books:
-        """Counters and lanes at one moment; see `jobs.balance`."""
-        return self._due.books()
-
-    def audit(self) -> Audit:
-        """A walk over all records, which names what is wrong with which."""
-        return audit(self._due, [state for state in State if state not in ENDS])
-
-    def now(self) -> float:
-        """The ledger's time, epoch seconds."""
-        return self._due.now()
-
     def _claim(self, step: CrawlStep, account: str, token: str) -> Claim:
         return self._due.claim(
             lane(step, account),
@@ -211,10 +148,6 @@ class CrawlStore:
             deadline=self.limits.deadline if step is CrawlStep.CREATE else NEVER,
             allowed=self._limit(step, account),
         )
-
-    def _limit(self, step: CrawlStep, account: str) -> Limit:
-        allowance = self.limits.accounts.get(account, NO_LIMIT)
-        return allowance.of_lane(lane(step, account), account, [lane(one, account) for one in CrawlStep], 1)
 
     def _event(self, crawl: Crawl, remote_id: str) -> tuple[str | float, ...]:
         lanes = lane(CrawlStep.WATCH, crawl.account), lane(CrawlStep.STOP, crawl.account)
@@ -296,8 +229,3 @@ def _read(step: CrawlStep, row: Row, claim: Claim) -> Crawl:
         if step is CrawlStep.STOP:
             return salvage(row, claim.pauses, claim.now)
         raise
-
-
-def lane(step: CrawlStep, account: str) -> str:
-    """The lane of `step` for `account`."""
-    return f"{step}:{account}"

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from jobs.decide import Cancel, End, Expire, Fail, Finish
 from jobs.job import Job, State
+from jobs.subject import Subject
 from scraperapi.models import Json, TargetResponse
 
 BODY_KEYS = ("body", "base64EncodedBody")
@@ -46,14 +47,18 @@ def envelope(job: Job, decision: End, now: float) -> Json:
             assert_never(decision)
     if job.remote_id:
         document["remoteId"] = job.remote_id
-    document |= {
-        "attempts": job.attempts + (decision.attempts if isinstance(decision, Fail) else 0),
-        "polls": job.polls,
-        "submissions": job.submissions,
-        "submittedAt": iso(job.created),
+    return document | history(job, job.attempts + (decision.attempts if isinstance(decision, Fail) else 0), now)
+
+
+def history(subject: Subject, attempts: int, now: float) -> Json:
+    """What it took, as every envelope of a job or a crawl ends."""
+    return {
+        "attempts": attempts,
+        "polls": subject.polls,
+        "submissions": subject.submissions,
+        "submittedAt": iso(subject.created),
         "finishedAt": iso(now),
     }
-    return document
 
 
 def target_fields(response: TargetResponse) -> Json:

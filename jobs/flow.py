@@ -25,7 +25,7 @@ from jobs.job import ENDS, Job, Step
 from jobs.remote import Remote
 from jobs.store import Applied, Claimed, JobStore
 from jobs.unreadable import Unreadable
-from ledger.aside import TRIES, Stumble, words_of
+from ledger.aside import Stumble, words_of
 from ledger.connection import AWAY
 from scraperapi.models import Json, Running, Seen
 from scraperapi.protocol import read_job
@@ -143,13 +143,9 @@ class Flow:
         return decided
 
     def _stumble(self, report: Report, stumbles: Sequence[Stumble]) -> None:
-        if not stumbles:
-            return
-        report.stumbled += len(stumbles)
-        for one in stumbles:
-            log.warning("job %s stumbled in %s: %s", one.id, report.step, one.words)
-        for one in self.store.stumble(report.step, report.account, stumbles):
-            log.error("job %s is set aside after %d tries in %s: %s; see `longhaul status`", one.id, TRIES, report.step, one.words)
+        if stumbles:
+            report.stumbled += len(stumbles)
+            self.store.stumble(report.step, report.account, stumbles)
 
     def _leave(self, step: Step, token: str) -> None:
         # Where the ledger is away the token is given up for lost after its lease.

@@ -52,7 +52,7 @@ COUNTED = {Step.SEND: "submissions", Step.POLL: "polls", Step.CANCEL: ""}
 """The field that a claim counts up, before the remote is asked; taken back where it was not."""
 
 
-def lane(step: Step, account: str) -> str:
+def lane(step: StrEnum, account: str) -> str:
     """The lane of `step` for `account`."""
     return f"{step}:{account}"
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
-from uuid import uuid4
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from jobs.allowance import NO_LIMIT, Allowance
 from jobs.decide import Cancel, Decision, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
 from jobs.envelope import end_state, envelope
+from jobs.family import Bounds, Family, Kind
 from jobs.intake import Submission
-from jobs.job import COUNTED, ENDS, TRANSITIONS, VERSIONS, Job, State, Step, lane, read_row, salvage, state_of
+from jobs.job import COUNTED, TRANSITIONS, VERSIONS, Job, State, Step, lane, read_row, salvage
 from jobs.unreadable import Unreadable
-from ledger.aside import Aside, Stumble, words_of
-from ledger.audit import Audit, audit
-from ledger.due import Books, Clock, Due, HighWater, New, Note, Row, Written
-from ledger.limit import Limit
+from ledger.aside import Stumble, words_of
+from ledger.due import Clock, Due, HighWater, New, Note, Row, Written
 from ledger.lua import Call
 from ledger.results import PREFIX, stream
 from scraperapi.models import Json
@@ -34,17 +31,13 @@ Noting = Callable[[str, Json], Note]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Bounds):
     """The store's numbers, in seconds and counts; see `config.settings`."""
 
-    lease: float = 120.0
     batch_size: int = 200
-    max_batches: int = 32
     deadline: float = 72 * 3600.0
-    keep_ended: int = 24 * 3600
     high_entries: int = 100_000
     high_bytes: int = 1024**3
-    accounts: Mapping[str, Allowance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +65,13 @@ class Applied:
     fault: str = ""
 
 
-class JobStore:
+class JobStore(Family[Job, Step]):
     """Jobs in the ledger at `redis`. `noting` makes the note that an end leaves; `clock` replaces the ledger's time in tests."""
 
     def __init__(self, redis: Redis, limits: Limits, noting: Noting | None = None, clock: Clock | None = None) -> None:
         self.limits = limits
-        self._due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock, versions=VERSIONS)
-        self.aside = Aside(self._due)
+        due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock, versions=VERSIONS)
+        super().__init__(due, limits, Kind("job", Step, Step.CANCEL, read_row, size=limits.batch_size, open=limits.batch_size))
         self._noting = noting
         self._high_water = HighWater(entries=limits.high_entries, bytes=limits.high_bytes, queues=PREFIX)
 
@@ -136,73 +129,9 @@ class JobStore:
             self._due.hold(lane(step_, account), hold.until, hold.reason, job.pauses)
         return applied
 
-    def stumble(self, step: Step, account: str, stumbles: Sequence[Stumble]) -> list[Stumble]:
-        """Count jobs that made this step raise; returns those that are set aside for it now."""
-        return self.aside.stumble(lane(step, account), lane(Step.CANCEL, account), stumbles)
-
-    def resume(self, step: Step, account: str) -> None:
-        """End the pause of an account's step."""
-        self._due.resume(lane(step, account))
-
-    def token(self, step: Step, account: str) -> str:
-        """A token for a batch that the dispatcher has not started, where the account's batches are counted; else none."""
-        return f"{lane(step, account)}#{uuid4().hex}" if self._limit(step, account).batches else ""
-
-    def leave(self, step: Step, token: str) -> None:
-        """Give a batch's token back, so that another may start."""
-        self._due.leave(step, token)
-
-    def dispatch(self, step: Step) -> list[tuple[str, str]]:
-        """(account, token) of each batch to start now. Every lane counts, also one whose account has gone from the settings."""
-        lanes = [name for name in self._due.lanes() if name.startswith(f"{step}:")]
-        limits = {name: self._limit(step, name.partition(":")[2]) for name in lanes}
-        started = self._due.dispatch(
-            step, lanes, size=self.limits.batch_size, most=self.limits.max_batches, lease=self.limits.lease, limits=limits
-        )
-        return [(name.partition(":")[2], token) for name, token in started]
-
-    def ticked(self) -> float | None:
-        """When the due loop last came round, by the ledger's time; None where it never has."""
-        return self._due.ticked()
-
-    def cancel(self, job_id: str) -> tuple[str, str]:
-        """Mark a job as cancelled. Returns (what became of it, its account): `marked`, `missing`, or the state it has ended in."""
-        row = self._due.get(job_id)
-        if row is None:
-            return "missing", ""
-        # Also where it can't be read: an account is all that is needed, and somebody wants to be rid of it.
-        account = row.fields.get("lane", "").partition(":")[2]
-        return self._due.cancel(job_id, lane(Step.CANCEL, account), state_of(row.fields)), account
-
-    def get(self, job_id: str) -> Job | None:
-        """The job, or None where the ledger does not know it (any more); raises `Unreadable`."""
-        row = self._due.get(job_id)
-        return read_row(row) if row else None
-
-    def state(self, job_id: str) -> State | None:
-        """The job's state, also where the rest of it can't be read; None where the ledger does not know it (any more)."""
-        row = self._due.get(job_id)
-        return state_of(row.fields) if row else None
-
     def is_full(self, queue: str) -> bool:
         """Whether a results queue is above its high-water mark."""
         return self._due.is_full(self._high_water, queue)
-
-    def books(self) -> Books:
-        """Counters and lanes at one moment; see `jobs.balance`."""
-        return self._due.books()
-
-    def audit(self) -> Audit:
-        """A walk over all records, which names what is wrong with which."""
-        return audit(self._due, [state for state in State if state not in ENDS])
-
-    def now(self) -> float:
-        """The ledger's time, epoch seconds."""
-        return self._due.now()
-
-    def _limit(self, step: Step, account: str) -> Limit:
-        allowance = self.limits.accounts.get(account, NO_LIMIT)
-        return allowance.of_lane(lane(step, account), account, [lane(one, account) for one in Step], self.limits.batch_size)
 
     def _call(self, step: Step, job: Job, decision: Decision, now: float) -> tuple[Call, Json | None]:
         match decision:

@@ -118,7 +118,7 @@ def test_a_crawl_on_which_nothing_can_be_decided_does_not_end_the_round(crawls, 
     assert crawls.store.state("good") is State.RUNNING
     ((lane, words),) = aside(crawls).values()
     assert (lane, words.partition(" at ")[0]) == ("create:default", "working on it: KeyError")
-    said = [record.levelname for record in caplog.records if record.name.startswith("crawls.")]
+    said = [record.levelname for record in caplog.records if record.name == "jobs.family"]
     assert said == ["WARNING"] * 3 + ["ERROR"]
     assert "hunter2" not in caplog.text + words
 

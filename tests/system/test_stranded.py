@@ -65,7 +65,7 @@ def crawls(redis: Redis) -> CrawlStore:
         redis.zadd("longhaul:{crawls}:due:create:default", {"bad-crawl": 1})
         _, crawl, *_ = crawls.claim(CrawlStep.CREATE, "default")
         assert crawl is not None
-        crawls.stumble(CrawlStep.CREATE, "default", Stumble(crawl.id, crawl.fence, "working on it: KeyError"))
+        crawls.stumble(CrawlStep.CREATE, "default", [Stumble(crawl.id, crawl.fence, "working on it: KeyError")])
     return crawls
 
 
