@@ -108,7 +108,7 @@ class TestLimits:
     def test_an_answer_of_exactly_the_limit_is_read(self, client):
         assert get(client, Reply(200, b"x" * LIMIT)).body == b"x" * LIMIT
 
-    @pytest.mark.parametrize("body", [b"x" * (LIMIT + 1), b"x" * 10**6])
+    @pytest.mark.parametrize("body", [b"x" * (LIMIT + 1), b"x" * 10**6], ids=["a byte", "far"])
     def test_a_longer_one_is_not(self, client, body):
         assert get(client, Reply(200, body)) == TooLarge(LIMIT)
 
@@ -151,7 +151,9 @@ class TestTrouble:
         assert good.body == b"fine"
 
     @pytest.mark.parametrize(
-        ("coding", "body"), [("gzip", gzip.compress(b"text")), ("deflate", zlib.compress(b"text")), ("br", brotli.compress(b"text"))]
+        ("coding", "body"),
+        [("gzip", gzip.compress(b"text")), ("deflate", zlib.compress(b"text")), ("br", brotli.compress(b"text"))],
+        ids=["gzip", "deflate", "br"],
     )
     def test_a_coded_body_is_decoded(self, client, coding, body):
         assert get(client, Reply(200, body, {"Content-Encoding": coding})).body == b"text"
