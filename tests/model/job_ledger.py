@@ -126,7 +126,7 @@ class Entry:
 
     def retry(self, now: float) -> str:
         """Sent again by a person."""
-        if not self.origin:
+        if self.ended or not self.origin:
             return "not set aside"
         self.turn += 1
         self.place(self.origin, now)

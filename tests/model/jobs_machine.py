@@ -24,7 +24,7 @@ from jobs.job import COUNTED, ENDS, Job, State, Step, lane
 from jobs.policies import Policies
 from jobs.remote import Remote
 from jobs.store import OPTIONS, SPACE, SUBJECT, Applied, Claimed, JobStore, Limits
-from ledger.aside import Stumble
+from ledger.aside import PREFIX, Stumble
 from ledger.due import Note
 from ledger.results import stream
 from scraperapi.models import Json, ScrapeRequest
@@ -92,7 +92,7 @@ class Parts:
         return CALLBACKS.url(receiver, "job", id_)
 
     def decide(self, step: Step) -> Callable[[Job, Any, float], Decision]:
-        return self.flow._decide(step)
+        return {Step.SEND: self.decider.after_send, Step.POLL: self.decider.after_look, Step.CANCEL: self.decider.after_cancel}[step]
 
 
 class JobsMachine(RuleBasedStateMachine):
@@ -143,9 +143,12 @@ class JobsMachine(RuleBasedStateMachine):
             self.entries[id_] = entry
 
     @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED)
-    @rule(which=WHICH)
-    def cancel(self, which: int) -> None:
-        entry = pick(which, self.entries.values())
+    @rule(which=WHICH, held=st.booleans())
+    def cancel(self, which: int, held: bool) -> None:
+        in_hands = [self.entries[job.id] for hand in self.hands for job in hand.claimed.jobs] if held else []
+        self.stop(pick(which, in_hands or self.entries.values()))
+
+    def stop(self, entry: Entry) -> None:
         became, account = self.store.cancel(entry.id)
         if entry.forgotten:
             assert became == "missing"
@@ -347,11 +350,14 @@ class JobsMachine(RuleBasedStateMachine):
                 self.jobs.pauses[name].until = None
 
     @precondition(lambda self: self.hands)
-    @rule(which=WHICH, seen=st.booleans())
-    def die(self, which: int, seen: bool) -> None:
+    @rule(which=WHICH, seen=st.booleans(), cancelled=st.booleans())
+    def die(self, which: int, seen: bool, cancelled: bool) -> None:
+        """A worker is gone, before or after the remote was asked; perhaps somebody has cancelled a job in its hands meanwhile."""
         hand = pick(which, self.hands)
         if seen and hand.seen is None:
             self.ask(hand, [])
+        if cancelled and hand.claimed.jobs:
+            self.stop(self.entries[hand.claimed.jobs[0].id])
         self.hands.remove(hand)
 
     @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
@@ -369,7 +375,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def retry(self, which: int) -> None:
-        self.send_again(pick(which, [one for one in self.entries.values() if one.origin] or self.entries.values()))
+        self.send_again(pick(which, [one for one in self.jobs.open() if one.origin] or self.entries.values()))
 
     @precondition(lambda self: any(not entry.spoilt for entry in self.jobs.open()))
     @rule(which=WHICH)
@@ -473,6 +479,7 @@ class JobsMachine(RuleBasedStateMachine):
             return
         assert sight.lives[entry.id] == -1
         assert (record["lane"], record.get("origin", "")) == (entry.lane, entry.origin)
+        assert bool(entry.origin) == entry.lane.startswith(PREFIX)
         assert list(sight.places[entry.id]) == [entry.lane]
         assert abs(sight.places[entry.id][entry.lane] - entry.due) < 0.002
         assert (float(record["lease"]) if "lease" in record else None) == (None if entry.lease is None else round(entry.lease, 3))
@@ -529,7 +536,7 @@ class JobsMachine(RuleBasedStateMachine):
         for entry in self.entries.values():
             if entry.spoilt and not entry.ended:
                 self.put_right(entry)
-            if entry.origin:
+            if entry.origin and not entry.ended:
                 self.send_again(entry)
         for step in Step:
             self.dispatch(step)
