@@ -16,7 +16,7 @@ from tests.builders import HOUR
 
 LEASE = 120.0
 DEADLINE = 72 * HOUR
-BATCH = 3
+BATCH = 2
 FULL = 2
 PUT_OFF, GUARANTEED, HEADROOM = 30.0, 24 * HOUR, 2 * HOUR
 

@@ -6,8 +6,10 @@ The store, its scripts, the decider, the readers of answers and a real server ar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -41,9 +43,11 @@ CALLBACKS = Callbacks("secret")
 SHAPES = st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(QUEUES), st.booleans(), st.booleans(), st.integers(0, 2))
 LUCK = st.lists(st.sampled_from([*Luck, *[Luck.GOOD] * len(Luck)]), min_size=BATCH, max_size=BATCH)
 WHICH = st.integers(0, 11)
-MOST_BATCHES = 2
-MOST_CANCELLED = 2
+MOST_BATCHES = 1
+MOST_CANCELLED = 3
 MOST_HANDS = 4
+STRANGER = "stranger"
+"""The id of envelopes that only fill a queue."""
 ROUNDS = 80
 
 
@@ -159,7 +163,7 @@ class JobsMachine(RuleBasedStateMachine):
     @rule()
     def read_results(self) -> None:
         for queue in QUEUES:
-            self.read += see(self.redis, SPACE, ()).envelopes.get(queue, [])
+            self.read += [one for one in see(self.redis, SPACE, ()).envelopes.get(queue, []) if one["id"] != STRANGER]
             self.redis.delete(stream(queue))
 
     # Workers
@@ -173,6 +177,10 @@ class JobsMachine(RuleBasedStateMachine):
             self.tickets.append(Ticket(step, account, token))
         held = self.under_way(step)
         assert len(held) == len(busy) + len(started)
+        # Above the bound only one for each lane that had nothing under way, however busy the others were.
+        for account, _ in started[max(0, MOST_BATCHES - len(busy)) :]:
+            assert not any(token.startswith(f"{lane(step, account)}#") for token in busy)
+            assert [one for one, _ in started].count(account) == 1
         for account in ACCOUNTS:
             name = lane(step, account)
             mine = [token for token in held if token.startswith(f"{name}#")]
@@ -181,8 +189,10 @@ class JobsMachine(RuleBasedStateMachine):
                 assert all(one != account for one, _ in started)
             elif self.jobs.due(name, self.clock.now):
                 assert mine
-        # One above for each lane that had nothing under way, however busy the others were.
-        assert len(held) <= MOST_BATCHES + len(ACCOUNTS)
+            # No more batches than there is work for, those counted that have started and not claimed yet.
+            fresh = [one for one, _ in started].count(account)
+            waiting = len([token for token in mine if self.redis.zscore(f"{SPACE}:started:{step}", token) is not None]) - fresh
+            assert fresh <= max(0, ceil(len(self.jobs.due(name, self.clock.now)) / BATCH) - waiting)
 
     def under_way(self, step: Step) -> list[str]:
         """Tokens that count, by the ledger's time."""
@@ -252,6 +262,9 @@ class JobsMachine(RuleBasedStateMachine):
             assert job.request.headers == ({"A": "b"} if entry.headers and step is Step.SEND else {})
         aside = self.store.stumble(step, account, claimed.unread)
         assert [one.id for one in aside] == [id_ for id_ in unread if self.entries[id_].stumble(step, COUNTED[step], now)]
+        if token:
+            assert self.redis.zscore(f"{SPACE}:started:{step}", token) is None
+            assert self.redis.zscore(f"{SPACE}:working:{step}", token) == round(now + LEASE, 3)
         if not ids:
             if token:
                 self.store.leave(step, token)
@@ -283,12 +296,52 @@ class JobsMachine(RuleBasedStateMachine):
         assert sorted(job.id for job, _ in hand.seen) == sorted(job.id for job in hand.claimed.jobs)
 
     @precondition(lambda self: self.hands)
-    @rule(which=WHICH, luck=LUCK)
-    def apply(self, which: int, luck: list[Luck]) -> None:
+    @rule(which=WHICH, luck=LUCK, twice=st.booleans())
+    def apply(self, which: int, luck: list[Luck], twice: bool) -> None:
+        """Perhaps `twice`: the ledger's answer to the first write was lost."""
         hand = pick(which, self.hands)
         if hand.seen is None:
             self.ask(hand, luck)
         self.finish(hand)
+        if twice:
+            self.hands.append(hand)
+            self.finish(hand)
+
+    @precondition(lambda self: self.hands)
+    @rule(luck=st.sampled_from([Luck.REFUSED, Luck.THROTTLED]))
+    def refuse_everybody(self, luck: Luck) -> None:
+        """The account is in trouble, and all that are at work meet it one after the other."""
+        for hand in list(self.hands):
+            if hand.seen is None:
+                self.ask(hand, [luck] * BATCH)
+            self.finish(hand)
+
+    @precondition(lambda self: any(self.jobs.open()))
+    @rule(which=WHICH)
+    def pause_over_a_deadline(self, which: int) -> None:
+        """A lane is paused when a job in it reaches its deadline."""
+        entry = pick(which, self.jobs.open())
+        self.pass_time(max(0.0, entry.created + self.store.limits.deadline - 1 - self.clock.now))
+        name = entry.lane
+        if name.partition(":")[0] in set(Step) and self.jobs.due(name, self.clock.now):
+            step, account = Step(name.partition(":")[0]), entry.account
+            hand = self.take(step, account, "")
+            if hand:
+                self.ask(hand, [Luck.REFUSED] * BATCH)
+                self.finish(hand)
+            self.pass_time(2.0)
+            self.take(step, account, "")
+
+    @precondition(lambda self: any(entry.lane.startswith(Step.POLL) for entry in self.jobs.open()))
+    @rule(which=WHICH, early=st.sampled_from([0.0, 0.5, 10.0, 600.0]))
+    def fill_the_queue(self, which: int, early: float) -> None:
+        """Nobody reads, and so looks wait, until the remote may soon delete what they are for."""
+        entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(Step.POLL)])
+        for _ in range(FULL):
+            self.redis.xadd(stream(entry.queue), {"envelope": json.dumps({"id": STRANGER})})
+        if entry.urgent is not None:
+            self.pass_time(max(0.0, entry.urgent - early - self.clock.now))
+        self.take(Step.POLL, entry.account, "")
 
     @precondition(lambda self: self.hands)
     @rule(which=WHICH, luck=LUCK, then=st.sampled_from(["apply", "keep"]))
@@ -361,17 +414,23 @@ class JobsMachine(RuleBasedStateMachine):
         self.hands.remove(hand)
 
     @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
-    @rule(which=WHICH)
-    def stumble(self, which: int) -> None:
+    @rule(which=WHICH, cancelled=st.booleans(), ended=st.booleans())
+    def stumble(self, which: int, cancelled: bool, ended: bool) -> None:
         """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes on."""
-        hand = pick(which, [hand for hand in self.hands if hand.claimed.jobs])
+        busy = [hand for hand in self.hands if hand.claimed.jobs]
+        over = [hand for hand in busy if self.entries[hand.claimed.jobs[0].id].ended] if ended else []
+        hand = pick(which, over or busy)
         job = hand.claimed.jobs.pop(0)
+        if cancelled:
+            self.stop(self.entries[job.id])
         hand.seen = hand.seen and [one for one in hand.seen if one[0] is not job]
         counted = COUNTED[hand.step] if hand.seen is None else ""
         late = self.is_late(hand, job)
-        aside = self.store.stumble(hand.step, hand.account, [Stumble(job.id, job.fence, "reading its answer", counted)])
+        told = [Stumble(job.id, job.fence, "reading its answer", counted)]
         entry = self.entries[job.id]
-        assert bool(aside) == (not late and entry.stumble(hand.step, counted, self.clock.now))
+        assert bool(self.store.stumble(hand.step, hand.account, told)) == (not late and entry.stumble(hand.step, counted, self.clock.now))
+        # Written again, for the answer was lost: it counts once.
+        assert not self.store.stumble(hand.step, hand.account, told)
 
     @rule(which=WHICH)
     def retry(self, which: int) -> None:
@@ -485,6 +544,8 @@ class JobsMachine(RuleBasedStateMachine):
         assert (float(record["lease"]) if "lease" in record else None) == (None if entry.lease is None else round(entry.lease, 3))
 
     def check_envelopes(self, sight: Sight) -> None:
+        for queue, told in sight.envelopes.items():
+            sight.envelopes[queue] = [one for one in told if one["id"] != STRANGER]
         told = [*self.read, *(one for queue in QUEUES for one in sight.envelopes.get(queue, []))]
         assert sorted(one["id"] for one in told) == sorted(entry.id for entry in self.entries.values() if entry.ended)
         for envelope in told:
