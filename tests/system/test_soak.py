@@ -18,7 +18,7 @@ from tests.conftest import free_port
 from tests.installation import ROOT, until
 from tests.soak.course import go
 from tests.soak.diary import Diary, Heard, most_within
-from tests.soak.extent import sized
+from tests.soak.extent import Size
 from tests.soak.findings import (
     NOISE,
     STEEPEST,
@@ -44,10 +44,10 @@ JOBS = 3
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_many_waiting_jobs_an_outage_and_a_stop_cost_nothing(tmp_path: Path) -> None:
-    findings = go(sized(1_500, 0.75), tmp_path / "run")
+    findings = go(Size(1_200, 45.0, 200), tmp_path / "run")
     sys.stderr.write(table(findings))
     assert findings.faults == []
-    assert findings.envelopes == 1_500
+    assert findings.envelopes == 1_200
 
 
 def test_a_process_that_grows_is_found_and_noise_is_not() -> None:
