@@ -2,4 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.model.jobs_machine", "tests.model.crawls_machine")
+pytest.register_assert_rewrite(
+    *(f"tests.model.{name}" for name in ("jobs_bench", "jobs_check", "jobs_harm", "jobs_machine")),
+    *(f"tests.model.{name}" for name in ("crawls_bench", "crawls_check", "crawls_machine")),
+)

@@ -1,0 +1,78 @@
+"""What the ledger and the results queue have to hold of crawls after each rule, whatever came before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis.stateful import invariant
+
+from crawls.store import FORMER, SEEN, SPACE
+from jobs.balance import balance
+from jobs.job import ENDS, State
+from scraperapi.models import Json
+from tests.model.crawls_bench import CrawlsBench, Entry
+from tests.model.sight import Sight, see
+
+
+class CrawlsCheck(CrawlsBench):
+    """What holds after each rule, and at the end."""
+
+    @invariant()
+    def everything_adds_up(self) -> None:
+        sight = see(self.redis, SPACE, (SEEN, FORMER))
+        assert set(sight.records) == set(self.entries)
+        assert set(sight.places) == {entry.id for entry in self.open()}
+        told = [*self.read, *sight.envelopes.get("results", [])]
+        for entry in self.entries.values():
+            self.check(entry, sight)
+            self.check_envelopes(entry, [one for one in told if one["crawlId"] == entry.id])
+        strange = {key for key in sight.rest if key.partition(":")[0] not in {"books", "lanes", "pause"}}
+        assert strange == {f"note-{entry.id}" for entry in self.entries.values() if entry.state in ENDS}
+        self.check_books(told)
+
+    def check(self, entry: Entry, sight: Sight) -> None:
+        record = sight.records[entry.id]
+        assert (record["state"], "cancel" in record, "ended" in record) == (entry.state, entry.cancelled, entry.state in ENDS)
+        if entry.state in ENDS:
+            assert "lease" not in record
+            assert 0 < sight.lives[entry.id] <= self.store.limits.keep_ended * 1000
+            for name in (SEEN, FORMER):
+                assert self.redis.pttl(f"{SPACE}:{name}:{entry.id}") != -1, "outlives its record"
+        else:
+            assert sight.lives[entry.id] == -1
+            assert list(sight.places[entry.id]) == [record["lane"]]
+            assert ("lease" in record) <= (entry.lease > 0)
+            assert self.redis.pttl(f"{SPACE}:{SEEN}:{entry.id}") < 0
+
+    def check_envelopes(self, entry: Entry, told: list[Json]) -> None:
+        """Each page once, one summary a run and one at the end, which says how many pages stand before it."""
+        ids = [one["id"] for one in told]
+        assert len(set(ids)) == len(ids)
+        assert {one.get("remoteId", entry.remote) for one in told} <= {entry.remote}
+        ends = [one for one in told if one["kind"] == "crawl"]
+        runs = entry.run - 1 + (entry.state in ENDS)
+        assert len(ends) <= runs
+        assert bool(ends) == bool(runs)
+        if entry.state in ENDS:
+            assert ends[-1]["status"] == entry.state
+        for end in ends:
+            before = told[: told.index(end)]
+            assert end["received"] == sum(one["kind"] == "page" and one.get("run") == end.get("run") for one in before)
+
+    def check_books(self, told: list[Json]) -> None:
+        books = self.store.books()
+        found = balance(books)
+        states = Counter(entry.state for entry in self.entries.values())
+        assert found.faults == []
+        assert found.states == {state: states[state] for state in State}
+        assert books.counts.get("pages", 0) == sum(one["kind"] == "page" for one in told)
+        ends = sum(one["kind"] == "crawl" for one in told)
+        assert books.counts.get("runs", 0) + books.counts.get("envelopes", 0) == ends
+
+    def no_page_is_missing(self) -> None:
+        told = [*self.read, *see(self.redis, SPACE, ()).envelopes.get("results", [])]
+        for entry in self.entries.values():
+            if entry.cancelled or entry.state is State.CANCELLED:
+                continue
+            pushed = {(one["url"], one.get("run")) for _, one in self.crawling.events if one["jobId"] == entry.remote and "url" in one}
+            assert {(one["url"], one.get("run")) for one in told if one["kind"] == "page" and one["crawlId"] == entry.id} == pushed

@@ -1,0 +1,126 @@
+"""What goes wrong around jobs: slow workers, dead ones, accounts in trouble, full queues, records that nobody can read."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from jobs.job import COUNTED, Step
+from jobs.store import SPACE
+from ledger.aside import Stumble
+from ledger.results import stream
+from tests.model.job_ledger import BATCH, FULL, LEASE
+from tests.model.jobs_bench import LUCK, STRANGER, WHICH, pick
+from tests.model.jobs_check import JobsCheck
+from tests.model.scraping import Luck
+
+
+class JobsHarm(JobsCheck):
+    """What goes wrong."""
+
+    @precondition(lambda self: self.hands)
+    @rule(which=WHICH, luck=LUCK, then=st.sampled_from(["apply", "keep"]))
+    def overtake(self, which: int, luck: list[Luck], then: str) -> None:
+        """A worker is slower than its lease: somebody else takes the same work, and then it comes."""
+        slow = pick(which, self.hands)
+        if slow.seen is None:
+            self.ask(slow, [])
+        self.elapse(max(0.0, slow.claimed.now + LEASE - self.clock.now))
+        quick = self.take(slow.step, slow.account, "")
+        if quick and then == "apply":
+            self.ask(quick, luck)
+            self.finish(quick)
+        self.finish(slow)
+
+    @precondition(lambda self: self.hands)
+    @rule(luck=st.sampled_from([Luck.REFUSED, Luck.THROTTLED]))
+    def refuse_everybody(self, luck: Luck) -> None:
+        """The account is in trouble, and all that are at work meet it one after the other."""
+        for hand in list(self.hands):
+            if hand.seen is None:
+                self.ask(hand, [luck] * BATCH)
+            self.finish(hand)
+
+    @precondition(lambda self: any(self.jobs.open()))
+    @rule(which=WHICH)
+    def pause_over_a_deadline(self, which: int) -> None:
+        """A lane is paused when a job in it reaches its deadline."""
+        entry = pick(which, self.jobs.open())
+        self.elapse(max(0.0, entry.created + self.store.limits.deadline - 1 - self.clock.now))
+        name = entry.lane
+        if name.partition(":")[0] in set(Step) and self.jobs.due(name, self.clock.now):
+            step, account = Step(name.partition(":")[0]), entry.account
+            hand = self.take(step, account, "")
+            if hand:
+                self.ask(hand, [Luck.REFUSED] * BATCH)
+                self.finish(hand)
+            self.elapse(2.0)
+            self.take(step, account, "")
+
+    @precondition(lambda self: any(entry.lane.startswith(Step.POLL) for entry in self.jobs.open()))
+    @rule(which=WHICH, early=st.sampled_from([0.0, 0.5, 10.0, 600.0]))
+    def fill_the_queue(self, which: int, early: float) -> None:
+        """Nobody reads, and so looks wait, until the remote may soon delete what they are for."""
+        entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(Step.POLL)])
+        for _ in range(FULL):
+            self.redis.xadd(stream(entry.queue), {"envelope": json.dumps({"id": STRANGER})})
+        if entry.urgent is not None:
+            self.elapse(max(0.0, entry.urgent - early - self.clock.now))
+        self.take(Step.POLL, entry.account, "")
+
+    @precondition(lambda self: self.hands)
+    @rule(which=WHICH, seen=st.booleans(), cancelled=st.booleans())
+    def die(self, which: int, seen: bool, cancelled: bool) -> None:
+        """A worker is gone, before or after the remote was asked; perhaps somebody has cancelled a job in its hands meanwhile."""
+        hand = pick(which, self.hands)
+        if seen and hand.seen is None:
+            self.ask(hand, [])
+        if cancelled and hand.claimed.jobs:
+            self.stop(self.entries[hand.claimed.jobs[0].id])
+        self.hands.remove(hand)
+
+    @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
+    @rule(which=WHICH, cancelled=st.booleans(), ended=st.booleans())
+    def stumble(self, which: int, cancelled: bool, ended: bool) -> None:
+        """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes on."""
+        busy = [hand for hand in self.hands if hand.claimed.jobs]
+        over = [hand for hand in busy if self.entries[hand.claimed.jobs[0].id].ended] if ended else []
+        hand = pick(which, over or busy)
+        job = hand.claimed.jobs.pop(0)
+        if cancelled:
+            self.stop(self.entries[job.id])
+        hand.seen = hand.seen and [one for one in hand.seen if one[0] is not job]
+        counted = COUNTED[hand.step] if hand.seen is None else ""
+        late = self.is_late(hand, job)
+        told = [Stumble(job.id, job.fence, "reading its answer", counted)]
+        entry = self.entries[job.id]
+        assert bool(self.store.stumble(hand.step, hand.account, told)) == (not late and entry.stumble(hand.step, counted, self.clock.now))
+        # Written again, for the answer was lost: it counts once.
+        assert not self.store.stumble(hand.step, hand.account, told)
+
+    @rule(which=WHICH)
+    def retry(self, which: int) -> None:
+        self.send_again(pick(which, [one for one in self.jobs.open() if one.origin] or self.entries.values()))
+
+    @precondition(lambda self: any(not entry.spoilt for entry in self.jobs.open()))
+    @rule(which=WHICH)
+    def spoil(self, which: int) -> None:
+        """Something writes into a record what nobody can read."""
+        entry = pick(which, [entry for entry in self.jobs.open() if not entry.spoilt])
+        self.redis.hset(f"{SPACE}:record:{entry.id}", "resubmit", "many")
+        entry.spoilt = True
+
+    @precondition(lambda self: any(entry.spoilt for entry in self.jobs.open()))
+    @rule(which=WHICH)
+    def mend(self, which: int) -> None:
+        self.put_right(pick(which, [entry for entry in self.jobs.open() if entry.spoilt]))
+
+    @precondition(lambda self: any(entry.ended and not entry.forgotten for entry in self.entries.values()))
+    @rule(which=WHICH)
+    def forget(self, which: int) -> None:
+        """The server lets go of an ended record, as its life says."""
+        entry = pick(which, [one for one in self.entries.values() if one.ended and not one.forgotten])
+        self.redis.delete(f"{SPACE}:record:{entry.id}")
+        entry.forgotten = True
