@@ -40,6 +40,7 @@ class CrawlsCheck(CrawlsBench):
                 assert self.redis.pttl(f"{SPACE}:{name}:{entry.id}") != -1, "outlives its record"
         else:
             assert sight.lives[entry.id] == -1
+            assert (entry.state is State.RUNNING) == bool(record.get("remote"))
             assert list(sight.places[entry.id]) == [record["lane"]]
             assert ("lease" in record) <= (entry.lease > 0)
             assert self.redis.pttl(f"{SPACE}:{SEEN}:{entry.id}") < 0

@@ -109,6 +109,34 @@ class CrawlsMachine(CrawlsCheck):
             self.finish(quick)
         self.finish(slow)
 
+    @precondition(lambda self: any(not entry.remote and not entry.cancelled for entry in self.open()))
+    @rule(which=WHICH, then=st.sampled_from(["", "cancelled", "ended"]))
+    def create_twice(self, which: int, then: str) -> None:
+        """The answer to a creation is lost; while somebody creates the crawl once more, the first one tells of itself."""
+        entry = pick(which, [entry for entry in self.open() if not entry.remote and not entry.cancelled])
+        self.clock.now = max(self.clock.now, entry.lease)
+        known = len(self.crawling.sites)
+        first = self.take(CrawlStep.CREATE)
+        if first is None:
+            return
+        self.ask(first, Luck.AFTER)
+        entry = self.entries[first.crawl.id]
+        self.hands.remove(first)
+        self.clock.now += LEASE
+        second = None if then == "ended" else self.take(CrawlStep.CREATE)
+        if second:
+            self.ask(second, Luck.GOOD)
+        if then:
+            self.stop(entry)
+        if then == "ended" and (stopping := self.take(CrawlStep.STOP)):
+            self.ask(stopping, Luck.GOOD)
+            self.finish(stopping)
+        for site in list(self.crawling.sites.values())[known : known + 1]:
+            self.tell_of(site)
+            self.deliver(*self.crawling.events[-1])
+        if second:
+            self.finish(second)
+
     @precondition(lambda self: self.hands)
     @rule(which=WHICH, cancelled=st.booleans())
     def die(self, which: int, cancelled: bool) -> None:

@@ -166,7 +166,8 @@ class JobsBench(RuleBasedStateMachine):
             if entry.id in ids:
                 assert self.clock.now >= entry.created + self.store.limits.deadline
                 entry.take(step, self.clock.now)
-            elif entry.cancelled and lane(Step.CANCEL, account) in places[entry.id]:
+            elif step is not Step.CANCEL and lane(Step.CANCEL, account) in places[entry.id]:
+                assert entry.cancelled
                 entry.place(lane(Step.CANCEL, account), self.clock.now)
         assert all(self.entries[id_].lease == self.clock.now + LEASE for id_ in ids)
 

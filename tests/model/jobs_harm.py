@@ -12,7 +12,7 @@ from jobs.store import SPACE
 from ledger.aside import Stumble
 from ledger.results import stream
 from tests.model.job_ledger import BATCH, FULL, LEASE
-from tests.model.jobs_bench import LUCK, STRANGER, WHICH, pick
+from tests.model.jobs_bench import LUCK, MOST_CANCELLED, STRANGER, WHICH, pick
 from tests.model.jobs_check import JobsCheck
 from tests.model.scraping import Luck
 
@@ -34,14 +34,32 @@ class JobsHarm(JobsCheck):
             self.finish(quick)
         self.finish(slow)
 
-    @precondition(lambda self: self.hands)
-    @rule(luck=st.sampled_from([Luck.REFUSED, Luck.THROTTLED]))
-    def refuse_everybody(self, luck: Luck) -> None:
+    @rule(which=WHICH, luck=st.permutations([Luck.REFUSED, Luck.THROTTLED]))
+    def refuse_everybody(self, which: int, luck: list[Luck]) -> None:
         """The account is in trouble, and all that are at work meet it one after the other."""
-        for hand in list(self.hands):
+        one = pick(which, self.lanes())
+        for _ in luck:
+            self.take(*one, "")
+        for at, hand in enumerate(list(self.hands)):
             if hand.seen is None:
-                self.ask(hand, [luck] * BATCH)
+                self.ask(hand, [luck[at % 2]] * BATCH)
             self.finish(hand)
+
+    @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED and any(self.jobs.open()))
+    @rule(which=WHICH, luck=st.lists(st.sampled_from([Luck.GOOD, Luck.OUTAGE, Luck.BEFORE, Luck.REFUSED]), min_size=BATCH, max_size=BATCH))
+    def cancel_in_hands(self, which: int, luck: list[Luck]) -> None:
+        """Cancelled while the remote is being asked, which then has trouble with the cancellation as well."""
+        hand = self.take(*pick(which, self.lanes()), "")
+        if hand is None:
+            return
+        entry = self.entries[hand.claimed.jobs[0].id]
+        self.stop(entry)
+        self.ask(hand, luck)
+        self.finish(hand)
+        again = self.take(Step.CANCEL, entry.account, "")
+        if again:
+            self.ask(again, luck[::-1])
+            self.finish(again)
 
     @precondition(lambda self: any(self.jobs.open()))
     @rule(which=WHICH)

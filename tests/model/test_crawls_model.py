@@ -9,6 +9,7 @@ from tests.model.crawls_machine import CrawlsMachine
 from tests.model.depth import DEEPER, EVERY_COMMIT
 
 
+@pytest.mark.timeout(300)
 def test_every_page_comes_once_and_every_crawl_ends_once_in_whatever_order(redis):
     run_state_machine_as_test(lambda: CrawlsMachine(redis), settings=EVERY_COMMIT)
 

@@ -9,6 +9,7 @@ from tests.model.depth import DEEPER, EVERY_COMMIT
 from tests.model.jobs_machine import JobsMachine
 
 
+@pytest.mark.timeout(300)
 def test_every_job_ends_once_whatever_comes_in_whatever_order(redis):
     run_state_machine_as_test(lambda: JobsMachine(redis), settings=EVERY_COMMIT)
 
