@@ -32,18 +32,26 @@ class Round(Generic[T]):
     stopping: Callable[[], bool] = lambda: False
 
     async def run(self, first: Claim, size: int) -> int:
-        """Work off the rows of `first`, and more while there are some; returns how many."""
+        """Work off the rows of `first`, and more while there are some; returns how many. Raises what `act`, `apply` and `claim` raise; then
+        nothing is under way any more.
+        """
         loop = asyncio.get_running_loop()
         until, more, count = loop.time() + REFILL_FOR, first.more, len(first.rows)
         under_way = self._start(first.rows)
-        while under_way:
-            ready, waiting = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            await self._apply([task.result() for task in ready])
-            under_way = set(waiting)
-            if more and len(under_way) <= size // 2 and loop.time() < until and not self.stopping():
-                claim = await asyncio.to_thread(self.claim, size - len(under_way))
-                more, count = claim.more, count + len(claim.rows)
-                under_way |= self._start(claim.rows)
+        try:
+            while under_way:
+                ready, waiting = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                await self._apply([task.result() for task in ready])
+                under_way = set(waiting)
+                if more and len(under_way) <= size // 2 and loop.time() < until and not self.stopping():
+                    claim = await asyncio.to_thread(self.claim, size - len(under_way))
+                    more, count = claim.more, count + len(claim.rows)
+                    under_way |= self._start(claim.rows)
+        finally:
+            # Before whoever called closes their connections.
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
         return count
 
     def _start(self, rows: Sequence[Row]) -> set[asyncio.Task[tuple[Row, T]]]:

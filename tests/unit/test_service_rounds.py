@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from ledger.due import Claim, Row
 from service.rounds import APPLIED_AT_ONCE, Round
 
@@ -71,3 +73,27 @@ def test_a_round_that_is_to_stop_claims_no_more_and_finishes_what_it_has() -> No
     backlog = asyncio.run(run())
     assert sorted(name for group in backlog.applied for name in group) == ["fast0", "fast1", "fast2", "fast3"]
     assert backlog.claims == [4]
+
+
+def test_where_nothing_can_be_written_nothing_stays_under_way() -> None:
+    async def run() -> tuple[list[str], set[asyncio.Task[object]]]:
+        ended: list[str] = []
+
+        async def act(row: Row) -> str:
+            if row.id == "fast":
+                return row.id
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(row.id)
+            return row.id
+
+        def refuse(done: Sequence[tuple[Row, str]]) -> None:
+            raise ConnectionError([row.id for row, _ in done])
+
+        backlog = Backlog(["fast", "slow"])
+        with pytest.raises(ConnectionError, match="fast"):
+            await Round(backlog.claim, act, refuse, lambda _: 1).run(backlog.claim(2), 2)
+        return ended, asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(run()) == (["slow"], set())
