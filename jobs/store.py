@@ -146,7 +146,7 @@ class JobStore(Family[Job, Step]):
             case Retry(due, _):
                 return self._move(job, job.state, step, due, {}, {"attempts": 1}), None
             case Resend():
-                return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": ""}, {"losses": 1}), None
+                return self._move(job, State.QUEUED, Step.SEND, now, {"remote": "", "sent": "", "looked": ""}, {"losses": 1}), None
             case Hold():
                 # Due since its creation: when the pause ends, the oldest go first.
                 refused = {"submissions": -1} if step is Step.SEND else {}

@@ -88,7 +88,7 @@ class Entry:
                 self.place(own, due)
                 self.count("attempts", 1)
             case Resend():
-                self.state, self.remote, self.sent = State.QUEUED, "", None
+                self.state, self.remote, self.sent, self.looked = State.QUEUED, "", None, None
                 self.place(lane(Step.SEND, self.account), now)
                 self.count("losses", 1)
             case Hold():

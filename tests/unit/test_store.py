@@ -147,6 +147,12 @@ class TestPhases:
         assert (job.state, job.remote_id, job.sent, job.losses, job.submissions) == (State.QUEUED, None, None, 1, 2)
         balanced(store, queued=1)
 
+    def test_a_lost_job_is_not_judged_by_the_looks_at_its_former_submission(self, store):
+        running(store, "a")
+        apply(store, Step.POLL, claim_one(store, Step.POLL), Snooze(START, alive=True))
+        apply(store, Step.POLL, claim_one(store, Step.POLL), Resend())
+        assert store._due.get("a").fields["looked"] == ""
+
     @pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
     def test_a_held_job_loses_nothing_and_is_due_by_its_age_when_the_pause_ends(self, store, clock, step):
         (running if step is Step.POLL else submit)(store, "a", "b")
