@@ -3,33 +3,15 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from jobs.balance import balance
-from jobs.decide import Cancel, Decider, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
-from jobs.job import ENDS, State, Step
-from jobs.policies import Policies
+from jobs.decide import Cancel, Expire, Fail, Finish, Hold, Resend, Retry, Sent, Snooze
+from jobs.job import State, Step
 from jobs.store import JobStore, Limits
 from ledger.due import Note
 from ledger.results import stream
 from scraperapi.models import (
-    Accepted,
-    AccountRefused,
-    Cancelled,
-    Failed,
-    Interrupted,
-    Malformed,
-    NotFound,
-    NothingAsked,
-    Rejected,
-    RemoteTrouble,
-    Running,
     ScrapeRequest,
-    Throttled,
-    TooLarge,
-    Unreachable,
 )
 from tests.builders import HOUR, START, Clock, a_store, a_submission, claim_one, envelopes, finished, submit
 
@@ -338,152 +320,6 @@ def test_the_books_are_the_same_for_a_store_opened_later(redis, clock, store):
     running(store, "a", "b")
     apply(store, Step.POLL, store.claim(Step.POLL, "default").jobs[0], RESULT)
     assert a_store(redis, clock).books() == store.books()
-
-
-SEND_SEEN = st.sampled_from(
-    [
-        Accepted("r"),
-        Accepted("s"),
-        Rejected("x"),
-        AccountRefused(401, "x"),
-        Throttled(None),
-        NotFound(),
-        Unreachable("x"),
-        RemoteTrouble(500, "x"),
-        Interrupted("x"),
-        Malformed("x"),
-    ]
-)
-LOOK_SEEN = st.sampled_from(
-    [
-        finished("body"),
-        Running(),
-        Failed("x"),
-        Cancelled(),
-        NotFound(),
-        NotFound(gone=True),
-        AccountRefused(403, "x"),
-        Throttled(9),
-        Interrupted("x"),
-        Malformed("x"),
-        TooLarge(1),
-    ]
-)
-CANCEL_SEEN = st.sampled_from([Cancelled(), NotFound(), Throttled(None), Interrupted("x"), RemoteTrouble(500, "x")])
-LEASE = 120.0
-
-
-def machine(redis):  # noqa: C901  (a machine has many rules)
-    """Any interleaving of callers, batches, crashes, late writers, pushes and cancellations."""
-
-    class Ledger(RuleBasedStateMachine):
-        def __init__(self):
-            super().__init__()
-            redis.flushall()
-            self.clock = Clock()
-            self.store = a_store(redis, self.clock, batch_size=2, lease=LEASE, high_entries=5)
-            self.decider = Decider(Policies())
-            self.submitted = set()
-            self.claims = []  # (step, job): under way, perhaps long after its lease
-
-        @rule(n=st.integers(0, 4), resubmit=st.integers(0, 1))
-        def submit(self, n, resubmit):
-            fresh = self.store.submit([(f"j{n}", a_submission(resubmit=resubmit))], watched=False)
-            assert fresh == (f"j{n}" not in self.submitted)
-            self.submitted.add(f"j{n}")
-
-        @rule(step=st.sampled_from(Step))
-        def claim(self, step):
-            claimed = self.store.claim(step, "default").jobs
-            assert all(job.state not in ENDS for job in claimed)
-            self.claims += [(step, job) for job in claimed]
-
-        @precondition(lambda self: self.claims)
-        @rule(data=st.data(), again=st.booleans())
-        def apply(self, data, again):
-            step, job = data.draw(st.sampled_from(self.claims))
-            if not again:
-                self.claims.remove((step, job))
-            self.write(step, job, self.seen(step, job, data))
-
-        @precondition(lambda self: self.claims)
-        @rule()
-        def crash(self):
-            self.claims.pop()
-
-        @rule(seconds=st.sampled_from([0.5, 5, 60, LEASE, 4000, 80 * HOUR]))
-        def wait(self, seconds):
-            self.clock.now += seconds
-
-        @rule(n=st.integers(0, 4), seen=st.sampled_from([finished("pushed"), Failed("pushed")]))
-        def push(self, n, seen):
-            job = self.store.get(f"j{n}")
-            assert (job is not None) == (f"j{n}" in self.submitted)
-            if job is not None:
-                self.write(Step.POLL, job, seen)
-
-        @rule(n=st.integers(0, 4))
-        def cancel(self, n):
-            marked, _ = self.store.cancel(f"j{n}")
-            assert (marked == "missing") == (f"j{n}" not in self.submitted)
-
-        @rule()
-        def resume(self):
-            for step in Step:
-                self.store.resume(step, "default")
-
-        @rule(step=st.sampled_from(Step))
-        def dispatch(self, step):
-            for account, token in self.store.dispatch(step):
-                self.claims += [(step, job) for job in self.store.claim(step, account, token).jobs]
-                self.store.leave(step, token)
-
-        @rule()
-        def forget_scripts(self):
-            redis.script_flush()
-
-        def seen(self, step, job, data):
-            if step is Step.SEND:
-                return NothingAsked() if job.cancelled else data.draw(SEND_SEEN)
-            if step is Step.POLL:
-                return data.draw(LOOK_SEEN)
-            return data.draw(CANCEL_SEEN) if job.remote_id else NothingAsked()
-
-        def write(self, step, job, seen):
-            decide = {Step.SEND: self.decider.after_send, Step.POLL: self.decider.after_look, Step.CANCEL: self.decider.after_cancel}[step]
-            self.store.apply(step, [(job, decide(job, seen, self.clock.now))], self.clock.now)
-
-        @invariant()
-        def books_balance_and_every_end_has_one_envelope(self):
-            books = self.store.books()
-            assert balance(books).faults == []
-            assert balance(books).submitted == len(self.submitted)
-            told = {envelope["id"]: envelope["status"] for envelope in envelopes(redis)}
-            assert len(told) == redis.xlen(stream("results"))
-            assert told == {id_: job.state for id_ in self.submitted if (job := self.store.get(id_)).state in ENDS}
-            open_ids = sorted(id_ for key in redis.scan_iter("longhaul:{jobs}:due:*") for id_ in redis.zrange(key, 0, -1))
-            assert open_ids == sorted(self.submitted - set(told))
-
-        def teardown(self):
-            """Healthy batches bring whatever is left home."""
-            self.clock.now += 80 * HOUR
-            for _ in range(40):
-                if redis.xlen(stream("results")) == len(self.submitted):
-                    break
-                self.clock.now += LEASE
-                for step in Step:
-                    for job in self.store.claim(step, "default").jobs:
-                        seen = {Step.SEND: NothingAsked(), Step.POLL: Running(), Step.CANCEL: NothingAsked()}[step]
-                        self.write(step, job, seen)
-            self.books_balance_and_every_end_has_one_envelope()
-            assert {envelope["id"] for envelope in envelopes(redis)} == self.submitted
-
-    return Ledger
-
-
-def test_any_interleaving_leaves_one_end_and_one_envelope_for_each_job(redis):
-    bounds = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    run_state_machine_as_test(machine(redis), settings=bounds)
 
 
 def test_an_envelope_is_plain_json_in_one_field(store, redis):
