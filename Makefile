@@ -19,7 +19,7 @@ up: .venv/run  ## Run everything on this machine until Ctrl-C
 test: check  ## Lint, types, architecture and tests: what CI runs
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
-slow: .venv/dev  ## Tests that take a minute or more each: the short chaos, frozen connections, killed workers, a second beat
+slow: .venv/dev  ## Tests that take a minute or more each: frozen connections, killed workers, a second beat, deeper models, a short soak
 	$(BIN)/pytest -q -m slow
 
 check: .venv/dev  ## Lint, types, architecture

@@ -23,7 +23,6 @@ from tests.chaos.table import table
 SEED = 151
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_doubled_whatever_fails(tmp_path: Path) -> None:
     outcome = go(SEED, short(), tmp_path / "run")
