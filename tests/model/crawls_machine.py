@@ -253,7 +253,10 @@ class CrawlsMachine(CrawlsCheck):
         if self.store.aside.count():
             self.retry()
         for step in CrawlStep:
-            while (hand := self.take(step)) is not None:
+            for _ in self.entries:
+                hand = self.take(step)
+                if hand is None:
+                    break
                 self.ask(hand, Luck.GOOD)
                 self.finish(hand)
         self.pass_time(200.0)

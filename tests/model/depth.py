@@ -13,7 +13,7 @@ PHASES = (Phase.generate, Phase.shrink)
 CALM = tuple(HealthCheck)
 
 EVERY_COMMIT = settings(
-    max_examples=120, stateful_step_count=50, deadline=None, derandomize=True, database=None, phases=PHASES, suppress_health_check=CALM
+    max_examples=80, stateful_step_count=50, deadline=None, derandomize=True, database=None, phases=PHASES, suppress_health_check=CALM
 )
 DEEPER = settings(
     max_examples=250, stateful_step_count=80, deadline=None, derandomize=False, database=None, phases=PHASES, suppress_health_check=CALM
