@@ -96,6 +96,8 @@ def _on_redis(settings: Settings) -> dict[str, Any]:
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         "unacked_restore_limit": 200,
+        # A worker that dies while it sweeps keeps the others from sweeping for so long. The default is five minutes; a sweep takes a second.
+        "unacked_mutex_expire": 30,
         # Priorities are not used; the default asks for four keys of each queue.
         "priority_steps": [0],
     }

@@ -8,8 +8,11 @@ from celery.events.dispatcher import EventDispatcher
 from kombu import Connection, Queue
 from kombu import Consumer as Listener
 from kombu.asynchronous import Hub
+from kombu.transport.redis import Mutex
 from redis import Redis
 
+from config.queues import celery_settings
+from config.settings import Settings
 from ledger.connection import connect
 from tests.conftest import free_port
 from workers.broker import TAKE, Channel, Consumer, Transport
@@ -352,6 +355,16 @@ def test_an_app_that_names_the_transport_has_its_channels(redis_url):
         assert isinstance(connection.transport, Transport)
         assert isinstance(connection.default_channel, Channel)
         assert connection.default_channel.client.ping()
+
+
+def test_a_worker_that_dies_while_it_sweeps_keeps_the_others_from_it_for_half_a_minute(redis_url, redis):
+    app = Celery("test", broker=redis_url, set_as_current=False)
+    app.conf.update(celery_settings(Settings(redis_url=redis_url)))
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        with Mutex(channel.client, channel.unacked_mutex_key, channel.unacked_mutex_expire):
+            # A dead one does not come to the end of this.
+            assert 0 < redis.ttl("unacked_mutex") <= 30
 
 
 def test_events_go_out_in_groups():
