@@ -158,6 +158,8 @@ class Course:
         rush = Rush(name, self.findings.looks["before the outage"], self.watch.diary.requests(began, ended), ended - began)
         self.findings.rushes.append(rush)
         self.findings.faults += judge_rush(rush, self.size.per_second)
+        # While the overdue were caught up with, others fell due, and wait for the account's limit: only then is it quiet again.
+        self.watch.until(lambda: self._overdue(clock() - UNDER_WAY) == 0, f"{name}: what fell due meanwhile is caught up with, too", WITHIN)
 
     def _keys(self) -> None:
         self.findings.walks[1:] = [walk(self.stage.redis)]
