@@ -30,11 +30,10 @@ NOBODY = 9
 
 @dataclass
 class Hands:
-    """`done` counts harms by sort, `missed` those that found nobody there."""
+    """`done` counts harms by sort, less those that found nobody there; an aim is one when it is met: see `Plant.aimed`."""
 
     plant: Plant
     done: Counter[Harm] = field(default_factory=Counter)
-    missed: Counter[Harm] = field(default_factory=Counter)
     _undoing: list[tuple[float, int, Callable[[], object]]] = field(default_factory=list)
     _number: count[int] = field(default_factory=count)
 
@@ -48,7 +47,7 @@ class Hands:
             except RedisError:
                 # The server is away by another blow.
                 did = False
-            (self.done if did else self.missed)[blow.harm] += 1
+            self.done[blow.harm] += did
         while self._undoing:
             self._wait(self._undoing[0][0])
         self.plant.take_back_aims()
@@ -68,7 +67,7 @@ class Hands:
         match blow.harm:
             case Harm.AIM:
                 self.plant.aim(blow.target, blow.crossing, blow.passed)
-                return True
+                return False
             case Harm.KILL | Harm.STOP | Harm.STOP_THEN_KILL | Harm.ROLL | Harm.SERVER_KILL:
                 return self._end(blow)
             case Harm.PAUSE | Harm.SERVER_PAUSE:
@@ -80,11 +79,12 @@ class Hands:
 
     def _end(self, blow: Blow) -> bool:
         politely = blow.harm in {Harm.STOP, Harm.STOP_THEN_KILL, Harm.ROLL}
+        ends_already = self.plant.is_doomed(blow.target or SERVER)
         pid = self.plant.signal(blow.target or SERVER, signal.SIGTERM if politely else signal.SIGKILL)
         if pid is not None and blow.harm is Harm.STOP_THEN_KILL:
             # Another process may have the part's name by then.
             self._later(IMPATIENCE, lambda: self.plant.signal(blow.target, signal.SIGKILL, only=pid))
-        return pid is not None
+        return pid is not None and not ends_already
 
     def _pause(self, name: str, lasts: float) -> bool:
         pid = self.plant.signal(name, signal.SIGSTOP)

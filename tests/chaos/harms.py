@@ -72,7 +72,6 @@ TARGETS = {
     "beat2": 0.3,
 }
 """Who is killed, with weights."""
-ROLLS = 200
 APART = 3.0
 """Seconds between rolling restarts, and in one between two processes."""
 CROSSINGS = (
@@ -115,8 +114,10 @@ class Blow:
         return " ".join(word for word in words if word)
 
 
-def plan(draw: random.Random, seconds: float, kills: int, *, gap: float) -> list[Blow]:
-    """`kills` deaths, rolling restarts, and, one after the other with `gap` seconds between, pauses and the server's and network's harms."""
+def plan(draw: random.Random, seconds: float, kills: int, *, gap: float, rolls: int) -> list[Blow]:
+    """`kills` deaths, a rolling restart every `rolls` seconds, and, one after the other with `gap` seconds between, pauses and the server's and
+    network's harms.
+    """
     blows = [_death(draw, draw.uniform(0, seconds)) for _ in range(kills)]
     for harms, kinds in ((_shuffled(draw, OF_SERVER), 1.5), (_shuffled(draw, OF_NETWORK), 1.0), (_shuffled(draw, (Harm.PAUSE,)), 1.0)):
         at, number = draw.uniform(0, gap), 0
@@ -128,12 +129,12 @@ def plan(draw: random.Random, seconds: float, kills: int, *, gap: float) -> list
             # Never two of one sort at once: a server that is frozen can't be told to be a replica.
             at += lasts + gap * kinds * draw.uniform(0.5, 1.5)
             number += 1
-    return sorted([*blows, *_rolling(seconds)], key=lambda blow: blow.at)
+    return sorted([*blows, *_rolling(seconds, rolls)], key=lambda blow: blow.at)
 
 
-def _rolling(seconds: float) -> list[Blow]:
+def _rolling(seconds: float, rolls: int) -> list[Blow]:
     """All processes in turn, as an upgrade does it; as often as there is time for."""
-    return [Blow(begun + number * APART, Harm.ROLL, name) for begun in range(ROLLS, int(seconds), ROLLS) for number, name in enumerate(TARGETS)]
+    return [Blow(begun + number * APART, Harm.ROLL, name) for begun in range(rolls, int(seconds), rolls) for number, name in enumerate(TARGETS)]
 
 
 def _death(draw: random.Random, at: float) -> Blow:

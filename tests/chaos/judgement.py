@@ -14,7 +14,8 @@ from tests.chaos.notebooks import Note, Notes
 @dataclass
 class Judgement:
     """`lost`, `doubled`: how many; `resubmitted`: jobs that the remote was asked for more than once though the dial asked for nothing;
-    `untold`: pages that the remote has given up to tell, and the crawl's envelope says so. Delays in seconds."""
+    `losses`: how often a result was lost at the remote though it asked for nothing; `untold`: pages that the remote has given up to
+    tell, and the crawl's envelope says so. Delays in seconds."""
 
     faults: list[str] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -24,6 +25,7 @@ class Judgement:
     pages: int = 0
     untold: int = 0
     resubmitted: int = 0
+    losses: int = 0
     longest: float = 0.0
     longest_url: str = ""
 
@@ -32,11 +34,11 @@ class Judgement:
         self.faults.append(words)
 
 
-def judge(cargo: Cargo, notes: Notes, given_up: Mapping[str, int]) -> Judgement:
-    """`given_up`: how many events of each remote's crawl the service has said that it gave up."""
+def judge(cargo: Cargo, notes: Notes, given_up: Mapping[str, int], losses: Mapping[str, int]) -> Judgement:
+    """`given_up`: how many events of each remote's crawl the service has said that it gave up; `losses`: see `leftovers`."""
     judgement = Judgement()
     for job in cargo.jobs:
-        _judge_job(judgement, job, notes.jobs.get(job.id, []))
+        _judge_job(judgement, job, notes.jobs.get(job.id, []), losses.get(job.id, 0))
     for crawl in cargo.crawls:
         _judge_crawl(judgement, crawl, notes.crawls.get(crawl.id, []), notes.pages.get(crawl.id, []))
     for strangers, known in ((notes.jobs, {job.id for job in cargo.jobs}), (notes.crawls, {crawl.id for crawl in cargo.crawls})):
@@ -47,7 +49,7 @@ def judge(cargo: Cargo, notes: Notes, given_up: Mapping[str, int]) -> Judgement:
     return judgement
 
 
-def _judge_job(judgement: Judgement, job: Job, notes: list[Note]) -> None:
+def _judge_job(judgement: Judgement, job: Job, notes: list[Note], losses: int) -> None:
     name = f"{job.id} ({job.url})"
     if not notes:
         judgement.lost += 1
@@ -58,22 +60,26 @@ def _judge_job(judgement: Judgement, job: Job, notes: list[Note]) -> None:
         judgement.fault(f"{name}: {len(notes)} envelopes: {notes}")
     note = notes[0]
     judgement.statuses[note["status"]] += 1
-    if wrong := _wrong(job, note):
+    if wrong := _wrong(job, note, losses):
         judgement.wrong += 1
         judgement.fault(f"{name}: {wrong}: {note}")
     if note.get("submissions", 0) > 1 and not job.kind.asked_again:
         judgement.resubmitted += 1
+    if job.kind.resubmit > 0 and not job.kind.asked_again:
+        judgement.losses += losses
     delay = _seconds(note)
     if not job.kind.late and delay > judgement.longest:
         judgement.longest, judgement.longest_url = delay, job.url
 
 
-def _wrong(job: Job, note: Note) -> str:
+def _wrong(job: Job, note: Note, losses: int) -> str:
     kind = job.kind
-    if note["status"] not in kind.statuses:
-        return f"is {note['status']}, not {' or '.join(kind.statuses)}"
+    if note["status"] not in kind.statuses or note["in"] != job.arguments["queue"]:
+        return f"is {note['status']} in {note['in']}, not {' or '.join(kind.statuses)} in {job.arguments['queue']}"
     if note["url"] != job.url or note.get("meta") != job.arguments["meta"]:
         return "has another job's url or meta"
+    if losses and note["submissions"] <= losses:
+        return f"was lost {losses} times at the remote, and does not say that it was submitted again"
     if note["status"] == "finished" and (note.get("digest"), note.get("statusCode")) != (job.digest, kind.code):
         return "has another body or status code"
     if note["status"] in {"failed", "expired"} and not note.get("failReason", "").startswith(kind.reason):

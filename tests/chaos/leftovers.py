@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from redis import Redis
 
@@ -16,13 +16,14 @@ ALLOWED = {
     rf"{re.escape(CRAWLS)}:(record|seen|former):.*": "an ended crawl and the pages it knows, likewise",
     r"longhaul:\{(jobs|crawls)\}:(books|lanes|ticked|serial)": "counters of all times",
     r"longhaul:\{(jobs|crawls)\}:pause:.*": "how often a lane was paused of late, or a pause whose lane has no work left, for a day",
+    r"longhaul:\{(jobs|crawls)\}:rate:.*": "the bucket of an account with a limit, for a minute",
     r"longhaul:results:.*": "a results queue, empty, with its groups",
     r"celery-task-meta-.*": "what a caller's AsyncResult finds",
     r"_kombu\.binding.*": "which queues there are",
-    r"longhaul:redbeat:.*|redbeat.*": "beat's entries",
-    r"longhaul:service:.*": "the remote's own",
+    r"longhaul:redbeat:(?!:lock$).*": "beat's entries, but no lock of one that has stopped",
+    r"longhaul:service:.*": "the remote's own, which may still have pushes to try again",
 }
-ENDING = (r"longhaul:\{(jobs|crawls)\}:record:.*", r"celery-task-meta-.*", r"longhaul:\{(jobs|crawls)\}:pause:.*")
+ENDING = (r"longhaul:\{(jobs|crawls)\}:(record|pause|rate):.*", r"celery-task-meta-.*")
 """Of these each key must end by itself."""
 
 
@@ -41,10 +42,6 @@ def leftovers(redis: Redis) -> list[str]:
     return faults + [f"{count} keys {key}" for key, count in sorted(unknown.items())]
 
 
-def losses(redis: Redis, counted: Mapping[str, bool]) -> int:
-    """How often the remote has lost a result, in all jobs that are counted."""
-    total = 0
-    for id_, wanted in counted.items():
-        if wanted:
-            total += int(redis.hget(f"{JOBS}:record:{id_}", "losses") or 0)
-    return total
+def losses(redis: Redis, ids: Sequence[str]) -> dict[str, int]:
+    """How often the remote has lost the result of each job, by what its record says."""
+    return {id_: int(redis.hget(f"{JOBS}:record:{id_}", "losses") or 0) for id_ in ids}

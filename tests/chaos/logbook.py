@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ AWAY = r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading
 ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a hint's task meets a server that is away: the work stays due",
     rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost, and made again",
-    r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'": "a beat without server or lock ends, and is started again",
+    r"^beat.*(LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend')": "a beat without lock ends, and is started again",
     r"RestartFreqExceeded": "Celery reconnects to a server that refuses it, and rests for a second",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives the batch up: its leases end",
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/operations.md); it is started again",
-    r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off",
 }
-"""Of lines at ERROR."""
+"""Of lines at ERROR, until the harm is over."""
+ALWAYS = {r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off"}
+WAKE = 90.0
+"""Seconds that the harm takes to be forgotten, and by which the workers' clocks are wrong."""
 SERVER = "redis.log"
 
 
@@ -34,27 +37,28 @@ class Logbook:
     given_up: Counter[str] = field(default_factory=Counter)
 
 
-def read_logs(folder: Path) -> Logbook:
-    """All logs of a folder but the server's own."""
+def read_logs(folder: Path, calm: float = 0.0) -> Logbook:
+    """All logs of a folder but the server's own. `calm`: when the harm was over (epoch seconds); 0: there was none."""
     book = Logbook()
     for path in sorted(folder.glob("*.log")):
         if path.name != SERVER:
             for event in _events(path):
-                _note(book, path.stem, event)
+                _note(book, path.stem, event, calm)
     return book
 
 
-def _note(book: Logbook, part: str, event: dict[str, Any]) -> None:
+def _note(book: Logbook, part: str, event: dict[str, Any], calm: float) -> None:
     if event.get("event") == "event given up":
         book.given_up[str(event.get("crawl"))] += 1
     if event.get("level") not in ERRORS:
         return
-    text = f"{event.get('event', '')} {event.get('exception', '')} {event.get('error', '')}"
-    for pattern, reason in ALLOWED.items():
+    text = f"{part}: {event.get('event', '')} {event.get('exception', '')} {event.get('error', '')}"
+    late = "timestamp" in event and datetime.fromisoformat(event["timestamp"]).timestamp() > calm + WAKE
+    for pattern, reason in (ALWAYS if late else ALLOWED | ALWAYS).items():
         if re.search(pattern, text, re.DOTALL):
             book.allowed[reason] += 1
             return
-    book.faults[f"{part}: {_short(text)}"] += 1
+    book.faults[_short(text)] += 1
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

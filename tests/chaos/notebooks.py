@@ -14,7 +14,7 @@ Note = dict[str, Any]
 
 @dataclass
 class Notes:
-    """Entries by what they are about. `pages` by crawl."""
+    """Entries by what they are about, each with the queue that it was `in`. `pages` by crawl."""
 
     jobs: dict[str, list[Note]] = field(default_factory=lambda: defaultdict(list))
     crawls: dict[str, list[Note]] = field(default_factory=lambda: defaultdict(list))
@@ -33,6 +33,7 @@ def read(folder: Path) -> Notes:
                 notes.read_again += 1
                 continue
             seen.add((queue, note["entry"]))
+            note["in"] = queue
             match note["kind"]:
                 case "job":
                     notes.jobs[note["id"]].append(note)

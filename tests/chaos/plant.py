@@ -92,6 +92,11 @@ class Plant:
             child.process.send_signal(number)
             return child.process.pid
 
+    def is_doomed(self, name: str) -> bool:
+        """Whether the part's process was told to end already, one way or another."""
+        with self.lock:
+            return name in self.children and self.children[name].doomed is not None
+
     def aim(self, name: str, crossing: str, passed: int) -> None:
         """Tell the part to kill itself at the so many-th crossing of this name."""
         with self.lock:
@@ -204,6 +209,8 @@ def _start(plant: Plant, settings: Mapping[str, str]) -> None:
         "LONGHAUL_LOG_LEVEL": "INFO",
         "LONGHAUL_LOG_FORMAT": "json",
         "LONGHAUL_API_KEYS": f'{{"second": "2", "{TROUBLED}": "3"}}',
+        # Wide enough for the load, so that what dead batches held of it is what is tried.
+        "LONGHAUL_ACCOUNT_LIMITS": '{"second": {"per_second": 200, "open": 300}}',
         **settings,
     }
     plant.add([_chaotic(part, plant) for part in local.remote()], env)

@@ -20,6 +20,7 @@ from jobs.store import JobStore, Limits
 from tests.chaos import notebooks
 from tests.chaos.callers import Callers
 from tests.chaos.cargo import QUEUES, Cargo, load
+from tests.chaos.ends import strange_ends
 from tests.chaos.hands import Hands
 from tests.chaos.harms import DEADLY, Blow, Harm, plan
 from tests.chaos.judgement import Judgement, judge
@@ -35,7 +36,9 @@ LEAST_DEADLINE = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it. Times in seconds: `harm` for which there is harm, `settles` at most until all is done; `gap` between harms of a sort."""
+    """How much of it. Times in seconds: `harm` for which there is harm, `settles` at most until all is done; `gap` between harms of a sort,
+    `rolls` between rolling restarts.
+    """
 
     jobs: int
     crawls: int
@@ -43,13 +46,14 @@ class Size:
     harm: float
     settles: float
     gap: float
+    rolls: int
     lasting: bool
     settings: dict[str, str] = field(default_factory=dict)
 
 
 def short() -> Size:
     """Belongs to `make test`."""
-    return Size(400, 9, 20, 25.0, 100.0, 5.0, lasting=False, settings={"LONGHAUL_DEADLINE": "300", "LONGHAUL_CRAWL_GRACE": "10"})
+    return Size(400, 9, 25, 45.0, 100.0, 3.0, 23, lasting=False, settings={"LONGHAUL_DEADLINE": "300", "LONGHAUL_CRAWL_GRACE": "10"})
 
 
 def long(jobs: int, minutes: float, kills: int) -> Size:
@@ -59,7 +63,7 @@ def long(jobs: int, minutes: float, kills: int) -> Size:
     """
     harm = minutes * 60 * 0.75
     settings = {"LONGHAUL_DEADLINE": f"{max(harm, LEAST_DEADLINE):.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
-    return Size(jobs, max(12, jobs // 300), kills, harm, max(harm / 3, REST), 24.0, lasting=harm >= LEAST_DEADLINE, settings=settings)
+    return Size(jobs, max(12, jobs // 300), kills, harm, max(harm / 3, REST), 24.0, 200, lasting=harm >= LEAST_DEADLINE, settings=settings)
 
 
 @dataclass
@@ -70,7 +74,6 @@ class Outcome:
     size: Size
     cargo: Cargo
     done: Counter[Harm]
-    missed: Counter[Harm]
     aimed: Counter[str]
     by_itself: Counter[str]
     judgement: Judgement
@@ -85,12 +88,12 @@ class Outcome:
     @property
     def kills(self) -> int:
         """Deaths that the suite brought about."""
-        return sum(count for harm, count in self.done.items() if harm in DEADLY and harm is not Harm.AIM) + self.aimed.total()
+        return sum(count for harm, count in self.done.items() if harm in DEADLY)
 
 
 def blows_of(seed: int, size: Size, only: Sequence[Harm] = ()) -> list[Blow]:
     """The plan of this seed; of `only` some sorts, where they are named."""
-    blows = plan(random.Random(f"harms {seed}"), size.harm, size.kills, gap=size.gap)  # noqa: S311  (repeatable)
+    blows = plan(random.Random(f"harms {seed}"), size.harm, size.kills, gap=size.gap, rolls=size.rolls)  # noqa: S311  (repeatable)
     return [blow for blow in blows if not only or blow.harm in only]
 
 
@@ -107,7 +110,7 @@ def go(seed: int, size: Size, folder: Path, only: Sequence[Harm] = ()) -> Outcom
         worker = threading.Thread(target=hands.work, args=(blows_of(seed, size, only),))
         worker.start()
         worker.join()
-        rest = time.monotonic()
+        rest, calm = time.monotonic(), time.time()
         if not callers.finish(size.settles):
             faults.append(f"the callers could not send everything: {callers.sent} of {len(cargo.shipments)} messages")
         faults += settle(plant, cargo, rest + size.settles)
@@ -117,14 +120,15 @@ def go(seed: int, size: Size, folder: Path, only: Sequence[Harm] = ()) -> Outcom
         faults += _wait(lambda: _at_work(plant), time.monotonic() + 30)
         faults += [f"{name} does not stop" for name in plant.stop(*(name for name in plant.children if name != SERVER))]
         faults += leftovers(plant.redis)
-        lost = losses(plant.redis, {job.id: not job.kind.asked_again and job.kind.resubmit > 0 for job in cargo.jobs})
+        lost = losses(plant.redis, [job.id for job in cargo.jobs])
     notes = notebooks.read(folder / "notes")
-    logbook = read_logs(folder / "logs")
-    judgement = judge(cargo, notes, logbook.given_up)
-    faults += judgement.faults + [f"logged {count} times: {words}" for words, count in logbook.faults.items()]
+    logbook = read_logs(folder / "logs", calm)
+    judgement = judge(cargo, notes, logbook.given_up, lost)
+    hands.done[Harm.AIM] = plant.aimed.total()
+    faults += judgement.faults + strange_ends(plant.by_itself) + [f"logged {count} times: {words}" for words, count in logbook.faults.items()]
     return Outcome(
-        *(seed, size, cargo, hands.done, hands.missed, plant.aimed, plant.by_itself, judgement, logbook, faults),
-        *(lost, notes.read_again, callers.sent_again, time.monotonic() - began, settled),
+        *(seed, size, cargo, hands.done, plant.aimed, plant.by_itself, judgement, logbook, faults),
+        *(judgement.losses, notes.read_again, callers.sent_again, time.monotonic() - began, settled),
     )
 
 

@@ -44,8 +44,6 @@ WITHIN = 600.0
 REST = 10.0
 """Seconds at a quiet time's end in which no further looks are expected, so that the last can come; of a short one two fifths."""
 UNDER_WAY = 2.0
-ENDS_SOON = 90
-"""An account's bucket is kept for a minute after the last request."""
 FIELDS = {"attempts": "0", "losses": "0", "submissions": "0", "state": ""}
 
 
@@ -190,10 +188,6 @@ class Course:
         self.watch.until(lambda: not redis.hlen("unacked") and not any(redis.scan_iter(f"{SPACE}:working:*", STEP)), "idle", WITHIN)
         self.stage.stop("workers")
         self.stage.stop("others")
-        for bucket in redis.scan_iter(f"{SPACE}:rate:*", STEP):
-            # It ends by itself: need not be waited for.
-            if 0 < redis.ttl(bucket) <= ENDS_SOON:
-                redis.delete(bucket)
         audit = self._store.audit()
         found.faults += balance(self._store.books()).faults + audit.counters + [f"{id_}: {words}" for id_, words in audit.faults.items()]
         found.fields = self._fields()
@@ -204,8 +198,7 @@ class Course:
         found.faults += judge_envelopes(notes.jobs, self.ids)
         found.faults += leftovers(redis)
         logbook = read_logs(self.stage.folder / "logs")
-        # Nobody has done any harm, so there is none to excuse an error.
-        found.faults += [f"logged {count} times: {words}" for words, count in (logbook.faults + logbook.allowed).items()]
+        found.faults += [f"logged {count} times: {words}" for words, count in logbook.faults.items()]
 
     def _fields(self) -> dict[str, Counter[str]]:
         fields: dict[str, Counter[str]] = {name: Counter() for name in FIELDS}
