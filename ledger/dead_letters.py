@@ -1,7 +1,8 @@
 """Messages that no worker can make anything of, kept until somebody sends them again or throws them away.
 
-The stream `longhaul:dead-letters` holds the newest ten thousand or so. An entry has `queue`, `reason`, `task` and `size` to be looked at, and
-the message itself in `letter`: it may hold secrets, so nothing shows it.
+The stream `longhaul:dead-letters` holds the newest ten thousand. Beyond them the oldest is dropped for each that comes, and counted in
+`longhaul:dead-letters:dropped` until the stream has been emptied. An entry has `queue`, `reason`, `task` and `size` to be looked at, and the
+message itself in `letter`: it may hold secrets, so nothing shows it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from redis import Redis
 
 STREAM = "longhaul:dead-letters"
+DROPPED = f"{STREAM}:dropped"
 MOST = 10_000
 CHUNK = 100
 LONGEST = 200
@@ -47,8 +49,11 @@ class DeadLetters:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def keep(self, letter: DeadLetter) -> None:
-        """Keep a message; raises what redis-py raises. One that is kept twice, for its worker died, is there twice."""
+    def keep(self, letter: DeadLetter) -> int:
+        """Keep a message; how many of the oldest were dropped for it, which are lost. Raises what redis-py raises.
+
+        One that is kept twice, for its worker died, is there twice.
+        """
         headers = {name: value for name, value in letter.headers.items() if name not in SHOWING}
         document = {
             "body": base64.b64encode(letter.body).decode(),
@@ -59,11 +64,21 @@ class DeadLetters:
         }
         fields: dict[Any, Any] = {"queue": letter.queue, "reason": letter.reason[:LONGEST], "task": letter.task, "size": len(letter.body)}
         fields["letter"] = json.dumps(document, default=str)
-        self._redis.xadd(STREAM, fields, maxlen=MOST, approximate=True)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.xadd(STREAM, fields)
+        pipe.xtrim(STREAM, maxlen=MOST, approximate=False)
+        _, dropped = pipe.execute()
+        if dropped:
+            self._redis.incrby(DROPPED, dropped)
+        return int(dropped)
 
     def count(self) -> int:
         """How many there are."""
         return int(self._redis.xlen(STREAM))
+
+    def dropped(self) -> int:
+        """How many were dropped for newer ones since there were none."""
+        return int(str(self._redis.get(DROPPED) or 0))
 
     def newest(self, most: int) -> list[dict[str, str]]:
         """Of the newest ones, newest first, what may be shown: `queue`, `task`, `reason`, `size` in bytes."""
@@ -78,9 +93,11 @@ class DeadLetters:
             yield id_, DeadLetter(fields["queue"], fields["reason"], body, **document)
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Delete these entries."""
+        """Delete these entries, and with the last one the count of those that were dropped."""
         if ids:
             self._redis.xdel(STREAM, *ids)
+            if not self.count():
+                self._redis.delete(DROPPED)
 
     def _entries(self) -> Iterator[tuple[str, dict[str, str]]]:
         # Its types in the library are those of either protocol.

@@ -9,7 +9,7 @@ from redis import Redis
 from crawls.store import CrawlLimits, CrawlStore
 from jobs.store import JobStore, Limits
 from ledger.aside import Aside, SetAside
-from ledger.dead_letters import DeadLetters
+from ledger.dead_letters import MOST, DeadLetters
 from workers.printing import clock, legible
 
 NAMED = 5
@@ -31,6 +31,8 @@ def stranded(redis: Redis) -> list[dict[str, Any]]:
     if count := letters.count():
         lines.append({"what": "dead letters", "count": count, "note": "see `longhaul retry --dead-letters`"})
         lines += [_letter(letter) for letter in letters.newest(NAMED)]
+    if dropped := letters.dropped():
+        lines.append({"what": "dead letters dropped", "count": dropped, "note": f"lost: the list keeps the newest {MOST:,}"})
     return lines
 
 

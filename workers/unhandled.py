@@ -16,7 +16,7 @@ from celery.utils.objects import Bunch
 from celery.worker import consumer
 from redis.exceptions import RedisError
 
-from ledger.dead_letters import DeadLetter, DeadLetters
+from ledger.dead_letters import MOST, DeadLetter, DeadLetters
 from tasks.runtime import runtime
 
 log = structlog.get_logger()
@@ -68,12 +68,18 @@ class KeepingConsumer(consumer.Consumer):
     def _keep(self, message: Any, reason: str, then: Callable[[Any], None] | None = None) -> None:
         letter = _letter(message, reason, {queue.name for queue in self.app.amqp.queues.values()}, self.app.conf.task_default_queue)
         try:
-            DeadLetters(runtime().redis).keep(letter)
+            dropped = DeadLetters(runtime().redis).keep(letter)
         except RedisError as error:
             log.warning("a dead letter cannot be kept; trying again", queue=letter.queue, reason=reason, error=str(error))
             self.timer.call_after(AGAIN, self._keep, (message, reason, then))
             return
         log.error("a message is kept as a dead letter; see `longhaul status`", queue=letter.queue, task=letter.task, reason=reason)
+        if dropped:
+            log.error(
+                "the oldest dead letters were thrown away for it and are lost; empty the list with `longhaul retry --dead-letters`",
+                dropped=dropped,
+                most=MOST,
+            )
         message.ack_log_error(get_logger(__name__), self.connection_errors)
         if then is not None:
             then(message)

@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from ledger.connection import connect
-from ledger.dead_letters import STREAM, DeadLetter, DeadLetters
+from ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from workers.embedded import serving
@@ -69,9 +69,9 @@ BAD = {
 
 @pytest.fixture
 def letters(longhaul: Installation) -> Iterator[DeadLetters]:
-    longhaul.redis.delete(STREAM)
+    longhaul.redis.delete(STREAM, DROPPED)
     yield DeadLetters(longhaul.redis)
-    longhaul.redis.delete(STREAM)
+    longhaul.redis.delete(STREAM, DROPPED)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -92,6 +92,18 @@ def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(longh
     said = [line for _, line in longhaul.lines[began:]]
     assert any("kept as a dead letter" in line for line in said)
     assert SECRET not in "\n".join(said)
+
+
+def test_a_worker_says_that_it_threw_the_oldest_away(longhaul: Installation, letters: DeadLetters) -> None:
+    pipe = longhaul.redis.pipeline(transaction=False)
+    for _ in range(MOST):
+        pipe.xadd(STREAM, {"queue": "celery", "reason": "why", "task": "full", "size": 1, "letter": "{}"})
+    pipe.execute()
+    began = len(longhaul.lines)
+    raw(longhaul.redis, b"5")
+    until(lambda: letters.dropped() == 1, "one dropped")
+    assert letters.count() == MOST
+    until(lambda: any("error" in line and "thrown away" in line and "dropped=1" in line for _, line in longhaul.lines[began:]), "its line")
 
 
 def test_a_body_that_came_compressed_is_kept_as_it_was_meant(longhaul: Installation, letters: DeadLetters) -> None:

@@ -19,7 +19,7 @@ from jobs.decide import Fail, Sent
 from jobs.job import Step
 from jobs.store import JobStore, Limits
 from ledger.aside import Stumble
-from ledger.dead_letters import DeadLetter, DeadLetters
+from ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
 from scraperapi.crawl_models import CrawlRequest
 from tests.builders import submit
 from tests.installation import ROOT, clean_environ
@@ -197,3 +197,26 @@ def test_without_anything_that_waits_status_says_nothing_of_it(command: Callable
     command("retry", "--all")
     _, lines, _ = command("status")
     assert not [line for line in lines if "aside" in line["what"] or "letter" in line["what"]]
+
+
+def test_beyond_the_most_the_oldest_dead_letter_is_dropped_and_status_counts_it(command: Callable[..., Answer], redis: Redis) -> None:
+    letters, more = DeadLetters(redis), DeadLetter("celery", "why", b"5", headers={"task": "newest"})
+    pipe = redis.pipeline(transaction=False)
+    for n in range(MOST - 1):
+        pipe.xadd(STREAM, {"queue": "celery", "reason": "why", "task": f"t{n}", "size": 1, "letter": "{}"})
+    pipe.execute()
+    assert (letters.keep(more), letters.dropped(), letters.count()) == (0, 0, MOST)
+    assert not [line for line in command("status")[1] if "dropped" in line["what"]]
+    assert [letters.keep(more) for _ in range(3)] == [1, 1, 1]
+    assert (letters.dropped(), letters.count()) == (3, MOST)
+    # The oldest went.
+    assert [fields["task"] for _, fields in redis.xrange(STREAM, count=1)] == ["t3"]
+    assert {line["what"]: line["count"] for line in command("status")[1] if line.get("count")} == {
+        "dead letters": MOST,
+        "dead letters dropped": 3,
+    }
+    ids = [entry for entry, _ in redis.xrange(STREAM)]
+    letters.forget(ids[1:])
+    assert letters.dropped() == 3
+    letters.forget(ids[:1])
+    assert (letters.dropped(), redis.exists(DROPPED)) == (0, 0)
