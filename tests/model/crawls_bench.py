@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,11 +66,6 @@ class Hand:
     probe: bool
     turn: int
     seen: list[CrawlSeen] = field(default_factory=list)
-
-
-def pick(which: int, among: Iterable[Any]) -> Any:
-    found = list(among)
-    return found[which % len(found)]
 
 
 class CrawlsBench(RuleBasedStateMachine):

@@ -18,10 +18,10 @@ from ledger.results import stream
 from scraperapi.crawl_models import CrawlRequest, Page
 from scraperapi.crawl_protocol import read_event
 from tests.model.crawling import PAGES
-from tests.model.crawls_bench import ACCOUNT, IDS, LEASE, LUCK, MOST_HANDS, ROUNDS, STEPS, WHICH, Entry, pick
+from tests.model.crawls_bench import ACCOUNT, IDS, LEASE, LUCK, MOST_HANDS, ROUNDS, STEPS, WHICH, Entry
 from tests.model.crawls_check import CrawlsCheck
 from tests.model.scraping import Luck
-from tests.model.sight import see
+from tests.model.sight import pick, see
 
 
 class CrawlsMachine(CrawlsCheck):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +60,6 @@ class Ticket:
     step: Step
     account: str
     token: str
-
-
-def pick(which: int, among: Iterable[Any]) -> Any:
-    found = list(among)
-    return found[which % len(found)]
 
 
 @dataclass

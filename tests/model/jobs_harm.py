@@ -12,9 +12,10 @@ from jobs.store import SPACE
 from ledger.aside import Stumble
 from ledger.results import stream
 from tests.model.job_ledger import BATCH, FULL, LEASE
-from tests.model.jobs_bench import LUCK, MOST_CANCELLED, STRANGER, WHICH, pick
+from tests.model.jobs_bench import LUCK, MOST_CANCELLED, STRANGER, WHICH
 from tests.model.jobs_check import JobsCheck
 from tests.model.scraping import Luck
+from tests.model.sight import pick
 
 
 class JobsHarm(JobsCheck):

@@ -34,11 +34,10 @@ from tests.model.jobs_bench import (
     STRANGER,
     WHICH,
     Ticket,
-    pick,
 )
 from tests.model.jobs_harm import JobsHarm
 from tests.model.scraping import Luck
-from tests.model.sight import see
+from tests.model.sight import pick, see
 
 
 class JobsMachine(JobsHarm):

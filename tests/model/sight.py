@@ -1,9 +1,9 @@
-"""All that a space of the ledger holds, seen at once: what the machines hold their own books against."""
+"""All that a space of the ledger holds, seen at once, which the machines hold their own books against; and how they pick what they meet."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,12 @@ def see(redis: Redis, space: str, beside: Sequence[str]) -> Sight:
         else:
             sight.envelopes[name] = [json.loads(fields["envelope"]) for _, fields in found]
     return sight
+
+
+def pick(which: int, among: Iterable[Any]) -> Any:
+    """One of those that are there, whatever number was drawn."""
+    found = list(among)
+    return found[which % len(found)]
 
 
 def _kind(key: str, space: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The ledger's verbs for jobs on a real server, with a clock that the tests set; at the end any interleaving of them."""
+"""The ledger's verbs for jobs on a real server, with a clock that the tests set."""
 
 import json
 
@@ -10,9 +10,7 @@ from jobs.job import State, Step
 from jobs.store import JobStore, Limits
 from ledger.due import Note
 from ledger.results import stream
-from scraperapi.models import (
-    ScrapeRequest,
-)
+from scraperapi.models import ScrapeRequest
 from tests.builders import HOUR, START, Clock, a_store, a_submission, claim_one, envelopes, finished, submit
 
 RESULT = Finish(finished("hello").response)
