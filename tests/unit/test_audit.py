@@ -5,7 +5,8 @@ import threading
 import pytest
 from redis import Redis
 
-from jobs.decide import Fail, Sent
+from jobs.balance import balance
+from jobs.decide import Cancel, Fail, Sent
 from jobs.job import Step
 from ledger.aside import Stumble
 from tests.builders import Clock, a_store, a_submission, submit
@@ -80,6 +81,22 @@ def test_a_record_of_another_type(store, redis):
     redis.delete(f"{SPACE}:record:a")
     redis.set(f"{SPACE}:record:a", "x")
     assert named(store)[0] == {"a": "its record is of another type"}
+
+
+@pytest.mark.parametrize(("id_", "state"), [("a", "running"), ("c", "queued")])
+def test_a_record_of_another_type_can_be_ended_as_the_manual_says(store, redis, id_, state):
+    key = f"{SPACE}:record:{id_}"
+    redis.delete(key)
+    redis.set(key, "x")
+    redis.delete(key)
+    lane = named(store)[0][id_].removeprefix("in ").removesuffix(", without a record")
+    redis.hset(key, mapping={"state": state, "lane": lane})
+    assert named(store) == ({}, [])
+    assert store.cancel(id_)[0] == "marked"
+    (job,) = store.claim(Step.CANCEL, "default").jobs
+    assert store.apply(Step.CANCEL, [(job, Cancel())], store.now())[0].written == "finished"
+    assert named(store) == ({}, [])
+    assert balance(store.books()).faults == []
 
 
 def test_an_id_that_is_no_utf_8(store, redis):
