@@ -30,6 +30,8 @@ from tests.chaos.plant import SERVER, Plant, running
 
 LOOKS_EVERY = 0.5
 REST = 240.0
+QUIET = 75.0
+"""So long a message may wait that a dead worker held: until it is visible again, and until the sweep of another dead one lapses."""
 LEAST_DEADLINE = 600.0
 """So long a job may be refused, again and again, each pause longer than the last, and still come home."""
 
@@ -117,7 +119,7 @@ def go(seed: int, size: Size, folder: Path, only: Sequence[Harm] = ()) -> Outcom
         settled = time.monotonic() - rest
         # No tick comes any more; then nothing is under way, and every part may go.
         faults += [f"{name} does not stop" for name in plant.stop("beat", "beat2")]
-        faults += _wait(lambda: _at_work(plant), time.monotonic() + 30)
+        faults += _wait(lambda: _at_work(plant), time.monotonic() + QUIET)
         faults += [f"{name} does not stop" for name in plant.stop(*(name for name in plant.children if name != SERVER))]
         faults += leftovers(plant.redis)
         lost = losses(plant.redis, [job.id for job in cargo.jobs])
