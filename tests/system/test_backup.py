@@ -41,10 +41,11 @@ def at_work(redis_url: str, remote: Service) -> Iterator[Processes]:
 def back_up(redis_url: str, folder: Path, copy: Path) -> None:
     """As docs/operations.md says."""
     redis = connect(redis_url)
+    share = redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"]
     redis.config_set("auto-aof-rewrite-percentage", 0)
     until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], "no rewrite of the file")
     shutil.copytree(folder, copy)
-    redis.config_set("auto-aof-rewrite-percentage", 100)
+    redis.config_set("auto-aof-rewrite-percentage", share)
     redis.close()
 
 
