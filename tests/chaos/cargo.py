@@ -93,6 +93,11 @@ class Job:
     arguments: dict[str, Any]
 
     @property
+    def pushed(self) -> bool:
+        """Whether the remote pushes its result."""
+        return "callback" not in self.arguments
+
+    @property
     def digest(self) -> str:
         """Of the body that must come."""
         return digest(self.kind.body(self.url))

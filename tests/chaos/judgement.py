@@ -78,7 +78,8 @@ def _wrong(job: Job, note: Note, losses: int) -> str:
         return f"is {note['status']} in {note['in']}, not {' or '.join(kind.statuses)} in {job.arguments['queue']}"
     if note["url"] != job.url or note.get("meta") != job.arguments["meta"]:
         return "has another job's url or meta"
-    if losses and note["submissions"] <= losses:
+    # A push may bring what was given up for lost, before it was submitted again.
+    if note["status"] == "finished" and losses and note["submissions"] <= losses - job.pushed:
         return f"was lost {losses} times at the remote, and does not say that it was submitted again"
     if note["status"] == "finished" and (note.get("digest"), note.get("statusCode")) != (job.digest, kind.code):
         return "has another body or status code"
