@@ -74,8 +74,9 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         crossed
     )
     assert len(crossed) > 40
-    # Between the reading and the end lie a few crossings: there a job was submitted again, and nowhere else.
-    assert 2 <= sum(lost_and_fetched_again) <= 12
+    # Between the reading and the end lie a few crossings, more where the two answers do not come at once: there a job was submitted again, and
+    # nowhere else.
+    assert 2 <= sum(lost_and_fetched_again) <= 16
 
 
 def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(fresh):
