@@ -1,6 +1,6 @@
 # `make demo` and `make test` need Python 3.11 or newer and make; they set up everything else themselves, in .venv.
 PYTHON ?= python3
-PACKAGES = config scraperapi ledger jobs crawls tasks workers service
+PACKAGES = config longhaul tasks workers cli service
 BIN = .venv/bin
 
 .PHONY: help install demo up test slow check bench chaos soak intake rabbitmq lock clean
@@ -11,7 +11,7 @@ help:  ## Show what there is
 install: .venv/run  ## Make the environment in .venv and run nothing: for a machine of several
 
 demo: .venv/run  ## Run 100 real scrape jobs and a crawl on this machine (URL='...' or URLS=file for your own)
-	@$(BIN)/python -m workers.demo
+	@$(BIN)/python -m workers.local.demo
 
 up: .venv/run  ## Run everything on this machine until Ctrl-C
 	@$(BIN)/longhaul up

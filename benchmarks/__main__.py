@@ -1,4 +1,6 @@
-"""`python -m benchmarks`: measure, print the table, and end with 1 where a target is missed. JSON lines on stdout when piped."""
+"""`python -m benchmarks`: measure, print the table, and end with 1 where a target is missed. JSON lines on stdout when
+piped.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,13 @@ QUICK: dict[str, Measurement] = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small counts: a minute, and figures that say little")
-    parser.add_argument("only", nargs="*", choices=[[], *FULL], metavar="measurement", help=f"one or more of {', '.join(FULL)}; default: all")
+    parser.add_argument(
+        "only",
+        nargs="*",
+        choices=[[], *FULL],
+        metavar="measurement",
+        help=f"one or more of {', '.join(FULL)}; default: all",
+    )
     chosen = parser.parse_args()
     suite = QUICK if chosen.quick else FULL
     figures = []

@@ -1,4 +1,6 @@
-"""What the receiver is measured against: a Starlette endpoint that reads the body and answers 200. `uvicorn benchmarks.bare_endpoint:api`."""
+"""What the receiver is measured against: a Starlette endpoint that reads the body and answers 200. `uvicorn
+benchmarks.bare_endpoint:api`.
+"""
 
 from __future__ import annotations
 

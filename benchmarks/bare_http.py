@@ -1,6 +1,7 @@
 """As little of an HTTP/1.1 server as the measurements need: keep-alive, bodies with a length, nothing else.
 
-Raw asyncio, so that what stands at the other end takes as little as possible of the cores it shares with what is measured.
+Raw asyncio, so that what stands at the other end takes as little as possible of the cores it shares with what is
+measured.
 """
 
 from __future__ import annotations

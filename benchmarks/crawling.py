@@ -1,7 +1,9 @@
-"""A crawl of a local static site by our service, every page and the summary pushed to a receiver, against Scrapy; and what a crawl keeps.
+"""A crawl of a local static site by our service, every page and the summary pushed to a receiver, against Scrapy; and
+what a crawl keeps.
 
-Both get the same site, the same bound on depth (which cuts nothing off) and the same number of requests at once, and take turns. Ours: a web
-process and two workers, from before POST /job until the receiver has the summary. Scrapy's: from its first request to its last item.
+Both get the same site, the same bound on depth (which cuts nothing off) and the same number of requests at once, and
+take turns. Ours: a web process and two workers, from before POST /job until the receiver has the summary. Scrapy's:
+from its first request to its last item.
 """
 
 from __future__ import annotations
@@ -22,17 +24,37 @@ import requests
 
 from benchmarks.figure import Figure
 from benchmarks.rig import ROOT, WORKERS, Rig, cpu, free_port
-from service.crawl_register import SPACE
+from service.crawls.store import SPACE
 
 AT_ONCE = 8
-"""Requests to the site at once: LONGHAUL_SERVICE_PER_HOST and CONCURRENT_REQUESTS_PER_DOMAIN. It is the default of both."""
+"""Requests to the site at once: LONGHAUL_SERVICE_PER_HOST and CONCURRENT_REQUESTS_PER_DOMAIN. It is the default of
+both.
+"""
 DEPTH = 100
 FEW = 1_000
 LOOK = 0.25
 """Seconds between two looks at a crawl's memory: each takes the server a few milliseconds."""
-KEPT = ("record", "order", "wait", "next", "again", "taken", "tries", "seen", "landed", "completed", "failed", "tell", "told")
+KEPT = (
+    "record",
+    "order",
+    "wait",
+    "next",
+    "again",
+    "taken",
+    "tries",
+    "seen",
+    "landed",
+    "completed",
+    "failed",
+    "tell",
+    "told",
+)
 """The keys of a crawl, but for `events`: what they hold is the pages' bodies until they are told."""
-SCRAPY, FEED, OURS = "Scrapy, items nowhere", "Scrapy, items with bodies to JSON lines", "our crawler, webhooks delivered"
+SCRAPY, FEED, OURS = (
+    "Scrapy, items nowhere",
+    "Scrapy, items with bodies to JSON lines",
+    "our crawler, webhooks delivered",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +111,12 @@ def speed(rig: Rig, pages: int, runs: int) -> Iterator[Figure]:
         note = f"{pages:,} pages, the same URLs, median of {runs}; {spent:.1f} ms of CPU a page"
         yield Figure(name, rates[name], "pages/s", note=note)
     yield Figure("ratio to Scrapy, items nowhere", rates[OURS] / rates[SCRAPY], "x", at_least=1)
-    yield Figure("ratio to Scrapy, items to JSON lines", rates[OURS] / rates[FEED], "x", note="what is in an item is what is in an event")
+    yield Figure(
+        "ratio to Scrapy, items to JSON lines",
+        rates[OURS] / rates[FEED],
+        "x",
+        note="what is in an item is what is in an event",
+    )
 
 
 def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
@@ -126,7 +153,9 @@ def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
     yield Figure("Redis for each seen URL", own[0] / own[1] - length, "B", at_most=300, note=note)
     note = "likewise; with its buffers, and the bodies that wait to be told"
     yield Figure("growth of the whole server", whole[0] / whole[1] - length, "B", note=note)
-    yield Figure(f"worker RSS up to {FEW:,} pages", few / 2**20, "MB", note="the most seen, the larger of the two workers")
+    yield Figure(
+        f"worker RSS up to {FEW:,} pages", few / 2**20, "MB", note="the most seen, the larger of the two workers"
+    )
     yield Figure(f"worker RSS up to {pages:,} pages", many / 2**20, "MB", note="likewise")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)
 
@@ -170,12 +199,29 @@ def listener(rig: Rig) -> Iterator[str]:
 def service(rig: Rig) -> Iterator[Service]:
     """The self-hosted service as the compose file starts it, with two workers."""
     port = free_port()
-    given = {"redis_url": rig.redis_url, "service_private_targets": "1", "service_per_host": str(AT_ONCE), "log_level": "WARNING"}
+    given = {
+        "redis_url": rig.redis_url,
+        "service_private_targets": "1",
+        "service_per_host": str(AT_ONCE),
+        "log_level": "WARNING",
+    }
     environment = {f"LONGHAUL_{name.upper()}": value for name, value in given.items()}
-    web = ["uvicorn", "--factory", "service.composition:api", "--port", str(port), "--log-level", "warning"]
-    worker = ["-A", "service.tasks", "worker", "--pool", "threads", "--concurrency", "8", "--without-gossip", "--without-mingle"]
+    web = ["uvicorn", "--factory", "service.app:api", "--port", str(port), "--log-level", "warning"]
+    worker = [
+        "-A",
+        "service.tasks",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        "8",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     with ExitStack() as stack:
-        processes = stack.enter_context(rig.workers([[*worker, "-n", f"fetcher-{at}@%h"] for at in range(WORKERS)], environment))
+        processes = stack.enter_context(
+            rig.workers([[*worker, "-n", f"fetcher-{at}@%h"] for at in range(WORKERS)], environment)
+        )
         processes.insert(0, stack.enter_context(rig.server("web", web, port, environment)))
         yield Service(f"http://127.0.0.1:{port}", processes)
 

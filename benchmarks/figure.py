@@ -19,7 +19,9 @@ class Figure:
     @property
     def met(self) -> bool:
         """Whether the target is met; a figure without one always is."""
-        return (self.at_least is None or self.value >= self.at_least) and (self.at_most is None or self.value <= self.at_most)
+        return (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
 
     @property
     def target(self) -> str:
@@ -38,7 +40,9 @@ def table(figures: list[Figure]) -> str:
     rows = [("figure", "measured", "target", "met", "remarks")]
     rows += [(one.name, f"{_short(one.value)} {one.unit}", one.target, _verdict(one), one.note) for one in figures]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

@@ -24,7 +24,9 @@ class Listener(BareHttp):
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG002  (it has one address)
         """Note an event, or tell what has come."""
         if method == b"GET":
-            return answered(json.dumps({"ended": Listener.ended, "urls": Listener.urls if Listener.ended else []}).encode())
+            return answered(
+                json.dumps({"ended": Listener.ended, "urls": Listener.urls if Listener.ended else []}).encode()
+            )
         # Parsed it would take as much of the core as the site.
         if b'"jobState"' in body[:300]:
             Listener.ended = time.time()

@@ -1,4 +1,6 @@
-"""The poll path alone: jobs that are running and due when the clock starts, two workers, every look finds a finished job."""
+"""The poll path alone: jobs that are running and due when the clock starts, two workers, every look finds a finished
+job.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ WARM_UP = 2_000
 
 
 def measure(rig: Rig, *, jobs: int) -> Iterator[Figure]:
-    with rig.runtime(look_first=0.001) as runtime, rig.longhaul() as workers:
+    with rig.runtime(poll_first=0.001) as runtime, rig.longhaul() as workers:
         prepare(runtime, WARM_UP)
         rig.tick_until(lambda: finished(runtime) == WARM_UP)
         prepare(runtime, jobs)
         before, start = cpu(workers), rig.now()
         rig.tick_until(lambda: finished(runtime) == WARM_UP + jobs)
         used, last = cpu(workers) - before, last_envelope(rig.redis)
-    yield Figure("finished looks", jobs / (last - start), "looks/s", at_least=4000, note=f"{jobs:,} jobs, due at the start")
+    yield Figure(
+        "finished looks", jobs / (last - start), "looks/s", at_least=4000, note=f"{jobs:,} jobs, due at the start"
+    )
     yield Figure("worker CPU per look", used / jobs * 1e6, "µs", at_most=250, note="both workers together")

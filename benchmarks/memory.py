@@ -13,12 +13,14 @@ from benchmarks.rig import Rig, prepare
 FEW = 1_000
 URL_LENGTH = 100
 CEILING = 4.0
-"""Seconds between two looks at a job, at most: so few that both workers are busy with 100,000 waiting jobs, and not idle with 1,000."""
+"""Seconds between two looks at a job, at most: so few that both workers are busy with 100,000 waiting jobs, and not
+idle with 1,000.
+"""
 
 
 def measure(rig: Rig, *, jobs: int, watch: float) -> Iterator[Figure]:
     endless = f"{rig.remote}/running"
-    pauses = {"look_first": 1.0, "look_ceiling": CEILING}
+    pauses = {"poll_first": 1.0, "poll_ceiling": CEILING}
     with (
         rig.runtime(async_url=endless, **pauses) as runtime,
         rig.longhaul(async_url=endless, **{name: str(value) for name, value in pauses.items()}) as workers,
@@ -31,7 +33,13 @@ def measure(rig: Rig, *, jobs: int, watch: float) -> Iterator[Figure]:
         many = resident(rig, workers, watch)
     for name in ("used_memory", "used_memory_dataset"):
         size = (after[name] - before[name]) / (jobs - FEW)
-        yield Figure(f"Redis for each waiting job ({name})", size, "B", at_most=1024, note=f"{jobs:,} jobs, URL of {URL_LENGTH} bytes")
+        yield Figure(
+            f"Redis for each waiting job ({name})",
+            size,
+            "B",
+            at_most=1024,
+            note=f"{jobs:,} jobs, URL of {URL_LENGTH} bytes",
+        )
     yield Figure(f"worker RSS at {FEW:,} waiting jobs", few / 2**20, "MB", note="the larger of the two workers")
     yield Figure(f"worker RSS at {jobs:,} waiting jobs", many / 2**20, "MB", note="the most seen")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)

@@ -1,4 +1,5 @@
-"""The same errand in plain Celery, as one would write it first: a task that submits, a task that looks and retries with a countdown.
+"""The same errand in plain Celery, as one would write it first: a task that submits, a task that looks and retries with
+a countdown.
 
 Celery's defaults throughout, one kept connection a thread, no result backend, results on a Redis list.
 """

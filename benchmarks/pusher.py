@@ -1,6 +1,7 @@
 """A remote that pushes page events as fast as they are taken: kept connections, one event after the other on each.
 
-`python -m benchmarks.pusher CALLBACK REMOTE_ID FIRST COUNT` pushes COUNT events, numbered from FIRST, and prints the events a second.
+`python -m benchmarks.pusher CALLBACK REMOTE_ID FIRST COUNT` pushes COUNT events, numbered from FIRST, and prints the
+events a second.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from benchmarks.static_site import Site
-from scraperapi.protocol import dump_json
+from longhaul.scraperapi.protocol import dump_json
 
 CONNECTIONS = 32
 BODY = 50 * 1024
@@ -66,7 +67,9 @@ def requests(callback: str, remote_id: str, first: int, count: int) -> Iterator[
     """Whole requests, each of another page of one crawl, whose HTML is of `BODY` bytes."""
     parts = urlsplit(callback)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}:{parts.port}\r\nAuthorization: Basic {credentials}\r\n"
+    head = (
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.hostname}:{parts.port}\r\nAuthorization: Basic {credentials}\r\n"
+    )
     head += "Content-Type: application/json\r\nContent-Length: "
     before, after = dump_json(_event(remote_id)).split(NUMBER.encode())
     for number in range(first, first + count):
@@ -77,10 +80,23 @@ def requests(callback: str, remote_id: str, first: int, count: int) -> Iterator[
 def _event(remote_id: str) -> dict[str, object]:
     site = Site(100, "http://site.invalid")
     # What a page of the network has and our site lacks: a character or two beyond ASCII.
-    html = "".join(answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())[:BODY]
-    headers = {"content-type": "text/html; charset=utf-8", "server": "nginx", "date": "Mon, 01 Jan 2024 00:00:00 GMT", "etag": '"5f-62"'}
+    html = "".join(answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())[
+        :BODY
+    ]
+    headers = {
+        "content-type": "text/html; charset=utf-8",
+        "server": "nginx",
+        "date": "Mon, 01 Jan 2024 00:00:00 GMT",
+        "etag": '"5f-62"',
+    }
     headers |= {"sa-final-url": "http://site.invalid/page", "sa-statuscode": "200", "sa-credit-cost": "1"}
-    event = {"currentCost": 1, "url": f"http://site.invalid/page-{NUMBER}.html", "jobId": remote_id, "status": "finished", "credits": 1}
+    event = {
+        "currentCost": 1,
+        "url": f"http://site.invalid/page-{NUMBER}.html",
+        "jobId": remote_id,
+        "status": "finished",
+        "credits": 1,
+    }
     event |= {"attempts": 1, "startUrl": "http://site.invalid/", "currentDepth": 2}
     return event | {"response": {"headers": headers, "statusCode": 200, "credits": 1, "body": html}}
 

@@ -1,4 +1,6 @@
-"""Page events of 50 KB that the receiver takes, against an endpoint that only reads them: same server, same remote, in turns."""
+"""Page events of 50 KB that the receiver takes, against an endpoint that only reads them: same server, same remote, in
+turns.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ from benchmarks.figure import Figure
 from benchmarks.pusher import BODY, CONNECTIONS
 from benchmarks.rig import ROOT, Rig, cpu, free_port
 from config.settings import Settings
-from crawls.intake import Order
-from jobs.callback import Callbacks
-from ledger.results import stream
-from scraperapi.crawl_models import CrawlRequest
-from tasks.runtime import build
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.crawl_models import CrawlRequest
+from longhaul.work.callbacks import Callbacks
+from tasks.plumbing.runtime import build
 
 SECRET = "a secret of the benchmarks"  # noqa: S105  (of a server that lives for a minute)
 WARM_UP = 300
@@ -41,7 +43,7 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
     ours: list[Taken] = []
     with ExitStack() as stack:
         plain = stack.enter_context(receiving(rig, "benchmarks.bare_endpoint:api"))
-        receiver = stack.enter_context(receiving(rig, "workers.webhook:api"))
+        receiver = stack.enter_context(receiving(rig, "workers.receiver.app:api"))
         for _ in range(runs):
             bare.append(taken(rig, *plain, events))
             ours.append(taken(rig, *receiver, events))
@@ -50,10 +52,18 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
     note = f"{events:,} events, pages of {BODY // 1024} KB, {CONNECTIONS} connections, median of {runs}"
     for name, runs_of in (("bare endpoint", bare), ("receiver", ours)):
         spent = median(one.cpu for one in runs_of) * 1e6
-        yield Figure(name, median(one.rate for one in runs_of), "events/s", note=f"{note}; {spent:.0f} µs of its CPU an event")
+        yield Figure(
+            name, median(one.rate for one in runs_of), "events/s", note=f"{note}; {spent:.0f} µs of its CPU an event"
+        )
     # Of each pair by itself: what else the machine does, it does to both.
     ratio = median(mine.rate / other.rate for mine, other in zip(ours, bare, strict=True))
-    yield Figure("ratio to the bare endpoint", ratio, "x", at_least=0.5, note="median of the pairs; every event in the results queue, once")
+    yield Figure(
+        "ratio to the bare endpoint",
+        ratio,
+        "x",
+        at_least=0.5,
+        note="median of the pairs; every event in the results queue, once",
+    )
 
 
 def taken(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Taken:
@@ -62,7 +72,7 @@ def taken(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Take
     crawl_id = str(uuid4())
     runtime = build(Settings(redis_url=rig.redis_url, public_url=receiver, webhook_secret=SECRET, api_key="k"))  # type: ignore[arg-type]
     try:
-        runtime.crawls.order(crawl_id, Order(CrawlRequest("http://site.invalid/"), callback=receiver))
+        runtime.crawls.order(crawl_id, NewCrawl(CrawlRequest("http://site.invalid/"), callback=receiver))
     finally:
         runtime.close()
     callback = Callbacks(SECRET).url(receiver, "crawl", crawl_id)
@@ -96,7 +106,11 @@ def check(rig: Rig, events: int) -> None:
 def receiving(rig: Rig, api: str) -> Iterator[tuple[str, psutil.Process]]:
     """The address of this application and its process, as the compose file starts the receiver."""
     port = free_port()
-    environment = {"LONGHAUL_REDIS_URL": rig.redis_url, "LONGHAUL_WEBHOOK_SECRET": SECRET, "LONGHAUL_LOG_LEVEL": "WARNING"}
+    environment = {
+        "LONGHAUL_REDIS_URL": rig.redis_url,
+        "LONGHAUL_WEBHOOK_SECRET": SECRET,
+        "LONGHAUL_LOG_LEVEL": "WARNING",
+    }
     line = ["uvicorn", api, "--port", str(port), "--log-level", "warning"]
     with rig.server(api.partition(":")[0], line, port, environment) as process:
         yield f"http://127.0.0.1:{port}", process

@@ -1,4 +1,6 @@
-"""What every measurement stands on: a fresh server, the stub remote and real worker processes, all on free loopback ports."""
+"""What every measurement stands on: a fresh server, the stub remote and real worker processes, all on free loopback
+ports.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,17 @@ import psutil
 from celery import Celery
 from redis import Redis
 
-from config.queues import HINT_EXPIRES, UPKEEP
+from config.celery_settings import HINT_EXPIRES, UPKEEP
 from config.settings import Settings
-from jobs.balance import balance
-from jobs.intake import Submission
-from jobs.job import State, Step
-from ledger.connection import connect
-from ledger.results import stream
-from scraperapi.models import ScrapeRequest
-from tasks.runtime import Runtime, build
-from workers.embedded import serving
+from longhaul.jobs.arguments import NewJob
+from longhaul.jobs.job import JobStep
+from longhaul.ledger.connection import connect
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.models import ScrapeRequest
+from longhaul.work.balance import balance
+from longhaul.work.item import State
+from tasks.plumbing.runtime import Runtime, build
+from workers.local.embedded_server import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
@@ -57,7 +60,13 @@ class Rig:
     @contextmanager
     def longhaul(self, **settings: str) -> Iterator[list[psutil.Process]]:
         """Two of our workers, as the compose file starts them; `settings` without LONGHAUL_ and in lower case."""
-        given = {"redis_url": self.redis_url, "async_url": self.remote, "api_key": "k", "log_level": "WARNING", **settings}
+        given = {
+            "redis_url": self.redis_url,
+            "async_url": self.remote,
+            "api_key": "k",
+            "log_level": "WARNING",
+            **settings,
+        }
         environment = {f"LONGHAUL_{name.upper()}": value for name, value in given.items()}
         line = ["-A", "workers.app", "worker", "--without-gossip", "--without-mingle"]
         with self.workers([[*line, "-n", f"longhaul-{at}@%h"] for at in range(WORKERS)], environment) as processes:
@@ -68,7 +77,11 @@ class Rig:
         """Plain Celery on as many worker processes: one worker with two children, or two workers with threads."""
         environment = {"PLAIN_REMOTE": self.remote, "PLAIN_BROKER": self.redis_url}
         line = ["-A", "benchmarks.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
-        lines = [[*line, "-c", str(WORKERS)]] if pool == "prefork" else [[*line, "-c", "4", "-n", f"plain-{at}@%h"] for at in range(WORKERS)]
+        lines = (
+            [[*line, "-c", str(WORKERS)]]
+            if pool == "prefork"
+            else [[*line, "-c", "4", "-n", f"plain-{at}@%h"] for at in range(WORKERS)]
+        )
         with self.workers(lines, environment) as processes:
             yield processes
 
@@ -132,7 +145,9 @@ class Rig:
             stop(started)
 
     @contextmanager
-    def server(self, name: str, line: Sequence[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[psutil.Process]:
+    def server(
+        self, name: str, line: Sequence[str], port: int, environment: Mapping[str, str] | None = None
+    ) -> Iterator[psutil.Process]:
         """`python -m` with this command line, once it listens on its loopback port."""
         process = self._start(name, line, environment or {})
         try:
@@ -148,7 +163,9 @@ class Rig:
     def _start(self, name: str, line: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("LONGHAUL_")}
         with (self.folder / f"{name}.log").open("wb") as log:
-            return subprocess.Popen([sys.executable, "-m", *line], cwd=ROOT, env={**clean, **environment}, stdout=log, stderr=log)
+            return subprocess.Popen(
+                [sys.executable, "-m", *line], cwd=ROOT, env={**clean, **environment}, stdout=log, stderr=log
+            )
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -165,9 +182,9 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def prepare(runtime: Runtime, count: int, url_length: int = 0) -> None:
     """Have `count` jobs submitted and sent by this process, without the workers."""
-    wanted = [Submission(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
-    runtime.store.submit([(f"{uuid4()}", submission) for submission in wanted], watched=False)
-    while runtime.flow.run_batch(Step.SEND, "default").claimed:
+    wanted = [NewJob(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
+    runtime.store.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
+    while runtime.flow.run_batch(JobStep.SEND, "default").claimed:
         pass
 
 
@@ -226,7 +243,10 @@ def machine(redis: Redis) -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        model = next((line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")), model)
+        model = next(
+            (line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")),
+            model,
+        )
     server = redis.info("server")
     name = "Valkey" if "valkey_version" in server else "Redis"
     parts = [

@@ -1,7 +1,9 @@
-"""Scrapy on the same site, as its tutorial has it: a CrawlSpider that follows every link of the site, and an item for each page.
+"""Scrapy on the same site, as its tutorial has it: a CrawlSpider that follows every link of the site, and an item for
+each page.
 
-`python -m benchmarks.spider START_URL DEPTH CONCURRENCY [FEED]` prints {"seconds", "cpu", "urls"}: from the first request to the last item.
-FEED: a file for the items as JSON lines, then with the page's headers and body, which is what our page events carry.
+`python -m benchmarks.spider START_URL DEPTH CONCURRENCY [FEED]` prints {"seconds", "cpu", "urls"}: from the first
+request to the last item. FEED: a file for the items as JSON lines, then with the page's headers and body, which is what
+our page events carry.
 """
 
 from __future__ import annotations
@@ -79,7 +81,9 @@ def main(start_url: str, depth: str, concurrency: str, feed: str = "") -> None:
     crawler.signals.connect(watch.on_item, signals.item_scraped)
     process.crawl(crawler, start_urls=[start_url], allowed_domains=[urlsplit(start_url).hostname], whole=bool(feed))
     process.start()
-    print(json.dumps({"seconds": watch.ended - watch.began, "cpu": watch.cpu_ended - watch.cpu_began, "urls": watch.urls}))
+    print(
+        json.dumps({"seconds": watch.ended - watch.began, "cpu": watch.cpu_ended - watch.cpu_began, "urls": watch.urls})
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """A static site of any number of pages, the same each time: documentation, as a generator of such sites writes it.
 
-10 to 22 KB and some 38 links a page: the navigation that stands on every page, a way up and down the tree, the neighbours, and others in the
-text, relative and absolute; besides a few that lead nowhere: off the site, to a place on the page, to a mail address. Ten children to a
-page, so every page is a few clicks from the start, and each is linked from its parent.
+10 to 22 KB and some 38 links a page: the navigation that stands on every page, a way up and down the tree, the
+neighbours, and others in the text, relative and absolute; besides a few that lead nowhere: off the site, to a place on
+the page, to a mail address. Ten children to a page, so every page is a few clicks from the start, and each is linked
+from its parent.
 """
 
 from __future__ import annotations
@@ -51,9 +52,14 @@ class Site:
         for _ in range(LINKS_IN_TEXT):
             at = random.randrange(len(texts))
             target = random.randrange(self._pages)
-            texts[at] += f'\n<p>See <a class="reference internal" href="{_href(number, target, random)}"><span>{_name(target)}</span></a>.</p>'
+            texts[at] += (
+                f'\n<p>See <a class="reference internal" href="{_href(number, target, random)}"><span>{_name(target)}</span></a>.</p>'
+            )
         children = range(number * FAN_OUT + 1, min((number + 1) * FAN_OUT, self._pages - 1) + 1)
-        below = "".join(f'<li class="toctree-l1"><a class="internal" href="{path(child)}">{_name(child)}</a></li>\n' for child in children)
+        below = "".join(
+            f'<li class="toctree-l1"><a class="internal" href="{path(child)}">{_name(child)}</a></li>\n'
+            for child in children
+        )
         return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -100,13 +106,18 @@ def _name(number: int) -> str:
 
 
 def _navigation(count: int) -> str:
-    items = "".join(f'<li class="nav-item"><a class="nav-link" href="{path(number)}">{_name(number)}</a></li>\n' for number in range(count))
+    items = "".join(
+        f'<li class="nav-item"><a class="nav-link" href="{path(number)}">{_name(number)}</a></li>\n'
+        for number in range(count)
+    )
     return f'<nav class="navbar" aria-label="Main"><a class="brand" href="/">A documentation</a><ul class="navbar-nav">\n{items}</ul></nav>'
 
 
 def _paragraph(random: Random) -> str:
     words = random.choices(WORDS, k=random.randint(40, 110))
-    words[random.randrange(len(words))] = f'<code class="docutils literal notranslate"><span class="pre">{random.choice(WORDS)}()</span></code>'
+    words[random.randrange(len(words))] = (
+        f'<code class="docutils literal notranslate"><span class="pre">{random.choice(WORDS)}()</span></code>'
+    )
     return f"<p>{' '.join(words).capitalize()}.</p>"
 
 

@@ -29,7 +29,11 @@ class Stub(BareHttp):
                 "id": job_id(path),
                 "status": "finished",
                 "url": "http://target.invalid/",
-                "response": {"headers": {"sa-statuscode": "200", "sa-credit-cost": "1"}, "body": BODY, "statusCode": 200},
+                "response": {
+                    "headers": {"sa-statuscode": "200", "sa-credit-cost": "1"},
+                    "body": BODY,
+                    "statusCode": 200,
+                },
             }
         return answered(json.dumps(job).encode())
 

@@ -1,4 +1,5 @@
-"""From the caller's message to the result, against plain Celery: same broker, same remote, same number of worker processes, same run.
+"""From the caller's message to the result, against plain Celery: same broker, same remote, same number of worker
+processes, same run.
 
 The clock starts before the first message is sent and ends with the last result; the sending itself is in it, for both.
 """
@@ -23,14 +24,18 @@ def measure(rig: Rig, *, jobs: int, single: int) -> Iterator[Figure]:
     pool, baseline = max(plain.items(), key=lambda item: item[1])
     for name, rate in plain.items():
         yield Figure(f"plain Celery, {name}", rate, "jobs/s", note=f"{single:,} jobs")
-    batch = longhaul(rig, batches(jobs), jobs, look_first="0.05")
-    yield Figure("jobs.submit_batch", batch, "jobs/s", note=f"{jobs:,} jobs, {A_MESSAGE:,} a message, LONGHAUL_LOOK_FIRST=0.05")
+    batch = longhaul(rig, batches(jobs), jobs, poll_first="0.05")
+    yield Figure(
+        "jobs.submit_batch", batch, "jobs/s", note=f"{jobs:,} jobs, {A_MESSAGE:,} a message, LONGHAUL_POLL_FIRST=0.05"
+    )
     yield Figure("ratio to plain Celery", batch / baseline, "x", at_least=8, note=f"the better of the two: {pool}")
     default = longhaul(rig, batches(jobs), jobs)
-    yield Figure("jobs.submit_batch, default pauses", default, "jobs/s", note="first look after 2 s, which is in the time")
+    yield Figure(
+        "jobs.submit_batch, default pauses", default, "jobs/s", note="first look after 2 s, which is in the time"
+    )
     yield Figure("ratio to plain Celery", default / baseline, "x", note="likewise")
-    one = longhaul(rig, singles(single), single, look_first="0.05")
-    yield Figure("jobs.submit", one, "jobs/s", note=f"{single:,} messages, LONGHAUL_LOOK_FIRST=0.05")
+    one = longhaul(rig, singles(single), single, poll_first="0.05")
+    yield Figure("jobs.submit", one, "jobs/s", note=f"{single:,} messages, LONGHAUL_POLL_FIRST=0.05")
     yield Figure("ratio to plain Celery", one / baseline, "x", at_least=2, note=f"the better of the two: {pool}")
 
 

@@ -43,7 +43,9 @@ def read_schedules(path: Path) -> dict[str, dict[str, Any]]:
     tables = document.get("schedule", [])
     # As many tables as headings: a list in brackets, `schedule = [{...}]`, has no lines to name.
     if not isinstance(tables, list) or len(tables) != len(lines):
-        raise SettingsError(f"{path}: `schedule` must be a list of tables: write [[schedule]], in double brackets, above each")
+        raise SettingsError(
+            f"{path}: `schedule` must be a list of tables: write [[schedule]], in double brackets, above each"
+        )
     for table, line in zip(tables, lines, strict=True):
         try:
             name, entry = _entry(table, entries)

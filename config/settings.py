@@ -1,4 +1,5 @@
-"""Every setting of Longhaul: environment variables `LONGHAUL_*`, or files of the same names in lower case under `LONGHAUL_SECRETS_DIR`.
+"""Every setting of Longhaul: environment variables `LONGHAUL_*`, or files of the same names in lower case under
+`LONGHAUL_SECRETS_DIR`.
 
 Times are in seconds, sizes in bytes. A wrong value stops the process with the variable's name: see `load`.
 """
@@ -21,7 +22,8 @@ HOUR = 3600.0
 SHORTEST_SECRET = 16
 ALIKE = 0.85
 """How like a setting's name another must be to be taken for it, misspelt: between 0 and 1, as difflib measures it."""
-# Kubernetes gives every pod some for each of its services, after the service's name: LONGHAUL_REDIS_PORT is close to LONGHAUL_REDIS_URL.
+# Kubernetes gives every pod some for each of its services, after the service's name: LONGHAUL_REDIS_PORT is close to
+# LONGHAUL_REDIS_URL.
 INJECTED = re.compile(r"_SERVICE_HOST$|_PORT(_|$)")
 
 
@@ -42,15 +44,19 @@ def _redis_url(url: str) -> str:
 
 
 def _broker_url(url: str) -> str:
-    # Any other transport would be given none of the options that keep it from hanging: see config/queues.py.
+    # Any other transport would be given none of the options that keep it from hanging: see config/celery_settings.py.
     if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
-        raise ValueError("must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported")
+        raise ValueError(
+            "must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported"
+        )
     return url
 
 
 def _long(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < SHORTEST_SECRET:
-        raise ValueError(f"must be at least {SHORTEST_SECRET} characters long: a random string of your own (openssl rand -hex 24)")
+        raise ValueError(
+            f"must be at least {SHORTEST_SECRET} characters long: a random string of your own (openssl rand -hex 24)"
+        )
     return secret
 
 
@@ -62,7 +68,7 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class AccountLimit(BaseModel):
+class AccountLimitSetting(BaseModel):
     """What one account may ask of the remote, in all workers together; None: as much as there is to ask."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -96,16 +102,17 @@ class Settings(BaseSettings):
     """The key of account `default`."""
     api_keys: dict[str, SecretStr] = {}
     """Further accounts: a JSON object of name and key."""
-    account_limits: dict[str, AccountLimit] = {}
-    """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An account that is not
-    named may ask whatever there is to ask."""
+    account_limits: dict[str, AccountLimitSetting] = {}
+    """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An
+    account that is not named may ask whatever there is to ask."""
 
-    # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the ceiling.
-    look_first: Seconds = 2.0
-    look_growth: float = Field(1.6, gt=1, le=10)
-    look_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
+    # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the
+    # ceiling.
+    poll_first: Seconds = 2.0
+    poll_growth: float = Field(1.6, gt=1, le=10)
+    poll_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
     """At most two hours, a small part of the 24 for which a result is guaranteed."""
-    look_jitter: float = Field(0.2, ge=0, le=0.5)
+    poll_jitter: float = Field(0.2, ge=0, le=0.5)
     """Each pause is made longer or shorter by up to this share, so that jobs of one batch spread out."""
     deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
     """Age at which a job gets its last look."""
@@ -145,7 +152,7 @@ class Settings(BaseSettings):
 
     schedules_file: Path | None = None
     """The user's own recurring work: see `docs/schedules.md`."""
-    pulse_file: Path | None = None
+    heartbeat_file: Path | None = None
     """A file that a worker touches every two seconds while it makes progress, for its health check; unset: none."""
     log_format: str = Field("text", pattern="^(text|json)$")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
@@ -185,15 +192,21 @@ class Settings(BaseSettings):
         ]
         for (shorter, low), (longer, high) in pairwise(bounds):
             if low >= high:
-                raise ValueError(f"LONGHAUL_{shorter.upper()} ({low:g}) must be below LONGHAUL_{longer.upper()} ({high:g})")
+                raise ValueError(
+                    f"LONGHAUL_{shorter.upper()} ({low:g}) must be below LONGHAUL_{longer.upper()} ({high:g})"
+                )
         if self.public_url and not self.webhook_secret:
-            raise ValueError("LONGHAUL_PUBLIC_URL is set, so LONGHAUL_WEBHOOK_SECRET must be: a long random string of your own")
+            raise ValueError(
+                "LONGHAUL_PUBLIC_URL is set, so LONGHAUL_WEBHOOK_SECRET must be: a long random string of your own"
+            )
         if self.api_key and "default" in self.api_keys:
             raise ValueError("LONGHAUL_API_KEYS names `default`, which is LONGHAUL_API_KEY's account")
         # A process without any key, such as a receiver, may share the settings of those with keys.
         if (keys := self.account_keys()) and (strangers := sorted(set(self.account_limits) - set(keys))):
             named = ", ".join(f"`{name}`" for name in strangers)
-            raise ValueError(f"LONGHAUL_ACCOUNT_LIMITS names {named}, which has no key here: is it one of {', '.join(sorted(keys))}?")
+            raise ValueError(
+                f"LONGHAUL_ACCOUNT_LIMITS names {named}, which has no key here: is it one of {', '.join(sorted(keys))}?"
+            )
         return self
 
     @property
@@ -210,7 +223,9 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """The settings of this process; `SettingsError` names each variable that is wrong, or whose name is nearly that of a setting."""
+    """The settings of this process; `SettingsError` names each variable that is wrong, or whose name is nearly that of
+    a setting.
+    """
     known = {f"LONGHAUL_{name.upper()}" for name in Settings.model_fields} | {"LONGHAUL_SECRETS_DIR"}
     for name in sorted(os.environ):
         upper = name.upper()
@@ -225,7 +240,9 @@ def load() -> Settings:
         name = str(error).partition('"')[2].partition('"')[0]
         raise SettingsError(f"LONGHAUL_{name.upper()}: must be JSON") from None
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(fault) for fault in error.errors(include_url=False, include_context=False))) from None
+        raise SettingsError(
+            "\n".join(_sentence(fault) for fault in error.errors(include_url=False, include_context=False))
+        ) from None
 
 
 def _sentence(fault: ErrorDetails) -> str:

@@ -6,6 +6,6 @@
     service.deliver  claim ─> POST to the callback ─> apply   (try again later | done | given up)
     GET /jobs/<id> ──runs.read──> documents            the first reading of a result deletes it
 
-A *run* is one job of the remote's, as the service sees it: its id is what a client of ours calls the remote id. Only `composition` reads
-settings. Messages are hints here as well: the ticker sees what a lost one leaves behind.
+A *run* is one job of the remote's, as the service sees it: its id is what a client of ours calls the remote id. Only
+`composition` reads settings. Messages are hints here as well: the ticker sees what a lost one leaves behind.
 """

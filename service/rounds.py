@@ -1,7 +1,7 @@
 """One round of a batch task: claim, act on all at once, apply what is ready as it comes. Nobody waits for the slowest.
 
-A round keeps itself full: while slow ones are under way it claims more in the place of those that are done, for up to `REFILL_FOR`
-seconds. Without that, one slow target in a hundred would decide how many pages a thread fetches.
+A round keeps itself full: while slow ones are under way it claims more in the place of those that are done, for up to
+`REFILL_FOR` seconds. Without that, one slow target in a hundred would decide how many pages a thread fetches.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ledger.due import Claim, Row
+from longhaul.ledger.due import Claim, Row
 
 REFILL_FOR = 20.0
 APPLIED_AT_ONCE = 8 * 1024 * 1024
-"""Characters of results in one write, so that a few big bodies neither hold the ledger up nor fill the worker's memory twice."""
+"""Characters of results in one write, so that a few big bodies neither hold the ledger up nor fill the worker's memory
+twice.
+"""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Round(Generic[T]):
-    """What a round needs: `claim(limit)`, `act(row)`, `apply(rows with outcomes)`, how big an outcome is (characters), and whether this
-    process is to stop: then it claims no more. `claim` and `apply` block."""
+    """What a round needs: `claim(limit)`, `act(row)`, `apply(rows with outcomes)`, how big an outcome is (characters),
+    and whether this process is to stop: then it claims no more. `claim` and `apply` block."""
 
     claim: Callable[[int], Claim]
     act: Callable[[Row], Awaitable[T]]
@@ -32,8 +34,8 @@ class Round(Generic[T]):
     stopping: Callable[[], bool] = lambda: False
 
     async def run(self, first: Claim, size: int) -> int:
-        """Work off the rows of `first`, and more while there are some; returns how many. Raises what `act`, `apply` and `claim` raise; then
-        nothing is under way any more.
+        """Work off the rows of `first`, and more while there are some; returns how many. Raises what `act`, `apply` and
+        `claim` raise; then nothing is under way any more.
         """
         loop = asyncio.get_running_loop()
         until, more, count = loop.time() + REFILL_FOR, first.more, len(first.rows)

@@ -1,4 +1,6 @@
-"""The service's Celery tasks: adapters, one line each. All may run twice or never; the ledger decides what there is to do."""
+"""The service's Celery tasks: adapters, one line each. All may run twice or never; the ledger decides what there is to
+do.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from typing import Any
 
 from celery.signals import setup_logging, worker_init
 
-from service import composition
+from service import app as composition
 
 app = composition.celery_app()
 
@@ -18,7 +20,7 @@ def _prove(**_: Any) -> None:
 
 @worker_init.connect
 def _show_pulse(**_: Any) -> None:
-    composition.show_pulse_of_worker()
+    composition.write_heartbeats_of_worker()
 
 
 @worker_init.connect

@@ -7,12 +7,12 @@ from typing import Any
 import structlog
 from celery import Task, current_app, shared_task
 
-from crawls.crawl import CrawlStep
-from crawls.intake import read_order
-from jobs.job import State
-from scraperapi.errors import InvalidArgument, invalid
-from tasks.patience import until_written
-from tasks.runtime import BATCHES, HINT_EXPIRES, runtime, stopping
+from longhaul.crawls.arguments import read_new_crawl
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.errors import InvalidArgument, invalid
+from longhaul.work.item import State
+from tasks.plumbing.runtime import BATCHES, HINT_EXPIRES, runtime, stopping
+from tasks.plumbing.wait_for_ledger import wait_for_ledger
 from tasks.submit import SubmittingTask, keywords_only
 
 log = structlog.get_logger()
@@ -22,24 +22,29 @@ log = structlog.get_logger()
 def create(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one crawl under this task's id. The task has no result of its own: the crawl's end is its result."""
     keywords_only(args)
-    order = read_order(arguments, runtime().crawl_terms)
-    until_written(lambda: runtime().crawls.order(str(self.request.id), order))
+    order = read_new_crawl(arguments, runtime().crawl_terms)
+    wait_for_ledger(lambda: runtime().crawls.order(str(self.request.id), order))
 
 
 @shared_task(name="crawls.cancel", ignore_result=False, throws=(InvalidArgument,))
 def cancel(crawl_id: str | None = None) -> dict[str, str]:
     """Cancel `crawl_id`; returns `{"id", "status"}`, its state afterwards. A crawl that has ended stays as it is.
 
-    The mark is in the ledger before the remote is told, so that a crash in between delays the cancellation and loses nothing.
+    The mark is in the ledger before the remote is told, so that a crash in between delays the cancellation and loses
+    nothing.
     """
     if crawl_id is None:
         raise InvalidArgument("crawl_id: is missing: name the crawl to cancel")
-    marked, account = until_written(lambda: runtime().crawls.cancel(crawl_id))
+    marked, account = wait_for_ledger(lambda: runtime().crawls.cancel(crawl_id))
     if marked == "missing":
-        raise invalid("crawl_id", crawl_id, "is not a crawl that this ledger knows; ended ones are forgotten after LONGHAUL_KEEP_ENDED seconds")
+        raise invalid(
+            "crawl_id",
+            crawl_id,
+            "is not a crawl that this ledger knows; ended ones are forgotten after LONGHAUL_KEEP_ENDED seconds",
+        )
     if marked != "marked":
         return {"id": crawl_id, "status": marked}
-    _run(CrawlStep.STOP, account, "")
+    _run(CrawlStep.CANCEL, account, "")
     return {"id": crawl_id, "status": runtime().crawls.state(crawl_id) or State.CANCELLED}
 
 
@@ -56,7 +61,7 @@ def start(step: CrawlStep, account: str, token: str) -> None:
 
 
 def _run(step: CrawlStep, account: str, token: str) -> None:
-    """Run one round, if this process has room for it: see `tasks.batches`."""
+    """Run one round, if this process has room for it: see `tasks.plumbing.run_batch`."""
     room = runtime().batches
     if stopping() or not room.acquire(blocking=False):
         if token:

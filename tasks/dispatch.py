@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from crawls.crawl import CrawlStep
-from jobs.job import Step
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.jobs.job import JobStep
 from tasks import crawl
-from tasks.batches import start
-from tasks.runtime import runtime
+from tasks.plumbing.run_batch import start
+from tasks.plumbing.runtime import runtime
 
 
 @shared_task(name="jobs.dispatch", send_events=False)
 def dispatch() -> None:
     """Start as many batches as there is due work and room for. Running it twice, or late, changes nothing."""
-    for step in Step:
+    for step in JobStep:
         for account, token in runtime().store.dispatch(step):
             start(step, account, token)
     for crawl_step in CrawlStep:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from jobs.job import Step
-from tasks.batches import run
+from longhaul.jobs.job import JobStep
+from tasks.plumbing.run_batch import run
 
 
 @shared_task(name="jobs.poll", send_events=False)
 def poll(account: str, token: str = "") -> None:
     """One batch of looks for `account`."""
-    run(Step.POLL, account, token)
+    run(JobStep.POLL, account, token)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from jobs.job import Step
-from tasks.batches import run
+from longhaul.jobs.job import JobStep
+from tasks.plumbing.run_batch import run
 
 
 @shared_task(name="jobs.send", send_events=False)
 def send(account: str, token: str = "") -> None:
     """One batch of submissions for `account`."""
-    run(Step.SEND, account, token)
+    run(JobStep.SEND, account, token)

@@ -6,11 +6,11 @@ from typing import Any
 
 from celery import Task, shared_task
 
-from jobs.intake import read_batch, read_submission, refusal
-from scraperapi.errors import InvalidArgument
-from tasks.patience import until_written
-from tasks.redaction import RedactedRequest, RedactedTask
-from tasks.runtime import runtime
+from longhaul.errors import InvalidArgument
+from longhaul.jobs.arguments import read_batch, read_new_job, refusal
+from tasks.plumbing.redaction import RedactedRequest, RedactedTask
+from tasks.plumbing.runtime import runtime
+from tasks.plumbing.wait_for_ledger import wait_for_ledger
 
 
 class SubmittingRequest(RedactedRequest):
@@ -40,8 +40,8 @@ class SubmittingTask(RedactedTask):
 def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
     keywords_only(args)
-    submission = read_submission(arguments, runtime().terms)
-    until_written(lambda: runtime().store.submit([(str(self.request.id), submission)], watched=True))
+    submission = read_new_job(arguments, runtime().terms)
+    wait_for_ledger(lambda: runtime().store.submit([(str(self.request.id), submission)], tracked=True))
 
 
 @shared_task(name="jobs.submit_batch", bind=True, ignore_result=False, throws=(InvalidArgument,))
@@ -50,15 +50,16 @@ def submit_batch(
 ) -> list[str] | dict[str, Any]:
     """Record up to 50,000 jobs as `<task id>.<n>`, `n` being the entry's place; returns their ids.
 
-    `defaults` are arguments of `jobs.submit` for entries that do not say otherwise. With wrong entries nothing is recorded, unless
-    `partial`: then the good ones are, and the result is `{"ids": [...], "rejected": [{"index": n, "error": "..."}]}`.
+    `defaults` are arguments of `jobs.submit` for entries that do not say otherwise. With wrong entries nothing is
+    recorded, unless `partial`: then the good ones are, and the result is `{"ids": [...], "rejected": [{"index": n,
+    "error": "..."}]}`.
     """
     keywords_only(args)
     batch = read_batch(requests, defaults, runtime().terms)
     if batch.rejected and not partial:
         raise refusal(batch)
     submissions = [(f"{self.request.id}.{at}", submission) for at, submission in batch.accepted]
-    until_written(lambda: runtime().store.submit(submissions, watched=False))
+    wait_for_ledger(lambda: runtime().store.submit(submissions, tracked=False))
     ids = [job_id for job_id, _ in submissions]
     if not partial:
         return ids

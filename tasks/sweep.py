@@ -5,19 +5,21 @@ from __future__ import annotations
 import structlog
 from celery import shared_task
 
-from crawls.crawl import CrawlStep
-from jobs.balance import balance
-from jobs.job import Step
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.jobs.job import JobStep
+from longhaul.work.balance import balance
 from tasks import crawl
-from tasks.batches import start
-from tasks.runtime import runtime
+from tasks.plumbing.run_batch import start
+from tasks.plumbing.runtime import runtime
 
 log = structlog.get_logger()
 
 
 @shared_task(name="jobs.sweep", send_events=False)
 def sweep() -> None:
-    """Check the books, and start one batch for each paused lane, where the tick starts none: what is past its deadline ends there too."""
+    """Check the books, and start one batch for each paused lane, where the tick starts none: what is past its deadline
+    ends there too.
+    """
     jobs, crawls = runtime().store.books(), runtime().crawls.books()
     for what, books in (("jobs", jobs), ("crawls", crawls)):
         for fault in balance(books).faults:
@@ -25,7 +27,7 @@ def sweep() -> None:
     for lane in jobs.lanes:
         if lane.paused_until is not None and lane.due:
             step, _, account = lane.name.partition(":")
-            start(Step(step), account, "")
+            start(JobStep(step), account, "")
     for lane in crawls.lanes:
         if lane.paused_until is not None and lane.due:
             step, _, account = lane.name.partition(":")

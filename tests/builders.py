@@ -8,11 +8,12 @@ from typing import Any
 
 from redis import Redis
 
-from jobs.intake import Submission
-from jobs.job import Job, State, Step
-from jobs.store import JobStore, Limits
-from ledger.results import stream
-from scraperapi.models import Finished, ScrapeRequest, TargetResponse
+from longhaul.jobs.arguments import NewJob
+from longhaul.jobs.job import Job, JobStep
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.models import Finished, ScrapeRequest, TargetResponse
+from longhaul.work.item import State
 
 START = 1_800_000_000.0
 HOUR = 3600.0
@@ -47,12 +48,12 @@ def a_job(**changes: Any) -> Job:
     return Job(**(fields | changes))
 
 
-def a_submission(url: str = "https://example.com/", **changes: Any) -> Submission:
-    return Submission(ScrapeRequest(url), **changes)
+def a_submission(url: str = "https://example.com/", **changes: Any) -> NewJob:
+    return NewJob(ScrapeRequest(url), **changes)
 
 
 def a_store(redis: Redis, clock: Clock, **limits: Any) -> JobStore:
-    return JobStore(redis, Limits(**limits), clock=clock)
+    return JobStore(redis, JobLimits(**limits), clock=clock)
 
 
 def finished(body: str = "hello", **changes: Any) -> Finished:
@@ -60,10 +61,10 @@ def finished(body: str = "hello", **changes: Any) -> Finished:
 
 
 def submit(store: JobStore, *ids: str, **changes: Any) -> None:
-    assert store.submit([(id_, a_submission(**changes)) for id_ in ids], watched=False) == len(ids)
+    assert store.submit([(id_, a_submission(**changes)) for id_ in ids], tracked=False) == len(ids)
 
 
-def claim_one(store: JobStore, step: Step) -> Job:
+def claim_one(store: JobStore, step: JobStep) -> Job:
     """The only job that is due for `step`."""
     (job,) = store.claim(step, "default").jobs
     return job

@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterator
 import pytest
 from redis import Redis
 
-from ledger.connection import connect
-from workers.embedded import serving
+from longhaul.ledger.connection import connect
+from workers.local.embedded_server import serving
 
 
 def free_port() -> int:

@@ -1,4 +1,6 @@
-"""The whole system as users run it: every part a process of its own, on free loopback ports, with a caller's view of it."""
+"""The whole system as users run it: every part a process of its own, on free loopback ports, with a caller's view of
+it.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,20 @@ import requests
 from celery import Celery
 from redis import Redis
 
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.balance import Balance, balance
-from jobs.store import JobStore, Limits
-from ledger.connection import connect
-from ledger.results import Reader
-from workers.local import Local, free_ports
-from workers.processes import Part, Processes
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.connection import connect
+from longhaul.ledger.results import Reader
+from longhaul.work.balance import Balance, balance
+from workers.local.processes import Part, Processes
+from workers.local.stack import Stack, free_ports
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 # Short bounds, so that what a dead process held comes back in seconds; each still below the next, as rule 5 asks.
 FAST = {
-    "LONGHAUL_LOOK_FIRST": "0.2",
-    "LONGHAUL_LOOK_CEILING": "1",
+    "LONGHAUL_POLL_FIRST": "0.2",
+    "LONGHAUL_POLL_CEILING": "1",
     "LONGHAUL_NOT_FOUND_GRACE": "5",
     "LONGHAUL_CRAWL_GRACE": "5",
     "LONGHAUL_HTTP_TIMEOUT": "4",
@@ -59,7 +61,7 @@ def until(look: Callable[[], T], what: str, seconds: float = 40.0) -> T:
 class Installation:
     """`lines`: what the processes have logged, with their names."""
 
-    local: Local
+    local: Stack
     processes: Processes
     redis: Redis
     lines: list[tuple[str, str]]
@@ -87,7 +89,8 @@ class Installation:
         """The one envelope of a job."""
 
         def arrived() -> bool:
-            # As `longhaul up` does, and compose: Celery 5.7 may end "unrecoverably" while it reconnects, and is started again.
+            # As `longhaul up` does, and compose: Celery 5.7 may end "unrecoverably" while it reconnects, and is started
+            # again.
             self.processes.keep()
             self.read(queue)
             return job_id in self.envelopes
@@ -98,7 +101,7 @@ class Installation:
 
     def books(self) -> Balance:
         """The balance of the books at this moment."""
-        return balance(JobStore(self.redis, Limits()).books())
+        return balance(JobStore(self.redis, JobLimits()).books())
 
     def crawl_books(self) -> Balance:
         """Likewise for crawls."""
@@ -119,11 +122,20 @@ class Installation:
             process.wait(timeout=60)
         self.processes.keep()
 
-    def command(self, *arguments: str, given: str = "", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, given: str = "", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run the `longhaul` command."""
-        line = [sys.executable, "-m", "workers.cli", *arguments]
+        line = [sys.executable, "-m", "cli.main", *arguments]
         return subprocess.run(
-            line, input=given, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+            line,
+            input=given,
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=ROOT,
         )
 
     def node(self) -> str:
@@ -142,10 +154,12 @@ def clean_environ() -> dict[str, str]:
 
 
 @contextmanager
-def installed(redis_url: str, settings: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()) -> Iterator[Installation]:
+def installed(
+    redis_url: str, settings: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()
+) -> Iterator[Installation]:
     """Start it all, and end it all; `leave_out` names parts that are not wanted. Books are checked at the end."""
     lines: list[tuple[str, str]] = []
-    local = Local(free_ports(), redis_url, self_hosted=True, workers=2, secret="0123456789abcdef" * 3)
+    local = Stack(free_ports(), redis_url, self_hosted=True, workers=2, secret="0123456789abcdef" * 3)
     extra = {**FAST, **(settings or {})}
     redis = connect(redis_url)
     caller = Celery(broker=redis_url, backend=redis_url)

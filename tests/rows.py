@@ -1,6 +1,6 @@
 """Rows in a ledger of the tests' own: what the tests of its verbs share."""
 
-from ledger.due import New
+from longhaul.ledger.due import NewRecord
 from tests.builders import HOUR, START
 
 TABLE = {"open": ["busy", "done"], "busy": ["open", "done"], "done": ()}
@@ -9,7 +9,9 @@ LEASE = 100.0
 
 
 def put(due, *ids, lane="lane", **fields):
-    assert due.create([New(id_, "open", lane, fields, {"text": f"text of {id_}"}) for id_ in ids]) == [True] * len(ids)
+    assert due.create([NewRecord(id_, "open", lane, fields, {"text": f"text of {id_}"}) for id_ in ids]) == [
+        True
+    ] * len(ids)
 
 
 def claim(due, limit=10, lane="lane", **options):

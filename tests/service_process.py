@@ -1,4 +1,6 @@
-"""The self-hosted service as its users run it: a Redis server, a web process and a Celery worker, each a process of its own."""
+"""The self-hosted service as its users run it: a Redis server, a web process and a Celery worker, each a process of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,22 @@ from typing import Any
 import requests
 
 from tests.conftest import free_port
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 ROOT = Path(__file__).parents[1]
-WEB = ["uvicorn", "--factory", "service.composition:api"]
-WORKER = ["celery", "-A", "service.tasks", "worker", "--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"]
+WEB = ["uvicorn", "--factory", "service.app:api"]
+WORKER = [
+    "celery",
+    "-A",
+    "service.tasks",
+    "worker",
+    "--pool",
+    "threads",
+    "--concurrency",
+    "4",
+    "--without-gossip",
+    "--without-mingle",
+]
 
 
 def eventually(condition: Callable[[], Any], within: float = 20.0) -> Any:
@@ -54,10 +67,17 @@ class Service:
 
     def launch(self, name: str) -> None:
         command = WORKER if name == "worker" else [*WEB, "--port", str(self.port)]
-        given = {"redis_url": self.redis_url, "service_public_url": self.base, "service_private_targets": "1", **self.settings}
+        given = {
+            "redis_url": self.redis_url,
+            "service_public_url": self.base,
+            "service_private_targets": "1",
+            **self.settings,
+        }
         environment = os.environ | {f"LONGHAUL_{setting.upper()}": value for setting, value in given.items()}
         with (self.folder / f"{name}.log").open("ab") as output:
-            self.processes[name] = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=output)
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=output
+            )
 
     def _healthy(self) -> bool:
         assert self.processes["web"].poll() is None, (self.folder / "web.log").read_text()

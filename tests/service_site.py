@@ -1,4 +1,6 @@
-"""A small site full of traps for a crawler, and what a crawl of it has to find; and a tree of pages that take their time."""
+"""A small site full of traps for a crawler, and what a crawl of it has to find; and a tree of pages that take their
+time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,24 @@ FAN_OUT = 4
 # Each page: what it links to, as written; `{elsewhere}` is an address of another site.
 LINKS = {
     "": [
-        *("a", "b#top", "b#bottom", "", "/site/", "self", "loop", "moved", "hop", "gone", "broken", "busy", "charset", "soup", "huge", "image"),
+        *(
+            "a",
+            "b#top",
+            "b#bottom",
+            "",
+            "/site/",
+            "self",
+            "loop",
+            "moved",
+            "hop",
+            "gone",
+            "broken",
+            "busy",
+            "charset",
+            "soup",
+            "huge",
+            "image",
+        ),
         *("{elsewhere}/site/off", "mailto:me@example.com", "javascript:void(0)", "http://[bad/", "private?a=1&amp;b=ü"),
     ],
     "a": ["deep", "/site/b", "../site/a", "unlisted-canonical"],
@@ -63,19 +82,29 @@ async def site_page(path: str, elsewhere: str, times_asked: int) -> web.StreamRe
         case "charset":
             # It says UTF-8, and is windows-1251.
             body = "".join(f"<a href='{link}'>x</a>" for link in LINKS[path])
-            return web.Response(body=body.encode("windows-1251"), headers={"content-type": "text/html; charset=windows-1251"})
+            return web.Response(
+                body=body.encode("windows-1251"), headers={"content-type": "text/html; charset=windows-1251"}
+            )
         case "soup":
-            return web.Response(text="<p><table><a href=fromsoup><div></p></a><a href='<b>unclosed", content_type="text/html")
+            return web.Response(
+                text="<p><table><a href=fromsoup><div></p></a><a href='<b>unclosed", content_type="text/html"
+            )
         case "deep":
             return _html(path, LINKS[path], head="<base href='/site/elsewhere/../'>")
         case "a":
-            return _html(path, LINKS[path][:-1], head="<link rel=canonical href=unlisted-canonical><link rel=stylesheet href=style.css>")
+            return _html(
+                path,
+                LINKS[path][:-1],
+                head="<link rel=canonical href=unlisted-canonical><link rel=stylesheet href=style.css>",
+            )
         case _:
             return _html(path, [link.format(elsewhere=elsewhere) for link in LINKS.get(path, [])])
 
 
 async def tree_page(number: int, pages: int, pause: float) -> web.StreamResponse:
-    """One page of a tree, which links to its children and to the first pages, of which number 0 has no number in its address."""
+    """One page of a tree, which links to its children and to the first pages, of which number 0 has no number in its
+    address.
+    """
     await asyncio.sleep(pause)
     children = [str(child) for child in range(number * FAN_OUT + 1, min((number + 1) * FAN_OUT, pages - 1) + 1)]
     return _html(str(number), [*children, ".", *map(str, range(1, min(number, 5)))])

@@ -32,7 +32,9 @@ class Asked:
 
 @dataclass
 class Target:
-    """What the server was asked, and how often each `/flaky` page has failed. `refusals`: webhooks to refuse before taking one."""
+    """What the server was asked, and how often each `/flaky` page has failed. `refusals`: webhooks to refuse before
+    taking one.
+    """
 
     base: str = ""
     asked: list[Asked] = field(default_factory=list)
@@ -45,7 +47,12 @@ class Target:
 def _application(target: Target) -> web.Application:
     async def page(request: web.Request) -> web.StreamResponse:
         target.asked.append(
-            Asked(request.method, request.path, {name.lower(): value for name, value in request.headers.items()}, await request.read())
+            Asked(
+                request.method,
+                request.path,
+                {name.lower(): value for name, value in request.headers.items()},
+                await request.read(),
+            )
         )
         return await _answer(target, request)
 
@@ -62,7 +69,9 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
         case "status":
             return web.Response(status=int(rest), text=f"status {rest}")
         case "redirect":
-            raise web.HTTPFound("/page" if rest == "0" else f"/redirect/{int(rest) - 1}", headers={"set-cookie": "hop=1; path=/"})
+            raise web.HTTPFound(
+                "/page" if rest == "0" else f"/redirect/{int(rest) - 1}", headers={"set-cookie": "hop=1; path=/"}
+            )
         case "loop":
             raise web.HTTPFound("/loop")
         case "to":
@@ -73,7 +82,8 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             return web.Response(body=PAGE.encode(label or "windows-1252"), headers=headers)
         case "packed":
             return web.Response(
-                body=PACKED[rest](PAGE.encode()), headers={"content-encoding": rest, "content-type": "text/html; charset=utf-8"}
+                body=PACKED[rest](PAGE.encode()),
+                headers={"content-encoding": rest, "content-type": "text/html; charset=utf-8"},
             )
         case "bytes":
             return web.Response(body=b"x" * int(rest), content_type="text/plain")
@@ -98,7 +108,9 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             pages, pause, number = rest.split("/")
             return await tree_page(int(number or 0), int(pages), float(pause))
         case "many":
-            return web.Response(text="".join(f"<a href=/to-{number}>x</a>" for number in range(int(rest))), content_type="text/html")
+            return web.Response(
+                text="".join(f"<a href=/to-{number}>x</a>" for number in range(int(rest))), content_type="text/html"
+            )
         case "resting":
             if rest == "1" and len(target.at(request.path)) == 1:
                 return web.Response(status=503, headers={"retry-after": "1"})
@@ -111,7 +123,9 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
         case "busy":
             seconds, _, number = rest.rpartition("/")
             if not number:
-                return web.Response(text="".join(f"<a href={page}>x</a>" for page in range(40)), content_type="text/html")
+                return web.Response(
+                    text="".join(f"<a href={page}>x</a>" for page in range(40)), content_type="text/html"
+                )
             return web.Response(status=429, headers={"retry-after": seconds} if seconds else {})
         case "hook":
             taken = len(target.at(request.path)) > target.refusals

@@ -20,7 +20,9 @@ class Weather:
     refuse: bool = False
     """Nobody listens; open connections stay as they are."""
     swallow: bool = False
-    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte so never gets another one through."""
+    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte so never gets another
+    one through.
+    """
     delay: float = 0.0
     """Seconds that each piece waits, in both directions."""
     rate: float = 0.0
@@ -126,7 +128,10 @@ class Proxy:
             return
         link = _Link(writer, far_writer)
         self._links.add(link)
-        pumps = [asyncio.create_task(self._pump(link, *way)) for way in ((reader, far_writer, False), (far_reader, writer, True))]
+        pumps = [
+            asyncio.create_task(self._pump(link, *way))
+            for way in ((reader, far_writer, False), (far_reader, writer, True))
+        ]
         try:
             # Where one direction ends, so does the other: nobody here keeps a connection half closed.
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +146,9 @@ class Proxy:
             for end in link.writers:
                 end.close()
 
-    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bool) -> None:
+    async def _pump(
+        self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bool
+    ) -> None:
         sent = 0
         with suppress(OSError):
             while True:

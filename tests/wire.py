@@ -29,8 +29,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `missing`: bytes that are announced and never sent; `hang_up`: the connection is closed without any answer;
-    `after`: the answer waits for this event, 30 s at most."""
+    """One answer. `missing`: bytes that are announced and never sent; `hang_up`: the connection is closed without any
+    answer; `after`: the answer waits for this event, 30 s at most."""
 
     status: int = 200
     body: bytes = b""
@@ -67,7 +67,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        ask = Ask(self.command, parts.path, parse_qs(parts.query), {name.lower(): value for name, value in self.headers.items()}, body)
+        ask = Ask(
+            self.command,
+            parts.path,
+            parse_qs(parts.query),
+            {name.lower(): value for name, value in self.headers.items()},
+            body,
+        )
         self.server.asked.append(ask)
         reply = self.server.answer(ask)
         if reply.after is not None:

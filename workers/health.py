@@ -1,26 +1,45 @@
-"""Health checks that prove progress, one for each kind of process: `python -m workers.health worker|fetcher|beat|web URL|flower URL`.
+"""Health checks that prove progress, one for each kind of process: `python -m workers.health worker|fetcher|beat|web
+URL|flower URL`.
 
 Exit 0 and one line, or 1 and what stands still. The compose file's health checks.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import requests
+from redbeat.decoder import RedBeatJSONDecoder
+from redis import Redis
 from redis.exceptions import RedisError
 
+from config.celery_settings import TICK
 from config.settings import Settings, SettingsError, load
-from jobs.store import JobStore, Limits
-from ledger.connection import connect
-from workers.doctor import examine_beat
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.connection import connect
 from workers.lifecycle import EX_CONFIG
 
 LATE = 30.0
 """Seconds without progress; fifteen heartbeats, thirty ticks."""
 TIMEOUT = 5.0
+
+
+BEAT_ENTRY = "longhaul:redbeat:longhaul-dispatch"
+BEAT_LATE = 30 * TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check; `mend` says what to do where it is not ok."""
+
+    check: str
+    ok: bool
+    words: str
+    mend: str = ""
 
 
 class Unhealthy(Exception):
@@ -32,7 +51,7 @@ def worker(settings: Settings) -> str:
     words = fetcher(settings)
     redis = connect(settings.redis_url)
     try:
-        store = JobStore(redis, Limits())
+        store = JobStore(redis, JobLimits())
         ticked, now = store.ticked(), store.now()
     finally:
         redis.close()
@@ -45,10 +64,10 @@ def worker(settings: Settings) -> str:
 
 def fetcher(settings: Settings) -> str:
     """A worker's own pulse."""
-    if settings.pulse_file is None:
-        raise Unhealthy("LONGHAUL_PULSE_FILE is not set")
+    if settings.heartbeat_file is None:
+        raise Unhealthy("LONGHAUL_HEARTBEAT_FILE is not set")
     try:
-        age = time.time() - settings.pulse_file.stat().st_mtime
+        age = time.time() - settings.heartbeat_file.stat().st_mtime
     except FileNotFoundError:
         raise Unhealthy("no heartbeat yet") from None
     if age > LATE:
@@ -60,12 +79,33 @@ def beat(settings: Settings) -> str:
     """Its ticks. One that stands by is healthy while the other ticks."""
     redis = connect(settings.redis_url)
     try:
-        finding = examine_beat(redis, JobStore(redis, Limits()).now())
+        finding = examine_beat(redis, JobStore(redis, JobLimits()).now())
     finally:
         redis.close()
     if not finding.ok:
         raise Unhealthy(finding.words)
     return finding.words
+
+
+def examine_beat(redis: Redis, now: float) -> Finding:
+    """Whether some beat ticks."""
+    meta = redis.hget(BEAT_ENTRY, "meta")
+    ran = _last_run(str(meta)) if meta else None
+    if ran is None:
+        return Finding("beat", ok=False, words="has never ticked", mend="Start one: celery -A workers.app beat")
+    if now - ran > BEAT_LATE:
+        return Finding(
+            "beat",
+            ok=False,
+            words=f"last ticked {now - ran:.0f} s ago",
+            mend="Is `celery -A workers.app beat` running? Jobs wait for its tick.",
+        )
+    return Finding("beat", ok=True, words=f"ticked {max(now - ran, 0):.0f} s ago")
+
+
+def _last_run(meta: str) -> float | None:
+    ran = json.loads(meta, cls=RedBeatJSONDecoder).get("last_run_at")
+    return ran.timestamp() if ran else None
 
 
 def web(url: str) -> str:

@@ -16,16 +16,16 @@ from celery.signals import celeryd_init, import_modules, setup_logging, worker_r
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-from config.logs import set_up
-from config.pulse import show_pulse
 from config.settings import Settings, SettingsError
-from config.stopping import quick_at_second_signal
-from ledger.connection import connect, problem
-from scraperapi import protocol
-from scraperapi.client import call
-from scraperapi.errors import PreflightFailed
-from scraperapi.models import AccountRefused, Unreachable
-from tasks.runtime import runtime
+from longhaul.errors import PreflightFailed
+from longhaul.ledger.connection import connect, problem
+from longhaul.process.heartbeat import write_heartbeats
+from longhaul.process.logs import set_up
+from longhaul.process.shutdown import quick_at_second_signal
+from longhaul.scraperapi import protocol
+from longhaul.scraperapi.client import call
+from longhaul.scraperapi.models import AccountRefused, Unreachable
+from tasks.plumbing.runtime import runtime
 
 log = structlog.get_logger()
 
@@ -51,9 +51,13 @@ def exit_with_reason() -> Iterator[None]:
 
 
 def check_accounts(settings: Settings) -> None:
-    """Raise where there is no account, or where the remote refuses one's key. A remote that does not answer is no reason: jobs wait for it."""
+    """Raise where there is no account, or where the remote refuses one's key. A remote that does not answer is no
+    reason: jobs wait for it.
+    """
     if not settings.account_keys():
-        raise PreflightFailed("No account: set LONGHAUL_API_KEY (any text will do for a self-hosted service without keys).")
+        raise PreflightFailed(
+            "No account: set LONGHAUL_API_KEY (any text will do for a self-hosted service without keys)."
+        )
     for name, key in settings.account_keys().items():
         check_account(settings, name, key)
 
@@ -64,13 +68,17 @@ def check_ledger(settings: Settings) -> None:
     fault = problem(redis)
     redis.close()
     if fault:
-        raise PreflightFailed(f"The ledger at {safe(settings.redis_url)} {fault}. Is LONGHAUL_REDIS_URL right, and is the server up?")
+        raise PreflightFailed(
+            f"The ledger at {safe(settings.redis_url)} {fault}. Is LONGHAUL_REDIS_URL right, and is the server up?"
+        )
 
 
 def check_broker(settings: Settings) -> None:
     """Raise where the broker does not answer."""
     try:
-        with Connection(settings.broker, connect_timeout=5, transport_options={"socket_connect_timeout": 5}) as connection:
+        with Connection(
+            settings.broker, connect_timeout=5, transport_options={"socket_connect_timeout": 5}
+        ) as connection:
             connection.ensure_connection(max_retries=1, interval_start=1)
     except (KombuError, OSError) as error:
         raise PreflightFailed(
@@ -81,13 +89,18 @@ def check_broker(settings: Settings) -> None:
 def check_account(settings: Settings, name: str, key: str) -> None:
     """Raise where the remote refuses the account's key; a remote that is away is only said."""
     answer = call(protocol.probe(settings.async_url, key), timeout=PROBE_TIMEOUT)
-    seen = protocol.read_looked(answer, 0.0)
+    seen = protocol.read_polled(answer, 0.0)
     if isinstance(seen, AccountRefused) and seen.status == UNAUTHORIZED:
         raise PreflightFailed(
             f"{settings.async_url} refuses the key of account `{name}` ({_without(key, seen.words) or 'HTTP 401'}). Is LONGHAUL_API_KEY right?"
         )
     if isinstance(seen, Unreachable):
-        log.warning("the remote does not answer; jobs will wait for it", url=settings.async_url, account=name, error=_without(key, seen.words))
+        log.warning(
+            "the remote does not answer; jobs will wait for it",
+            url=settings.async_url,
+            account=name,
+            error=_without(key, seen.words),
+        )
 
 
 def _without(key: str, words: str) -> str:
@@ -107,22 +120,25 @@ def connect_signals(settings: Settings) -> None:
     set_up(settings.log_level, settings.log_format)
     # It warns of pickled messages under root; ours are JSON, and a container's only user may well be root.
     warnings.simplefilter("ignore", SecurityWarning)
-    show_pulse(settings.pulse_file, longest=settings.visibility_timeout)
+    write_heartbeats(settings.heartbeat_file, longest=settings.visibility_timeout)
     setup_logging.connect(lambda **_: set_up(settings.log_level, settings.log_format), weak=False)
-    # Sent by workers, beat and Flower before they do anything else; beat's own signal comes after a minute of RedBeat's tries to connect.
+    # Sent by workers, beat and Flower before they do anything else; beat's own signal comes after a minute of RedBeat's
+    # tries to connect.
     import_modules.connect(lambda **_: _prove(settings, check_ledger, check_broker), weak=False)
     celeryd_init.connect(lambda **_: _prove(settings, check_ledger, check_broker, check_accounts), weak=False)
     worker_ready.connect(lambda **_: collect_seldom(), weak=False)
-    quick_at_second_signal(_hasten)
+    quick_at_second_signal(_abort_pending)
     worker_shutdown.connect(lambda **_: runtime().close(), weak=False)
 
 
-def _hasten() -> None:
-    runtime().calls.hasten()
+def _abort_pending() -> None:
+    runtime().calls.abort_pending()
 
 
 def collect_seldom() -> None:
-    """Spare the garbage collector what never becomes garbage: a fifth of the CPU of a look, with hundreds of calls under way."""
+    """Spare the garbage collector what never becomes garbage: a fifth of the CPU of a look, with hundreds of calls
+    under way.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=560)
     parser.add_argument("--short", action="store_true", help="a few hundred jobs, about a minute")
-    parser.add_argument("--only", choices=[harm.name.lower() for harm in Harm], nargs="*", default=[], help="harms of these sorts")
+    parser.add_argument(
+        "--only", choices=[harm.name.lower() for harm in Harm], nargs="*", default=[], help="harms of these sorts"
+    )
     parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
     chosen = parser.parse_args()
     size = short() if chosen.short else long(chosen.jobs, chosen.minutes, chosen.kills)

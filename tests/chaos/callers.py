@@ -1,4 +1,6 @@
-"""Callers: they send the cargo as any service does, `send_task` and nothing else, and cancel some of it. They never give up."""
+"""Callers: they send the cargo as any service does, `send_task` and nothing else, and cancel some of it. They never
+give up.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from kombu.exceptions import KombuError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from crawls.store import SPACE as CRAWLS
-from jobs.store import SPACE as JOBS
-from tests.chaos.cargo import Cargo, Crawl, Job
+from longhaul.crawls.store import SPACE as CRAWLS
+from longhaul.jobs.store import SPACE as JOBS
+from tests.chaos.workload import Cargo, Crawl, Job
 
 THREADS = 2
 AGAIN = 0.3
@@ -28,7 +30,9 @@ QUICK = {"socket_timeout": 5, "socket_connect_timeout": 2}
 
 @dataclass
 class Callers:
-    """`seconds`: over how long the cargo is sent. `sent_again`: messages whose sending failed, so that they went out once more."""
+    """`seconds`: over how long the cargo is sent. `sent_again`: messages whose sending failed, so that they went out
+    once more.
+    """
 
     redis_url: str
     redis: Redis
@@ -71,8 +75,14 @@ class Callers:
             self.sent += 1
 
     def _cancel_all(self) -> None:
-        doomed: list[tuple[str, str, str]] = [(f"{JOBS}:record:{job.id}", "jobs.cancel", job.id) for job in self.cargo.jobs if job.kind.cancel]
-        doomed += [(f"{CRAWLS}:record:{crawl.id}", "crawls.cancel", crawl.id) for crawl in self.cargo.crawls if crawl.site.cancel]
+        doomed: list[tuple[str, str, str]] = [
+            (f"{JOBS}:record:{job.id}", "jobs.cancel", job.id) for job in self.cargo.jobs if job.kind.cancel
+        ]
+        doomed += [
+            (f"{CRAWLS}:record:{crawl.id}", "crawls.cancel", crawl.id)
+            for crawl in self.cargo.crawls
+            if crawl.site.cancel
+        ]
         while doomed:
             for one in tuple(doomed):
                 record, task, id_ = one
@@ -90,9 +100,12 @@ class Callers:
     def _send(self, task: str, arguments: dict[str, object], task_id: str) -> None:
         while True:
             try:
-                self._app.send_task(task, kwargs=arguments, task_id=task_id, connection=self._connection(), retry_policy=BRIEFLY)
+                self._app.send_task(
+                    task, kwargs=arguments, task_id=task_id, connection=self._connection(), retry_policy=BRIEFLY
+                )
             except (KombuError, RedisError, OSError, AttributeError):
-                # Whether it got through, nobody knows: under the same id it is one job. AttributeError: kombu's, of a channel that is closed.
+                # Whether it got through, nobody knows: under the same id it is one job. AttributeError: kombu's, of a
+                # channel that is closed.
                 self.sent_again += 1
                 with suppress(KombuError, RedisError, OSError, AttributeError):
                     self._mine.connection.close()

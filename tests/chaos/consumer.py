@@ -1,7 +1,8 @@
 """A consumer of results as an application has one, made to be killed: `python -m tests.chaos.consumer QUEUE NOTEBOOK`.
 
-It writes down what it has read, then acknowledges it. Killed in between, it reads the same entries again: at least once is what is promised.
-Each entry is written down with its own id, so that what was *in the stream* twice is told from what was *read* twice.
+It writes down what it has read, then acknowledges it. Killed in between, it reads the same entries again: at least once
+is what is promised. Each entry is written down with its own id, so that what was *in the stream* twice is told from
+what was *read* twice.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from ledger.connection import connect
-from ledger.results import Entry, Reader
-from tests.chaos.cargo import digest
+from longhaul.ledger.connection import connect
+from longhaul.ledger.results import Entry, Reader
+from tests.chaos.workload import digest
 
 IDLE = 4.0
 AGAIN = 0.3

@@ -1,7 +1,8 @@
-"""A worker that kills itself: `celery -A tests.chaos.doomed worker`. The app is ours, unchanged but for the moment of its death.
+"""A worker that kills itself: `celery -A tests.chaos.doomed worker`. The app is ours, unchanged but for the moment of
+its death.
 
-`DOOM_AT` names one of `tests.chaos.intake.POINTS`, `DOOM_AFTER` how often it is passed before; at `any`, how many milliseconds after the
-first message. `DOOM_TRANSPORT=stock` puts kombu's own transport in the place of ours.
+`DOOM_AT` names one of `tests.chaos.intake.POINTS`, `DOOM_AFTER` how often it is passed before; at `any`, how many
+milliseconds after the first message. `DOOM_TRANSPORT=stock` puts kombu's own transport in the place of ours.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any
 from celery.signals import task_postrun, task_prerun, task_received
 from kombu.transport import redis as stock
 
-from config.queues import INTAKE, is_redis
-from workers import broker as ours
+from config.celery_settings import INTAKE, is_redis
 from workers.app import app
+from workers.broker import redis_transport as ours
 
 kombu: Any = stock if os.environ.get("DOOM_TRANSPORT") == "stock" else ours
 passed = count(1)

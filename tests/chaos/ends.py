@@ -14,4 +14,8 @@ ALLOWED = {
 
 def strange_ends(by_itself: Mapping[str, int]) -> list[str]:
     """What should not be: see `Plant.by_itself`."""
-    return [f"{count} times: {name}" for name, count in sorted(by_itself.items()) if not any(re.fullmatch(one, name) for one in ALLOWED)]
+    return [
+        f"{count} times: {name}"
+        for name, count in sorted(by_itself.items())
+        if not any(re.fullmatch(one, name) for one in ALLOWED)
+    ]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.chaos.cargo import QUEUES
-from tests.chaos.plant import WORKERS
+from tests.chaos.cluster import WORKERS
+from tests.chaos.workload import QUEUES
 
 
 class Harm(StrEnum):
@@ -82,7 +82,7 @@ CROSSINGS = (
     "before act",
     "an answer was read",
     "after after_send",
-    "after after_look",
+    "after after_poll",
     "before apply",
     "after apply",
     "an answer was dealt with",
@@ -98,7 +98,9 @@ OF_RECEIVER = ("before apply", "after apply", "before record", "after record", "
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """One harm at `at` (s from the beginning) for `lasts` seconds; `crossing` and `passed` for those that kill themselves."""
+    """One harm at `at` (s from the beginning) for `lasts` seconds; `crossing` and `passed` for those that kill
+    themselves.
+    """
 
     at: float
     harm: Harm
@@ -115,11 +117,15 @@ class Blow:
 
 
 def plan(draw: random.Random, seconds: float, kills: int, *, gap: float, rolls: int) -> list[Blow]:
-    """`kills` deaths, a rolling restart every `rolls` seconds, and, one after the other with `gap` seconds between, pauses and the server's and
-    network's harms.
+    """`kills` deaths, a rolling restart every `rolls` seconds, and, one after the other with `gap` seconds between,
+    pauses and the server's and network's harms.
     """
     blows = [_death(draw, draw.uniform(0, seconds)) for _ in range(kills)]
-    for harms, kinds in ((_shuffled(draw, OF_SERVER), 1.5), (_shuffled(draw, OF_NETWORK), 1.0), (_shuffled(draw, (Harm.PAUSE,)), 1.0)):
+    for harms, kinds in (
+        (_shuffled(draw, OF_SERVER), 1.5),
+        (_shuffled(draw, OF_NETWORK), 1.0),
+        (_shuffled(draw, (Harm.PAUSE,)), 1.0),
+    ):
         at, number = draw.uniform(0, gap), 0
         while at < seconds:
             harm = harms[number % len(harms)]
@@ -134,7 +140,11 @@ def plan(draw: random.Random, seconds: float, kills: int, *, gap: float, rolls: 
 
 def _rolling(seconds: float, rolls: int) -> list[Blow]:
     """All processes in turn, as an upgrade does it; as often as there is time for."""
-    return [Blow(begun + number * APART, Harm.ROLL, name) for begun in range(rolls, int(seconds), rolls) for number, name in enumerate(TARGETS)]
+    return [
+        Blow(begun + number * APART, Harm.ROLL, name)
+        for begun in range(rolls, int(seconds), rolls)
+        for number, name in enumerate(TARGETS)
+    ]
 
 
 def _death(draw: random.Random, at: float) -> Blow:

@@ -1,8 +1,9 @@
-"""Kill busy workers, again and again, and see whether a submission is lost: `python -m tests.chaos.intake [--kills N] [--transport stock]`.
+"""Kill busy workers, again and again, and see whether a submission is lost: `python -m tests.chaos.intake [--kills N]
+[--transport stock]`.
 
-Each worker is told where to die, all points in turn, while a caller sends more than the workers take. At the end healthy ones take what
-is left, and each message that was sent must have its record in the ledger; ends with 1 where one has not. With kombu's own transport some
-have not: the test can fail.
+Each worker is told where to die, all points in turn, while a caller sends more than the workers take. At the end
+healthy ones take what is left, and each message that was sent must have its record in the ledger; ends with 1 where one
+has not. With kombu's own transport some have not: the test can fail.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from kombu.exceptions import KombuError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config.queues import INTAKE, is_redis
-from jobs.store import JobStore, Limits
-from ledger.connection import connect
+from config.celery_settings import INTAKE, is_redis
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.connection import connect
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 QUORUM = {"task_default_queue_type": "quorum", "broker_transport_options": {"confirm_publish": True}}
 """What a caller has to say for RabbitMQ."""
@@ -72,7 +73,9 @@ FAST = {
 
 @dataclass
 class Tally:
-    """What was done, and what came of it. `lost`: ids without a record; `left`: messages that nobody took or acknowledged."""
+    """What was done, and what came of it. `lost`: ids without a record; `left`: messages that nobody took or
+    acknowledged.
+    """
 
     kills: Counter[str] = field(default_factory=Counter)
     sent: list[str] = field(default_factory=list)
@@ -160,7 +163,10 @@ class Yard:
     def settle(self) -> None:
         """Healthy workers take what is left; then count."""
         # A worker sweeps when it starts, and next 10 s later.
-        until(lambda: not self.redis.zcount("unacked_index", time.time() - VISIBILITY, "+inf"), "an end of what dead workers held")
+        until(
+            lambda: not self.redis.zcount("unacked_index", time.time() - VISIBILITY, "+inf"),
+            "an end of what dead workers held",
+        )
         with self.worker(), self.worker():
             until(lambda: self.waiting() + self.held() == 0, "every message taken and acknowledged", SETTLES_WITHIN)
             # RabbitMQ does not show what a worker holds before it has ended.
@@ -172,7 +178,7 @@ class Yard:
 
     def unrecorded(self) -> list[str]:
         """Messages whose job is not in the ledger."""
-        store = JobStore(self.redis, Limits())
+        store = JobStore(self.redis, JobLimits())
         return [job_id for job_id in self.tally.sent if store.get(job_id) is None]
 
     def held(self) -> int:
@@ -182,10 +188,27 @@ class Yard:
     @contextmanager
     def worker(self, **doom: str) -> Iterator[subprocess.Popen[bytes]]:
         """One worker process while the block runs."""
-        line = [sys.executable, "-m", "celery", "--quiet", "-A", "tests.chaos.doomed", "worker", "--without-gossip", "--without-mingle"]
+        line = [
+            sys.executable,
+            "-m",
+            "celery",
+            "--quiet",
+            "-A",
+            "tests.chaos.doomed",
+            "worker",
+            "--without-gossip",
+            "--without-mingle",
+        ]
         line += ["-n", f"doomed-{self.draw.getrandbits(32):x}@%h"]
-        environment = {**clean_environ(), **FAST, "LONGHAUL_REDIS_URL": self.redis_url, "LONGHAUL_BROKER_URL": self.broker_url}
-        process = subprocess.Popen(line, cwd=ROOT, env={**environment, "DOOM_TRANSPORT": self.transport, **doom}, stdout=subprocess.DEVNULL)
+        environment = {
+            **clean_environ(),
+            **FAST,
+            "LONGHAUL_REDIS_URL": self.redis_url,
+            "LONGHAUL_BROKER_URL": self.broker_url,
+        }
+        process = subprocess.Popen(
+            line, cwd=ROOT, env={**environment, "DOOM_TRANSPORT": self.transport, **doom}, stdout=subprocess.DEVNULL
+        )
         try:
             yield process
         finally:
@@ -199,7 +222,9 @@ class Yard:
 
 @contextmanager
 def yard(transport: str, seed: int, broker_url: str = "") -> Iterator[Yard]:
-    """A ledger, the broker as well where none is named, and a caller that sends while the block runs. `transport`: `ours` or `stock`."""
+    """A ledger, the broker as well where none is named, and a caller that sends while the block runs. `transport`:
+    `ours` or `stock`.
+    """
     began, over = time.monotonic(), threading.Event()
     with serving(free_port()) as redis_url:
         it = Yard(redis_url, broker_url or redis_url, connect(redis_url), transport, random.Random(seed))  # noqa: S311  (repeatable)

@@ -1,4 +1,6 @@
-"""Whether anything is left of the work when all is done: every key is walked, and each that may be there stands here with its reason."""
+"""Whether anything is left of the work when all is done: every key is walked, and each that may be there stands here
+with its reason.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from collections.abc import Sequence
 
 from redis import Redis
 
-from crawls.store import SPACE as CRAWLS
-from jobs.store import SPACE as JOBS
+from longhaul.crawls.store import SPACE as CRAWLS
+from longhaul.jobs.store import SPACE as JOBS
 
 ALLOWED = {
     rf"{re.escape(JOBS)}:record:.*": "an ended job, for LONGHAUL_KEEP_ENDED, so that a message delivered again changes nothing",

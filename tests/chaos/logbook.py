@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ERRORS = {"error", "critical"}
-AWAY = r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading)Error|kombu\.exceptions\.OperationalError"
+AWAY = (
+    r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading)Error|kombu\.exceptions\.OperationalError"
+)
 ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a hint's task meets a server that is away: the work stays due",
     rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost, and made again",
@@ -22,7 +24,9 @@ ALLOWED = {
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/operations.md); it is started again",
 }
 """Of lines at ERROR, until the harm is over."""
-ALWAYS = {r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off"}
+ALWAYS = {
+    r"ASGI callable returned without completing response": "the dial's `cut`: the service's server says that it cut an answer off"
+}
 WAKE = 90.0
 """Seconds that the harm takes to be forgotten, and by which the workers' clocks are wrong."""
 SERVER = "redis.log"
@@ -30,7 +34,9 @@ SERVER = "redis.log"
 
 @dataclass
 class Logbook:
-    """`allowed` counts lines at ERROR by their reason, `faults` the others, `given_up` events that the remote has given up, by its crawl."""
+    """`allowed` counts lines at ERROR by their reason, `faults` the others, `given_up` events that the remote has given
+    up, by its crawl.
+    """
 
     allowed: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -86,4 +92,8 @@ def _unstructured(lines: list[str]) -> dict[str, Any]:
 
 def _short(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}(\.\d+)?", "<id>", " | ".join([lines[0][:300], *(lines[-1:] if len(lines) > 1 else [])]))[:600]
+    return re.sub(
+        r"[0-9a-f]{8}-[0-9a-f-]{27}(\.\d+)?",
+        "<id>",
+        " | ".join([lines[0][:300], *(lines[-1:] if len(lines) > 1 else [])]),
+    )[:600]

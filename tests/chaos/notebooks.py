@@ -1,4 +1,6 @@
-"""What the consumers wrote down, one line an entry; what was read twice is there once, what was in a stream twice is there twice."""
+"""What the consumers wrote down, one line an entry; what was read twice is there once, what was in a stream twice is
+there twice.
+"""
 
 from __future__ import annotations
 

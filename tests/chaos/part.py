@@ -1,8 +1,10 @@
-"""A process of ours as it is, but for its clock and the moment of its death: `python -m tests.chaos.part celery -A workers.app worker`.
+"""A process of ours as it is, but for its clock and the moment of its death: `python -m tests.chaos.part celery -A
+workers.app worker`.
 
-`CHAOS_CLOCK` is by how many seconds its wall clock is wrong. `CHAOS_AIM` names a file: when it appears, with `<n> <crossing>` in it, the
-process kills itself at the n-th such crossing from then on. The crossings are those of `tests.flow.seams`: before and after each method of
-each collaborator, and around each answer that was read. The product knows nothing of either.
+`CHAOS_CLOCK` is by how many seconds its wall clock is wrong. `CHAOS_AIM` names a file: when it appears, with `<n>
+<crossing>` in it, the process kills itself at the n-th such crossing from then on. The crossings are those of
+`tests.flow.crash_points`: before and after each method of each collaborator, and around each answer that was read. The
+product knows nothing of either.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ LOOKS_EVERY = 0.1
 
 
 def shift_clock(seconds: float) -> None:
-    """Make this process's wall clock wrong, before anything has taken hold of it; monotonic time stays right, as in life."""
+    """Make this process's wall clock wrong, before anything has taken hold of it; monotonic time stays right, as in
+    life.
+    """
     right, right_datetime = time.time, dt.datetime
 
     class Likeness(type):
@@ -81,12 +85,12 @@ class Aim:
 def wrap(aim: Aim) -> None:
     """Make every collaborator of this process's runtime a seam."""
     # Not before the clock is set.
-    from tasks import runtime as composition  # noqa: PLC0415
-    from tests.flow.seams import Around  # noqa: PLC0415
+    from tasks.plumbing import runtime as composition  # noqa: PLC0415
+    from tests.flow.crash_points import Around  # noqa: PLC0415
 
     build = composition.build
 
-    def watched(settings: object) -> object:
+    def tracked(settings: object) -> object:
         made = build(settings)
         store, crawls = Around(made.store, aim), Around(made.crawls, aim)
         flow = replace(
@@ -105,7 +109,7 @@ def wrap(aim: Aim) -> None:
         )
         return replace(made, store=store, flow=flow, crawls=crawls, crawl_flow=crawl_flow)
 
-    composition.build = watched
+    composition.build = tracked
 
 
 def main() -> None:

@@ -1,4 +1,6 @@
-"""A RabbitMQ server of our own on loopback, in a folder of its own, with its own name service: nothing of the machine's is touched."""
+"""A RabbitMQ server of our own on loopback, in a folder of its own, with its own name service: nothing of the machine's
+is touched.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Rabbit:
     def start(self) -> None:
         """Start, and wait until it takes a connection."""
         with (self.folder / "server.log").open("ab") as log:
-            self._server = subprocess.Popen(self.script, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self._server = subprocess.Popen(
+                self.script, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         end = time.monotonic() + START_WITHIN
         while not self._answers():
             if time.monotonic() > end or self._server.poll() is not None:
@@ -91,7 +95,9 @@ def rabbit(script: Path) -> Iterator[Rabbit]:
     with tempfile.TemporaryDirectory(prefix="rabbit-", ignore_cleanup_errors=True) as folder:
         server = Rabbit(script, Path(folder))
         epmd = shutil.which("epmd") or "epmd"
-        names = subprocess.Popen([epmd, "-address", HOST, "-port", str(server.names)], env=server.env, start_new_session=True)
+        names = subprocess.Popen(
+            [epmd, "-address", HOST, "-port", str(server.names)], env=server.env, start_new_session=True
+        )
         try:
             server.start()
             yield server

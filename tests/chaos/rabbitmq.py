@@ -1,6 +1,8 @@
-"""RabbitMQ as the broker: `python -m tests.chaos.rabbitmq [--kills N]`. Ends with 1 where something is lost, with 2 where there is no RabbitMQ.
+"""RabbitMQ as the broker: `python -m tests.chaos.rabbitmq [--kills N]`. Ends with 1 where something is lost, with 2
+where there is no RabbitMQ.
 
-The main job from a caller to its envelope, with remote control and Flower; then workers are killed under load, and the server is restarted.
+The main job from a caller to its envelope, with remote control and Flower; then workers are killed under load, and the
+server is restarted.
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import sys
 
 from celery import Celery
 
-from jobs.store import JobStore, Limits
-from service.faults import body_for
+from longhaul.jobs.store import JobLimits, JobStore
+from service.faults.words import body_for
 from tests.chaos.intake import QUORUM, WITHOUT_TRANSPORT, Tally, Yard, yard
 from tests.chaos.rabbit import Rabbit, find, rabbit
 from tests.conftest import free_port
 from tests.installation import QUEUE, installed, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 JOBS = 200
 
@@ -27,7 +29,10 @@ def main_job(broker: Rabbit) -> None:
         longhaul.caller = Celery(broker=broker.url, backend=redis_url)
         longhaul.caller.conf.update(QUORUM)
         url = "http://ok.fault.invalid/single"
-        assert longhaul.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE}).get(timeout=40)["status"] == "finished"
+        assert (
+            longhaul.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE}).get(timeout=40)["status"]
+            == "finished"
+        )
         urls = [f"http://slow-1.fault.invalid/batch-{n}" for n in range(JOBS)]
         ids = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "queue": QUEUE}).get(timeout=40)
         for job_id, url in zip(ids, urls, strict=True):
@@ -63,7 +68,7 @@ def restarted_server(broker: Rabbit, seed: int) -> Tally:
 
 def taken(busy: Yard, more: int) -> None:
     """Wait until workers have taken so many more."""
-    store = JobStore(busy.redis, Limits())
+    store = JobStore(busy.redis, JobLimits())
     before = store.books().counts.get("submitted", 0)
     until(lambda: store.books().counts.get("submitted", 0) > before + more, f"{more} records", 90)
 
@@ -76,7 +81,9 @@ def main() -> int:
     chosen = parser.parse_args()
     script = find()
     if script is None:
-        sys.stderr.write("There is no rabbitmq-server on the PATH: install RabbitMQ 3.10 or newer (Debian: apt-get install rabbitmq-server).\n")
+        sys.stderr.write(
+            "There is no rabbitmq-server on the PATH: install RabbitMQ 3.10 or newer (Debian: apt-get install rabbitmq-server).\n"
+        )
         return 2
     with rabbit(script) as broker:
         main_job(broker)

@@ -13,33 +13,35 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from config.queues import INTAKE
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.balance import balance
-from jobs.store import JobStore, Limits
+from config.celery_settings import INTAKE
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.work.balance import balance
 from tests.chaos import notebooks
 from tests.chaos.callers import Callers
-from tests.chaos.cargo import QUEUES, Cargo, load
+from tests.chaos.checker import Judgement, judge
+from tests.chaos.cluster import SERVER, Plant, running
 from tests.chaos.ends import strange_ends
-from tests.chaos.hands import Hands
 from tests.chaos.harms import DEADLY, Blow, Harm, plan
-from tests.chaos.judgement import Judgement, judge
 from tests.chaos.leftovers import leftovers, losses
 from tests.chaos.logbook import Logbook, read_logs
-from tests.chaos.plant import SERVER, Plant, running
+from tests.chaos.nemesis import Hands
+from tests.chaos.workload import QUEUES, Cargo, load
 
 LOOKS_EVERY = 0.5
 REST = 240.0
 QUIET = 75.0
-"""So long a message may wait that a dead worker held: until it is visible again, and until the sweep of another dead one lapses."""
+"""So long a message may wait that a dead worker held: until it is visible again, and until the sweep of another dead
+one lapses.
+"""
 LEAST_DEADLINE = 600.0
 """So long a job may be refused, again and again, each pause longer than the last, and still come home."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it. Times in seconds: `harm` for which there is harm, `settles` at most until all is done; `gap` between harms of a sort,
-    `rolls` between rolling restarts.
+    """How much of it. Times in seconds: `harm` for which there is harm, `settles` at most until all is done; `gap`
+    between harms of a sort, `rolls` between rolling restarts.
     """
 
     jobs: int
@@ -55,7 +57,17 @@ class Size:
 
 def short() -> Size:
     """Belongs to `make test`."""
-    return Size(400, 9, 25, 45.0, 100.0, 3.0, 23, lasting=False, settings={"LONGHAUL_DEADLINE": "300", "LONGHAUL_CRAWL_GRACE": "10"})
+    return Size(
+        400,
+        9,
+        25,
+        45.0,
+        100.0,
+        3.0,
+        23,
+        lasting=False,
+        settings={"LONGHAUL_DEADLINE": "300", "LONGHAUL_CRAWL_GRACE": "10"},
+    )
 
 
 def long(jobs: int, minutes: float, kills: int) -> Size:
@@ -65,7 +77,17 @@ def long(jobs: int, minutes: float, kills: int) -> Size:
     """
     harm = minutes * 60 * 0.75
     settings = {"LONGHAUL_DEADLINE": f"{max(harm, LEAST_DEADLINE):.0f}", "LONGHAUL_CRAWL_GRACE": "70"}
-    return Size(jobs, max(12, jobs // 300), kills, harm, max(harm / 3, REST), 24.0, 200, lasting=harm >= LEAST_DEADLINE, settings=settings)
+    return Size(
+        jobs,
+        max(12, jobs // 300),
+        kills,
+        harm,
+        max(harm / 3, REST),
+        24.0,
+        200,
+        lasting=harm >= LEAST_DEADLINE,
+        settings=settings,
+    )
 
 
 @dataclass
@@ -127,7 +149,11 @@ def go(seed: int, size: Size, folder: Path, only: Sequence[Harm] = ()) -> Outcom
     logbook = read_logs(folder / "logs", calm)
     judgement = judge(cargo, notes, logbook.given_up, lost)
     hands.done[Harm.AIM] = plant.aimed.total()
-    faults += judgement.faults + strange_ends(plant.by_itself) + [f"logged {count} times: {words}" for words, count in logbook.faults.items()]
+    faults += (
+        judgement.faults
+        + strange_ends(plant.by_itself)
+        + [f"logged {count} times: {words}" for words, count in logbook.faults.items()]
+    )
     return Outcome(
         *(seed, size, cargo, hands.done, plant.aimed, plant.by_itself, judgement, logbook, faults),
         *(judgement.losses, notes.read_again, callers.sent_again, time.monotonic() - began, settled),
@@ -153,7 +179,7 @@ def _open(plant: Plant, cargo: Cargo) -> list[str]:
     """What is still to be done, or will never be."""
     left = []
     for what, store, sent in (
-        ("jobs", JobStore(plant.redis, Limits()), len(cargo.jobs)),
+        ("jobs", JobStore(plant.redis, JobLimits()), len(cargo.jobs)),
         ("crawls", CrawlStore(plant.redis, CrawlLimits()), len(cargo.crawls)),
     ):
         books = balance(store.books())
@@ -169,6 +195,11 @@ def _open(plant: Plant, cargo: Cargo) -> list[str]:
 
 def _at_work(plant: Plant) -> list[str]:
     left = [f"{key}: {plant.redis.hlen(key)}" for key in ("unacked",) if plant.redis.hlen(key)]
-    for pattern in ("longhaul:{jobs}:*ing:*", "longhaul:{jobs}:started:*", "longhaul:{crawls}:*ing:*", "longhaul:{crawls}:started:*"):
+    for pattern in (
+        "longhaul:{jobs}:*ing:*",
+        "longhaul:{jobs}:started:*",
+        "longhaul:{crawls}:*ing:*",
+        "longhaul:{crawls}:started:*",
+    ):
         left += list(plant.redis.scan_iter(pattern, count=1000))
     return left

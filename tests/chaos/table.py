@@ -14,7 +14,11 @@ def table(outcome: Outcome) -> str:
     # The network's harms destroy answers as well: only without them is it the kills that lose them.
     by_kills = kills and not any(outcome.done[harm] for harm in OF_NETWORK)
     rate = f" ({1000 * outcome.losses / kills:.0f} for each 1,000 kills)" if by_kills else ""
-    rows = [f"seed {outcome.seed}: {outcome.seconds:.0f} s, the last {outcome.settled:.0f} s of harm's wake", "", "harms"]
+    rows = [
+        f"seed {outcome.seed}: {outcome.seconds:.0f} s, the last {outcome.settled:.0f} s of harm's wake",
+        "",
+        "harms",
+    ]
     rows += [f"  {harm:<42}{outcome.done[harm]:>6}" for harm in Harm]
     rows += ["met aims"]
     rows += [f"  {crossing:<42}{count:>6}" for crossing, count in sorted(outcome.aimed.items())]

@@ -6,18 +6,19 @@ import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as NotYet
 
-from config.queues import celery_settings
+from config.celery_settings import celery_settings
 from config.settings import Settings
-from jobs.decide import Cancel, Expire, Fail, Finish, Sent
-from jobs.job import Step
-from jobs.store import JobStore, Limits
-from tasks.outcome import Outcomes
+from longhaul.jobs.decider import Finish
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.work.decisions import Cancel, Expire, Fail, Sent
+from tasks.plumbing.task_results import TaskResults
 from tests.builders import a_submission, finished
 
 
 @pytest.fixture
 def store(redis):
-    return JobStore(redis, Limits(), Outcomes(3600).note)
+    return JobStore(redis, JobLimits(), TaskResults(3600).note)
 
 
 @pytest.fixture
@@ -31,18 +32,27 @@ def caller(redis_url):
 
 
 def submit(store, *ids):
-    store.submit([(id_, a_submission(meta={"n": 1})) for id_ in ids], watched=True)
-    store.apply(Step.SEND, [(job, Sent(f"remote-{job.id}", store.now())) for job in store.claim(Step.SEND, "default").jobs], store.now())
+    store.submit([(id_, a_submission(meta={"n": 1})) for id_ in ids], tracked=True)
+    store.apply(
+        JobStep.SEND,
+        [(job, Sent(f"remote-{job.id}", store.now())) for job in store.claim(JobStep.SEND, "default").jobs],
+        store.now(),
+    )
 
 
 def end(store, decision):
     now = store.now()
-    for applied in store.apply(Step.POLL, [(job, decision) for job in store.claim(Step.POLL, "default").jobs], now):
+    for applied in store.apply(
+        JobStep.POLL, [(job, decision) for job in store.claim(JobStep.POLL, "default").jobs], now
+    ):
         assert applied.written == "finished"
 
 
 ENDS = [
-    (Finish(finished("the body").response), {"status": "finished", "statusCode": 200, "headers": {"sa-statuscode": "200"}}),
+    (
+        Finish(finished("the body").response),
+        {"status": "finished", "statusCode": 200, "headers": {"sa-statuscode": "200"}},
+    ),
     (Fail("why"), {"status": "failed", "failReason": "why"}),
     (Expire("late"), {"status": "expired", "failReason": "late"}),
     (Cancel(), {"status": "cancelled"}),
@@ -51,7 +61,10 @@ ENDS = [
 
 def told(envelope, own):
     """That `envelope` is the job's, without a body."""
-    assert envelope.items() >= ({"id": "a", "kind": "job", "url": "https://example.com/", "meta": {"n": 1}, "submissions": 1} | own).items()
+    assert (
+        envelope.items()
+        >= ({"id": "a", "kind": "job", "url": "https://example.com/", "meta": {"n": 1}, "submissions": 1} | own).items()
+    )
     assert not {"body", "base64EncodedBody"} & set(envelope)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scraperapi_sdk import ScraperAPIAsyncClient, ScraperAPIException
 
-from service import faults
+from service.faults import words as faults
 from tests.service_process import Service, service
 
 KEY = "a-key-of-ours"
@@ -15,7 +15,9 @@ KEY = "a-key-of-ours"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("service"), service_faults="1", service_api_keys=f'["{KEY}"]', log_level="DEBUG") as one:
+    with service(
+        tmp_path_factory.mktemp("service"), service_faults="1", service_api_keys=f'["{KEY}"]', log_level="DEBUG"
+    ) as one:
         yield one
 
 

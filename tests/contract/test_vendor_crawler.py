@@ -13,7 +13,7 @@ from scraperapi_mcp_server.config import settings
 from scraperapi_mcp_server.execution import rate_limiter
 from scraperapi_mcp_server.server import mcp
 
-from service import crawl_faults
+from service.faults import crawl_faults
 from tests.service_process import Service, eventually, service
 from tests.service_target import serve
 
@@ -43,7 +43,13 @@ def call(running: Service, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 def test_a_crawl_from_its_start_to_its_summary(call: Callable[..., Any]) -> None:
     with serve() as target:
-        given = {"start_url": START, "url_regexp_include": ".*", "max_depth": 3, "crawl_budget": 100, "additional_data": {"mine": 1}}
+        given = {
+            "start_url": START,
+            "url_regexp_include": ".*",
+            "max_depth": 3,
+            "crawl_budget": 100,
+            "additional_data": {"mine": 1},
+        }
         hook = {"callback_url": f"{target.base}/hook", "schedule": {"interval": "once", "name": ""}, "enabled": True}
         started = call("crawler_job_start", **given, **hook, api_params={"device_type": "desktop"})
         assert started["status"] == "initiated"
@@ -77,7 +83,9 @@ def test_a_crawl_is_cancelled(call: Callable[..., Any]) -> None:
         ("crawler_job_start", {"start_url": START, "url_regexp_include": "(", "max_depth": 1}, "url_regexp_include"),
     ],
 )
-def test_a_refusal_reaches_its_user_with_its_words(call: Callable[..., Any], tool: str, params: dict[str, Any], words: str) -> None:
+def test_a_refusal_reaches_its_user_with_its_words(
+    call: Callable[..., Any], tool: str, params: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ToolError, match=words):
         call(tool, **params)
 
@@ -85,5 +93,9 @@ def test_a_refusal_reaches_its_user_with_its_words(call: Callable[..., Any], too
 def test_named_groups_of_javascript_are_understood(call: Callable[..., Any]) -> None:
     pattern = r'href="(?<relative_url>/p/[1-3])"'
     started = call("crawler_job_start", start_url=START, url_regexp_include=pattern, max_depth=3)
-    seen = eventually(lambda: found if (found := call("crawler_job_status", job_id=started["jobId"]))["status"] == "delivered" else None)
+    seen = eventually(
+        lambda: (
+            found if (found := call("crawler_job_status", job_id=started["jobId"]))["status"] == "delivered" else None
+        )
+    )
     assert seen["done"] == 1 + 3

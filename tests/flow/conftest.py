@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from jobs.balance import balance
-from jobs.decide import Decider
-from jobs.flow import Flow
-from jobs.job import Step
-from jobs.policies import Policies
-from jobs.remote import Remote
-from jobs.store import Applied, JobStore
-from scraperapi.batch import BatchClient
+from longhaul.jobs.decider import Decider
+from longhaul.jobs.flow import Flow
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.remote import Remote
+from longhaul.jobs.store import AppliedJob, JobStore
+from longhaul.scraperapi.batch_client import BatchClient
+from longhaul.work.balance import balance
+from longhaul.work.retry_policies import Policies
 from tests.builders import START, Clock, a_store, a_submission, envelopes
 from tests.flow.crawl_world import crawler_wire, crawls, fresh_crawls
 from tests.flow.scraper import Scraper
@@ -35,13 +35,13 @@ class World:
     scraper: Scraper
     clock: Clock
     store: JobStore
-    watched: list[Applied]
+    tracked: list[AppliedJob]
     flow: Flow
 
     def submit(self, *ids: str, **changes: Any) -> None:
-        self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], watched=False)
+        self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], tracked=False)
 
-    def run(self, *steps: Step) -> None:
+    def run(self, *steps: JobStep) -> None:
         """One healthy batch of each step."""
         for step in steps:
             self.flow.run_batch(step, "default")
@@ -49,7 +49,7 @@ class World:
     def send(self, *ids: str) -> None:
         """Submit jobs and have the remote take them; their first look is due when this returns."""
         self.submit(*ids)
-        self.run(Step.SEND)
+        self.run(JobStep.SEND)
         # More than the first pause, for a batch carries the ledger's time on by the real time that it takes.
         self.clock.now += 10
 
@@ -58,7 +58,7 @@ class World:
         for _ in range(most):
             if balance(self.store.books()).open == 0:
                 return
-            self.run(*Step)
+            self.run(*JobStep)
             self.clock.now += 30
         raise AssertionError(f"still open: {balance(self.store.books()).states}")
 
@@ -91,12 +91,19 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
 
     def make(looks: int = 1, policies: Policies | None = None, **limits: Any) -> World:
         redis.flushall()
-        scraper, clock, watched = Scraper(looks), Clock(START), []
+        scraper, clock, tracked = Scraper(looks), Clock(START), []
         remote_wire.answer = scraper
         store = a_store(redis, clock, **({"lease": LEASE} | limits))
         remote = Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
         return World(
-            redis, remote_wire, calls, scraper, clock, store, watched, Flow(store, remote, Decider(policies or Policies()), watched.extend)
+            redis,
+            remote_wire,
+            calls,
+            scraper,
+            clock,
+            store,
+            tracked,
+            Flow(store, remote, Decider(policies or Policies()), tracked.extend),
         )
 
     return make

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from crawls.crawl import CrawlStep
-from crawls.decide import CrawlDecider
-from crawls.flow import CrawlFlow, Received
-from crawls.intake import Order
-from crawls.remote import CrawlRemote
-from crawls.store import AppliedCrawl, CrawlLimits, CrawlStore
-from jobs.balance import Balance, balance
-from jobs.policies import Policies
-from ledger.due import Note
-from scraperapi.client import call
-from scraperapi.crawl_models import CrawlRequest, NoEvent
-from scraperapi.crawl_protocol import read_event
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.decider import CrawlDecider
+from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.remote import CrawlRemote
+from longhaul.crawls.store import AppliedCrawl, CrawlLimits, CrawlStore
+from longhaul.ledger.due import StoredResult
+from longhaul.scraperapi.client import call
+from longhaul.scraperapi.crawl_models import CrawlRequest, NoEvent
+from longhaul.scraperapi.crawl_protocol import read_event
+from longhaul.work.balance import Balance, balance
+from longhaul.work.retry_policies import Policies
 from tests.builders import START, Clock, envelopes
 from tests.flow.crawler import Crawler
 from tests.wire import Wire, wire
@@ -34,21 +34,21 @@ SITE = "https://example.com/"
 
 @dataclass
 class CrawlWorld:
-    """`watched`: what Flower and the log were told."""
+    """`tracked`: what Flower and the log were told."""
 
     redis: Redis
     crawler: Crawler
     clock: Clock
     store: CrawlStore
     flow: CrawlFlow
-    watched: list[AppliedCrawl]
+    tracked: list[AppliedCrawl]
 
     def order(self, *ids: str, **changes: Any) -> None:
         """Record crawls of one page each and its links."""
         request = {name: changes.pop(name) for name in list(changes) if name in CrawlRequest.__dataclass_fields__}
         for id_ in ids:
             site = CrawlRequest(**({"start_url": f"{SITE}{id_}/", "max_depth": 1} | request))
-            self.store.order(id_, Order(site, "http://receiver.test", **changes))
+            self.store.order(id_, NewCrawl(site, "http://receiver.test", **changes))
 
     def create(self, *ids: str, **changes: Any) -> None:
         """Record crawls and have the remote take them; their first look is due when this returns."""
@@ -61,7 +61,7 @@ class CrawlWorld:
         for step in steps:
             self.flow.run_round(step, "default")
 
-    def push(self, id_: str, *events: dict[str, Any], flow: CrawlFlow | None = None) -> list[Received]:
+    def push(self, id_: str, *events: dict[str, Any], flow: CrawlFlow | None = None) -> list[EventReceipt]:
         """Push events to a crawl's address, as the receiver takes them."""
         flow = flow or self.flow
         received = []
@@ -69,8 +69,8 @@ class CrawlWorld:
             event = read_event(document)
             assert not isinstance(event, NoEvent), event.words
             crawl = flow.store.get(id_)
-            became = flow.take(crawl, event) if crawl else Received.UNKNOWN
-            if became is Received.FOREIGN:
+            became = flow.take(crawl, event) if crawl else EventReceipt.UNKNOWN
+            if became is EventReceipt.FOREIGN:
                 flow.remote.stop(event.remote_id, flow.store.now())
             received.append(became)
         return received
@@ -78,7 +78,11 @@ class CrawlWorld:
     def deliver(self, flow: CrawlFlow | None = None) -> None:
         """Have the remote push all that it has to tell, each to the crawl that ordered it."""
         for remote_id, event in self.crawler.undelivered():
-            address = next(order["callback"]["url"] for at, order in enumerate(self.crawler.orders, 1) if f"remote-{at}" == remote_id)
+            address = next(
+                order["callback"]["url"]
+                for at, order in enumerate(self.crawler.orders, 1)
+                if f"remote-{at}" == remote_id
+            )
             self.push(address.rpartition("/")[2], event, flow=flow)
             self.crawler.delivered(remote_id, event)
 
@@ -125,12 +129,16 @@ def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
         redis.flushall()
         crawler, clock = Crawler(pages), Clock(START)
         crawler_wire.answer = crawler
-        watched: list[AppliedCrawl] = []
+        tracked: list[AppliedCrawl] = []
         limits = CrawlLimits(lease=LEASE, grace=GRACE)
-        store = CrawlStore(redis, limits, lambda id_, document: Note(f"note-{id_}", document["status"], 60), clock)
-        remote = CrawlRemote(crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}")
-        flow = CrawlFlow(store, remote, CrawlDecider(policies or Policies(deadline=WEEK), GRACE), watched.extend)
-        return CrawlWorld(redis, crawler, clock, store, flow, watched)
+        store = CrawlStore(
+            redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
+        )
+        remote = CrawlRemote(
+            crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}"
+        )
+        flow = CrawlFlow(store, remote, CrawlDecider(policies or Policies(deadline=WEEK), GRACE), tracked.extend)
+        return CrawlWorld(redis, crawler, clock, store, flow, tracked)
 
     return make
 

@@ -45,7 +45,14 @@ class Crawler:
         done = self.pages - max(0, waiting - 1)
         state = "running" if remote_id in self.running else "delivered"
         return as_json(
-            {"crawler_job_id": remote_id, "done": done, "failed": 0, "active": max(0, waiting - 1), "status": state, "jobCost": done}
+            {
+                "crawler_job_id": remote_id,
+                "done": done,
+                "failed": 0,
+                "active": max(0, waiting - 1),
+                "status": state,
+                "jobCost": done,
+            }
         )
 
     def delete(self, remote_id: str) -> Reply:
@@ -78,7 +85,15 @@ def events(remote_id: str, start_url: str, pages: int, **more: Any) -> list[dict
 def page(remote_id: str, url: str, depth: int = 0, **more: Any) -> dict[str, Any]:
     """One page as it is pushed."""
     response = {"headers": {"sa-statuscode": "200"}, "body": f"body of {url}", "statusCode": 200}
-    event = {"url": url, "jobId": remote_id, "status": "finished", "credits": 1, "attempts": 1, "currentCost": 1, "currentDepth": depth}
+    event = {
+        "url": url,
+        "jobId": remote_id,
+        "status": "finished",
+        "credits": 1,
+        "attempts": 1,
+        "currentCost": 1,
+        "currentDepth": depth,
+    }
     return event | {"response": response} | more
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.job import Step
-from jobs.remote import Remote
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.remote import Remote
 from tests.builders import HOUR, START
 from tests.flow.conftest import LEASE
 from tests.flow.looking import lanes
@@ -24,13 +24,13 @@ class TestAccounts:
     )
 
     @pytest.mark.parametrize(("refusal", "pause", "reason"), REFUSALS, ids=lambda value: str(value)[:40])
-    @pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+    @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     def test_a_refused_account_is_held_probed_and_resumed_and_no_job_fails(self, world, step, refusal, pause, reason):
         ids = [f"j{n}" for n in range(10)]
-        (world.send if step is Step.POLL else world.submit)(*ids)
+        (world.send if step is JobStep.POLL else world.submit)(*ids)
         world.scraper.before = lambda _: refusal
         report = world.flow.run_batch(step, "default")
-        assert report.counts == {"hold": 10}
+        assert report.counts == {"pause": 10}
         lane = lanes(world)[f"{step}:default"]
         assert lane.reason == reason
         assert lane.paused_until == pytest.approx(world.clock.now + pause, abs=4)
@@ -39,7 +39,7 @@ class TestAccounts:
 
         world.clock.now = lane.paused_until
         asked = len(world.wire.asked)
-        assert world.flow.run_batch(step, "default").counts == {"hold": 1}
+        assert world.flow.run_batch(step, "default").counts == {"pause": 1}
         assert len(world.wire.asked) == asked + 1
         longer = lanes(world)[f"{step}:default"].paused_until - world.clock.now
         assert longer == pytest.approx(pause if "Retry-After" in refusal.headers else 2 * pause, abs=4)
@@ -59,7 +59,7 @@ class TestAccounts:
         world.scraper.before = lambda _: Reply(404, b"no such page")
         pauses, asked = [], []
         for _ in range(4):
-            report = world.flow.run_batch(Step.SEND, "default")
+            report = world.flow.run_batch(JobStep.SEND, "default")
             asked.append(report.claimed)
             assert not report.more
             lane = lanes(world)["send:default"]
@@ -76,40 +76,42 @@ class TestAccounts:
     def test_jobs_of_a_paused_account_still_expire_at_their_deadline(self, world):
         world.submit("a")
         world.scraper.before = lambda _: Reply(403, b"no credits")
-        world.run(Step.SEND)
-        world.store._due.hold("send:default", START + 100 * HOUR, "no credits", 1)
+        world.run(JobStep.SEND)
+        world.store._due.pause("send:default", START + 100 * HOUR, "no credits", 1)
         world.clock.now = START + 72 * HOUR
-        world.run(Step.SEND)
+        world.run(JobStep.SEND)
         assert world.results()["a"]["failReason"] == "not accepted by the remote within 72 hours"
 
     def test_jobs_of_an_account_that_has_gone_from_the_settings_wait_and_end_at_their_deadline(self, world):
         world.submit("a", account="gone")
-        ((account, token),) = world.store.dispatch(Step.SEND)
-        world.flow.run_batch(Step.SEND, account, token)
+        ((account, token),) = world.store.dispatch(JobStep.SEND)
+        world.flow.run_batch(JobStep.SEND, account, token)
         assert lanes(world)["send:gone"].reason == "account `gone` has no key here: set LONGHAUL_API_KEYS"
         assert world.scraper.documents == []
         world.clock.now = START + 72 * HOUR
-        world.flow.run_batch(Step.SEND, "gone")
+        world.flow.run_batch(JobStep.SEND, "gone")
         assert world.results()["a"]["status"] == "expired"
 
     def test_a_running_job_of_an_account_that_has_gone_is_still_brought_home(self, fresh):
         world = fresh(looks=0)
         world.submit("a", account="gone")
-        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run_batch(Step.SEND, "gone")
+        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run_batch(
+            JobStep.SEND, "gone"
+        )
         world.clock.now += 10
-        ((account, _),) = world.store.dispatch(Step.POLL)
-        world.flow.run_batch(Step.POLL, account)
+        ((account, _),) = world.store.dispatch(JobStep.POLL)
+        world.flow.run_batch(JobStep.POLL, account)
         assert world.results()["a"]["status"] == "finished"
 
     def test_a_probe_that_meets_an_outage_does_not_end_the_pause(self, world):
         world.submit("a", "b")
         world.scraper.before = lambda _: Reply(401)
-        world.run(Step.SEND)
+        world.run(JobStep.SEND)
         world.clock.now += 31
         world.scraper.before = lambda _: Reply(503)
-        report = world.flow.run_batch(Step.SEND, "default")
+        report = world.flow.run_batch(JobStep.SEND, "default")
         assert (report.claimed, report.more) == (1, False)
-        assert world.flow.run_batch(Step.SEND, "default").claimed == 0
+        assert world.flow.run_batch(JobStep.SEND, "default").claimed == 0
         world.clock.now += LEASE
         world.scraper.before = lambda _: None
         world.bring_home()

@@ -1,7 +1,7 @@
 """A crash between any two steps of send, poll, finish and cancel: every crossing of every seam, one after the other.
 
-Nothing is told where the seams lie: each method of the collaborators is one, before it and after it, and each group of answers. A scenario
-is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
+Nothing is told where the seams lie: each method of the collaborators is one, before it and after it, and each group of
+answers. A scenario is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from jobs.flow import Flow
-from jobs.job import Step
+from longhaul.jobs.flow import Flow
+from longhaul.jobs.job import JobStep
 from tests.flow.conftest import LEASE, World
+from tests.flow.crash_points import Around, Crash, Seams
 from tests.flow.scraper import result
-from tests.flow.seams import Around, Crash, Seams
 
 
 def crashing(flow: Flow, seams: Seams) -> Flow:
@@ -27,7 +27,9 @@ def crashing(flow: Flow, seams: Seams) -> Flow:
 def every_crash(
     fresh: Callable[..., World], scenario: Callable[[World, Any], None], check: Callable[[World], None], **options: Any
 ) -> list[str]:
-    """Run `scenario` with a crash at each crossing in turn, bring the jobs home, and check; returns the names of the crossings."""
+    """Run `scenario` with a crash at each crossing in turn, bring the jobs home, and check; returns the names of the
+    crossings.
+    """
     at = 0
     while True:
         at += 1
@@ -46,7 +48,9 @@ def every_crash(
 
 
 def billed(world: World) -> None:
-    """Exactly one envelope for each job with its own body; a second submission exactly where one had to be made or may have been."""
+    """Exactly one envelope for each job with its own body; a second submission exactly where one had to be made or may
+    have been.
+    """
     for id_, envelope in world.results().items():
         url = f"https://example.com/{id_}"
         assert (envelope["status"], envelope["body"]) == ("finished", f"body of {url}")
@@ -63,7 +67,7 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         seams[:] = [flow.store._seams]
         world.submit("a", "b")
         for _ in range(3):
-            for step in (Step.SEND, Step.POLL):
+            for step in (JobStep.SEND, JobStep.POLL):
                 flow.run_batch(step, "default")
             world.clock.now += 10
 
@@ -72,16 +76,23 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         lost = max(world.scraper.reads.values()) == 2
         lost_and_fetched_again.append(lost)
         if lost:
-            # The crash came when the remote was being asked, and before the batch was through with its answers: nowhere else.
+            # The crash came when the remote was being asked, and before the batch was through with its answers: nowhere
+            # else.
             crossed = seams[0].crossed[: seams[0].at]
             batch = crossed[len(crossed) - crossed[::-1].index("before claim") :]
             assert "before act" in batch
             assert not {"before leave", "before watch"} & set(batch[:-1])
 
     crossed = every_crash(fresh, scenario, check)
-    assert {"before claim", "after claim", "before act", "an answer was read", "after after_look", "before apply", "after apply"} <= set(
-        crossed
-    )
+    assert {
+        "before claim",
+        "after claim",
+        "before act",
+        "an answer was read",
+        "after after_poll",
+        "before apply",
+        "after apply",
+    } <= set(crossed)
     assert len(crossed) > 40
     # A few crossings, and more of them where the two answers do not come at once.
     assert 2 <= sum(lost_and_fetched_again) <= 16
@@ -93,7 +104,7 @@ def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(f
         world.scraper.jobs.clear()
         world.clock.now += 100
         for _ in range(3):
-            for step in (Step.POLL, Step.SEND):
+            for step in (JobStep.POLL, JobStep.SEND):
                 flow.run_batch(step, "default")
             world.clock.now += 10
 
@@ -116,7 +127,7 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
         world.submit("queued")
         for id_ in ("running", "queued"):
             flow.store.cancel(id_)
-        flow.run_batch(Step.CANCEL, "default")
+        flow.run_batch(JobStep.CANCEL, "default")
 
     def check(world):
         for envelope in world.results().values():
@@ -132,7 +143,7 @@ def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
     def scenario(world, flow):
         world.send("a")
         assert flow.take_pushed("a", result("remote-1", "https://example.com/a"))
-        flow.run_batch(Step.POLL, "default")
+        flow.run_batch(JobStep.POLL, "default")
 
     every_crash(fresh, scenario, billed, looks=0)
 
@@ -142,7 +153,7 @@ def test_a_claimant_that_dies_again_and_again_loses_nothing(fresh, looks):
     world = fresh(looks)
     world.submit("a")
     for at in (2, 4, 6):
-        for step in (Step.SEND, Step.POLL):
+        for step in (JobStep.SEND, JobStep.POLL):
             try:
                 crashing(world.flow, Seams(at)).run_batch(step, "default")
             except Crash:

@@ -1,15 +1,17 @@
-"""A crash between any two steps of a crawl, in the workers and in the receiver: each page once, one summary, nothing left running."""
+"""A crash between any two steps of a crawl, in the workers and in the receiver: each page once, one summary, nothing
+left running.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from crawls.crawl import CrawlStep
-from crawls.flow import CrawlFlow
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.flow import CrawlFlow
+from tests.flow.crash_points import Around, Crash, Seams
 from tests.flow.crawl_world import LEASE, CrawlWorld
 from tests.flow.crawler import events
-from tests.flow.seams import Around, Crash, Seams
 
 
 def crashing(flow: CrawlFlow, seams: Seams) -> CrawlFlow:
@@ -23,7 +25,9 @@ def every_crash(
     check: Callable[[CrawlWorld], None],
     bring_home: Callable[[CrawlWorld], None] = CrawlWorld.bring_home,
 ) -> list[str]:
-    """Run `scenario` with a crash at each crossing in turn, bring the crawls home, and check; returns the names of the crossings."""
+    """Run `scenario` with a crash at each crossing in turn, bring the crawls home, and check; returns the names of the
+    crossings.
+    """
     at = 0
     while True:
         at += 1
@@ -46,9 +50,15 @@ def each_page_once_and_one_summary(world: CrawlWorld) -> None:
         envelope = world.end(id_)
         pages = world.pages(id_)
         assert sorted(page["url"] for page in pages) == [f"https://example.com/{id_}/{at}" for at in range(3)]
-        assert (envelope["status"], envelope["received"], envelope["missing"], envelope["done"]) == ("finished", 3, 0, 3)
+        assert (envelope["status"], envelope["received"], envelope["missing"], envelope["done"]) == (
+            "finished",
+            3,
+            0,
+            3,
+        )
     assert world.crawler.running == {}
-    # A second creation where the first one's answer was lost with its claimant, and only there; it is told to stop, or taken for the crawl.
+    # A second creation where the first one's answer was lost with its claimant, and only there; it is told to stop, or
+    # taken for the crawl.
     assert len(world.crawler.orders) <= 3
 
 
@@ -57,13 +67,13 @@ def test_a_crash_anywhere_between_order_and_summary_loses_and_doubles_nothing(fr
         world.order("a", "b")
         flow.run_round(CrawlStep.CREATE, "default")
         world.clock.now += 10
-        flow.run_round(CrawlStep.WATCH, "default")
+        flow.run_round(CrawlStep.POLL, "default")
         world.deliver(flow)
         world.clock.now += 10
-        flow.run_round(CrawlStep.WATCH, "default")
+        flow.run_round(CrawlStep.POLL, "default")
 
     crossed = every_crash(fresh_crawls, scenario, each_page_once_and_one_summary)
-    wanted = {"claim", "create", "after_create", "look", "after_watch", "record", "after_event", "apply"}
+    wanted = {"claim", "create", "after_create", "look", "after_poll", "record", "after_event", "apply"}
     assert {f"{when} {name}" for when in ("before", "after") for name in wanted} <= set(crossed)
     assert len(crossed) > 60
 
@@ -75,7 +85,7 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
         world.push("a", *world.crawler.running["remote-1"][:1], flow=flow)
         for id_ in ("a", "b"):
             flow.store.cancel(id_)
-        flow.run_round(CrawlStep.STOP, "default")
+        flow.run_round(CrawlStep.CANCEL, "default")
 
     def check(world):
         for id_ in ("a", "b"):
@@ -86,7 +96,7 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
         assert world.crawler.running == {}
 
     crossed = every_crash(fresh_crawls, scenario, check)
-    assert {"before cancel", "after cancel", "after claim", "after after_stop", "after apply"} <= set(crossed)
+    assert {"before cancel", "after cancel", "after claim", "after after_cancel", "after apply"} <= set(crossed)
 
 
 def test_a_crash_anywhere_between_two_runs_of_a_recurring_crawl_gives_each_run_its_pages_and_its_summary(fresh_crawls):
@@ -108,7 +118,10 @@ def test_a_crash_anywhere_between_two_runs_of_a_recurring_crawl_gives_each_run_i
 
     def check(world):
         ends, pages = world.ends("a"), world.pages("a")
-        assert [(end["run"], end["status"], end["received"], end["missing"]) for end in ends] == [(1, "finished", 2, 0), (2, "finished", 2, 0)]
+        assert [(end["run"], end["status"], end["received"], end["missing"]) for end in ends] == [
+            (1, "finished", 2, 0),
+            (2, "finished", 2, 0),
+        ]
         wanted = [(number, f"https://example.com/a/{at}") for number in (1, 2) for at in range(2)]
         assert sorted((page["run"], page["url"]) for page in pages) == wanted
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from crawls.crawl import CrawlStep
-from crawls.decide import Looked
-from crawls.flow import Received
-from jobs.job import State
-from scraperapi.crawl_models import Progress
-from scraperapi.crawl_protocol import read_event
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.decider import Polled
+from longhaul.crawls.flow import EventReceipt
+from longhaul.scraperapi.crawl_models import CrawlProgress
+from longhaul.scraperapi.crawl_protocol import read_event
+from longhaul.work.item import State
 from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
 from tests.flow.crawler import events, failed_page, page, summary
 
-CREATE, WATCH, STOP = CrawlStep
+CREATE, POLL, CANCEL = CrawlStep
 
 
 def lanes(world):
@@ -28,7 +28,7 @@ class TestEvents:
         assert crawls.ends("a") == []
         crawls.push("a", pages[3], pages[0], pages[1])
         assert crawls.end("a")["missing"] == 0
-        assert crawls.push("a", *pages, last) == [Received.TAKEN] * 5
+        assert crawls.push("a", *pages, last) == [EventReceipt.TAKEN] * 5
         assert len(crawls.pages("a")) == 4
         assert len(crawls.ends("a")) == 1
 
@@ -41,7 +41,7 @@ class TestEvents:
         crawls.create("a")
         crawls.push("a", page("remote-1", f"{SITE}a/"), summary("remote-1", [f"{SITE}a/"], failed=1))
         crawls.clock.now += GRACE - 1
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert crawls.ends("a") == []
         crawls.push("a", failed_page("remote-1", f"{SITE}b/"))
         assert crawls.end("a")["missing"] == 0
@@ -51,10 +51,10 @@ class TestEvents:
         *pages, last = events("remote-1", f"{SITE}a/", 3)
         crawls.push("a", *pages[:2], last)
         crawls.clock.now += GRACE - 20
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert crawls.ends("a") == []
         crawls.clock.now += 30
-        crawls.run(WATCH)
+        crawls.run(POLL)
         end = crawls.end("a")
         assert (end["status"], end["done"], end["received"], end["missing"]) == ("finished", 3, 2, 1)
         # What it has cost is the remote's word: the page that never came was charged, too.
@@ -69,7 +69,7 @@ class TestEvents:
         crawls.clock.now += GRACE - 10
         crawls.push("a", last)
         crawls.clock.now += 20
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert crawls.end("a")["missing"] == 2
 
     def test_a_summary_that_comes_after_the_end_changes_nothing(self, crawls):
@@ -79,9 +79,9 @@ class TestEvents:
         crawls.push("a", *pages)
         for _ in range(3):
             crawls.clock.now += GRACE + 700
-            crawls.run(WATCH)
+            crawls.run(POLL)
         assert crawls.end("a")["note"] == "the remote does not know the crawl any more"
-        assert crawls.push("a", last) == [Received.TAKEN]
+        assert crawls.push("a", last) == [EventReceipt.TAKEN]
         assert crawls.store.get("a").summary is None
         assert len(crawls.ends("a")) == 1
         assert crawls.books().faults == []
@@ -89,13 +89,13 @@ class TestEvents:
     def test_whoever_looks_when_the_summary_comes_is_too_late(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 2)
-        now, claimed, _, _ = crawls.store.claim(WATCH, "default")
+        now, claimed, _, _ = crawls.store.claim(POLL, "default")
         crawls.push("a", pages[0], last)
-        looked = Looked(now + 3600, Progress(0, 0, 2), None)
-        assert crawls.store.apply(WATCH, claimed, looked, now).written == "stale"
+        looked = Polled(now + 3600, CrawlProgress(0, 0, 2), None)
+        assert crawls.store.apply(POLL, claimed, looked, now).written == "stale"
         # And a cancellation need not wait for him either.
         crawls.store.cancel("a")
-        crawls.run(STOP)
+        crawls.run(CANCEL)
         assert crawls.end("a")["status"] == "cancelled"
 
     def test_a_page_that_comes_after_the_end_is_an_envelope_too_and_the_end_stands(self, crawls):
@@ -103,11 +103,11 @@ class TestEvents:
         *pages, last = events("remote-1", f"{SITE}a/", 2)
         crawls.push("a", pages[0], last)
         crawls.clock.now += GRACE + 1
-        crawls.run(WATCH)
+        crawls.run(POLL)
         # What remembers the pages goes when the record does, before the late page and after it.
         record, seen = (crawls.redis.ttl(f"longhaul:{{crawls}}:{kind}:a") for kind in ("record", "seen"))
         assert 0 < seen <= record + 1
-        assert crawls.push("a", pages[1], pages[1], pages[0]) == [Received.TAKEN] * 3
+        assert crawls.push("a", pages[1], pages[1], pages[0]) == [EventReceipt.TAKEN] * 3
         assert [one["url"] for one in crawls.pages("a")] == [f"{SITE}a/0", f"{SITE}a/1"]
         assert crawls.end("a")["received"] == 1
         assert crawls.store.get("a").arrived.pages == 1
@@ -119,7 +119,7 @@ class TestEvents:
         pages = events("remote-1", f"{SITE}a/", 1)
         crawls.push("a", pages[-1])
         crawls.clock.now += GRACE + 1
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert crawls.end("a")["received"] == 0
         crawls.push("a", *pages)
         assert 0 < crawls.redis.ttl("longhaul:{crawls}:seen:a") <= crawls.redis.ttl("longhaul:{crawls}:record:a") + 1
@@ -149,30 +149,33 @@ class TestEvents:
     def test_a_crawl_that_nobody_ordered_is_told_to_stop(self, crawls):
         crawls.create("a")
         crawls.crawler.post({"start_url": SITE})
-        assert crawls.push("a", page("remote-2", SITE)) == [Received.FOREIGN]
+        assert crawls.push("a", page("remote-2", SITE)) == [EventReceipt.FOREIGN]
         assert crawls.pages("a") == []
         assert crawls.crawler.asked["DELETE"] == 1
         assert "remote-2" not in crawls.crawler.running
 
     def test_an_event_of_no_crawl_at_all_is_known_as_such(self, crawls):
-        assert crawls.push("nobody", page("remote-1", SITE)) == [Received.UNKNOWN]
+        assert crawls.push("nobody", page("remote-1", SITE)) == [EventReceipt.UNKNOWN]
 
     @pytest.mark.parametrize("last", ["page", "summary"])
     def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
         crawls.create("a")
         *pages, told = events("remote-1", f"{SITE}a/", 2)
-        crawls.run(WATCH)
+        crawls.run(POLL)
         order = [*pages, told] if last == "summary" else [pages[0], told, pages[1]]
         crawls.push("a", *order[:-1])
         call = crawls.flow.taking(crawls.store.get("a"), read_event(order[-1]))
         assert crawls.store.record([call]) == ["complete"]
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert (crawls.end("a")["received"], crawls.end("a")["missing"]) == (2, 0)
 
     def test_a_crawl_that_the_remote_says_has_failed_has_failed(self, crawls):
         crawls.create("a")
         crawls.push("a", failed_page("remote-1", f"{SITE}a/"), summary("remote-1", [], failed=1, state="failed"))
-        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == ("failed", "the remote says that the crawl has failed")
+        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == (
+            "failed",
+            "the remote says that the crawl has failed",
+        )
 
     def test_a_crawl_that_somebody_cancelled_at_the_remote_is_cancelled(self, crawls):
         crawls.create("a")
@@ -201,7 +204,7 @@ class TestEvents:
                     crawls.push("a", page("remote-1", f"{SITE}a/late", 1))
                 return store.apply(*given)
 
-        replace(crawls.flow, store=Comes()).run_round(WATCH, "default")
+        replace(crawls.flow, store=Comes()).run_round(POLL, "default")
         (end,) = crawls.ends("a")
         assert end["received"] == len(crawls.pages("a")) == 3
         assert end["missing"] == 2
@@ -220,9 +223,9 @@ class TestEvents:
             def apply(self, *given):
                 if not others:
                     crawls.clock.now += LEASE + 1
-                    others.append(store.claim(WATCH, "default")[1])
+                    others.append(store.claim(POLL, "default")[1])
                 return store.apply(*given)
 
-        report = replace(crawls.flow, store=Sleeps()).run_round(WATCH, "default")
+        report = replace(crawls.flow, store=Sleeps()).run_round(POLL, "default")
         assert (report.late, others[0].id) == (1, "a")
         assert crawls.ends("a") == []

@@ -1,4 +1,6 @@
-"""Crawls that make a step raise: the round goes on, they are set aside after three tries, and limits hold for crawls, too."""
+"""Crawls that make a step raise: the round goes on, they are set aside after three tries, and limits hold for crawls,
+too.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from crawls.crawl import CrawlStep
-from crawls.decide import CrawlDecider
-from crawls.flow import CrawlFlow
-from crawls.store import CrawlStore
-from jobs.allowance import Allowance
-from jobs.job import State
-from jobs.policies import Policies
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.decider import CrawlDecider
+from longhaul.crawls.flow import CrawlFlow
+from longhaul.crawls.store import CrawlStore
+from longhaul.work.account_limits import AccountLimit
+from longhaul.work.item import State
+from longhaul.work.retry_policies import Policies
 from tests.flow.crawl_world import GRACE, CrawlWorld
 
 SPACE = "longhaul:{crawls}"
-CREATE, WATCH, STOP = CrawlStep
+CREATE, POLL, CANCEL = CrawlStep
 
 
 def spoil(world: CrawlWorld, id_: str, name: str, value: str | bytes) -> None:
@@ -34,7 +36,7 @@ def wait_out(world: CrawlWorld, *steps: CrawlStep, rounds: int = 4) -> None:
 
 def aside(world: CrawlWorld) -> dict[str, tuple[str, str]]:
     assert world.books().faults == []
-    return {one.id: (one.origin, one.words) for one in world.store.aside.first(100)}
+    return {one.id: (one.origin, one.words) for one in world.store.quarantine.first(100)}
 
 
 SPOILT = [
@@ -51,27 +53,27 @@ SPOILT = [
 ]
 
 
-@pytest.mark.parametrize("step", [CREATE, WATCH])
+@pytest.mark.parametrize("step", [CREATE, POLL])
 @pytest.mark.parametrize(("name", "value"), SPOILT)
 def test_a_crawl_that_cannot_be_read_is_set_aside_and_its_round_goes_on(crawls, name, value, step):
-    (crawls.create if step is WATCH else crawls.order)("bad", "good")
+    (crawls.create if step is POLL else crawls.order)("bad", "good")
     spoil(crawls, "bad", name, value)
     crawls.run(step)
     assert crawls.store.state("good") is State.RUNNING
     wait_out(crawls)
     assert aside(crawls) == {"bad": (f"{step}:default", f"cannot be read: {name}")}
-    assert len(crawls.crawler.orders) == (2 if step is WATCH else 1)
+    assert len(crawls.crawler.orders) == (2 if step is POLL else 1)
 
 
-@pytest.mark.parametrize("step", [CREATE, WATCH])
+@pytest.mark.parametrize("step", [CREATE, POLL])
 @pytest.mark.parametrize(("name", "value"), SPOILT)
 def test_cancelling_ends_it_with_its_one_envelope(crawls, name, value, step):
-    (crawls.create if step is WATCH else crawls.order)("bad")
+    (crawls.create if step is POLL else crawls.order)("bad")
     spoil(crawls, "bad", name, value)
     wait_out(crawls)
     assert list(aside(crawls)) == ["bad"]
     assert crawls.store.cancel("bad") == ("marked", "default")
-    crawls.run(STOP)
+    crawls.run(CANCEL)
     assert crawls.store.state("bad") is State.CANCELLED
     (envelope,) = crawls.ends("bad")
     assert envelope["status"] == "cancelled"
@@ -84,7 +86,7 @@ def test_what_was_mended_goes_on(crawls):
     spoil(crawls, "bad", "created", "x")
     wait_out(crawls)
     spoil(crawls, "bad", "created", f"{crawls.clock.now:.3f}")
-    assert crawls.store.aside.retry(["bad"]) == ["watch:default"]
+    assert crawls.store.quarantine.retry(["bad"]) == ["poll:default"]
     crawls.bring_home()
     assert crawls.end("bad")["status"] == "finished"
 
@@ -118,13 +120,13 @@ def test_a_crawl_on_which_nothing_can_be_decided_does_not_end_the_round(crawls, 
     assert crawls.store.state("good") is State.RUNNING
     ((lane, words),) = aside(crawls).values()
     assert (lane, words.partition(" at ")[0]) == ("create:default", "working on it: KeyError")
-    said = [record.levelname for record in caplog.records if record.name == "jobs.family"]
+    said = [record.levelname for record in caplog.records if record.name == "longhaul.work.store"]
     assert said == ["WARNING"] * 3 + ["ERROR"]
     assert "hunter2" not in caplog.text + words
 
 
 def limited(world: CrawlWorld, **allowance: Any) -> CrawlFlow:
-    limits = replace(world.store.limits, accounts={"default": Allowance(**allowance)})
+    limits = replace(world.store.limits, accounts={"default": AccountLimit(**allowance)})
     return replace(world.flow, store=CrawlStore(world.redis, limits, None, world.clock))
 
 

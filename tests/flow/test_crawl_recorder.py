@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from crawls.crawl import CrawlStep
-from crawls.recorder import Recorder
-from ledger.connection import connect_loop
-from ledger.results import stream
-from scraperapi.crawl_protocol import read_event
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.recorder import Recorder
+from longhaul.ledger.connection import connect_loop
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.crawl_protocol import read_event
 from tests.flow.crawl_world import SITE
 from tests.flow.crawler import events, failed_page, page, summary
 
@@ -23,7 +23,9 @@ def record(crawls, redis_url):
             redis = connect_loop(redis_url)
             try:
                 known = {id_: crawls.store.get(id_) for id_, _ in pushed}
-                return await Recorder(crawls.store, redis).record([(known[id_], read_event(document)) for id_, document in pushed])
+                return await Recorder(crawls.store, redis).record(
+                    [(known[id_], read_event(document)) for id_, document in pushed]
+                )
             finally:
                 await redis.aclose()
 
@@ -37,7 +39,15 @@ def test_each_event_has_its_own_answer_in_the_order_in_which_they_came(crawls, r
     by_crawl = {order["start_url"][-2]: f"remote-{number}" for number, order in enumerate(crawls.crawler.orders, 1)}
     one, two, told = events(by_crawl["a"], f"{SITE}a/", 2)
     other = page(by_crawl["b"], f"{SITE}b/")
-    became = record(("a", one), ("b", other), ("a", one), ("a", told), ("b", other), ("a", page("stranger", f"{SITE}a/")), ("a", two))
+    became = record(
+        ("a", one),
+        ("b", other),
+        ("a", one),
+        ("a", told),
+        ("b", other),
+        ("a", page("stranger", f"{SITE}a/")),
+        ("a", two),
+    )
     # The pages of a crawl are written together, so that the summary between them finds them all.
     assert became == ["taken", "taken", "seen", "complete", "seen", "foreign", "taken"]
     assert (len(crawls.pages("a")), len(crawls.pages("b"))) == (2, 1)

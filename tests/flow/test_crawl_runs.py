@@ -1,15 +1,15 @@
 """The runs of a recurring crawl."""
 
-from crawls.crawl import CrawlStep
-from crawls.decide import Looked, Turn
-from crawls.flow import Received
-from scraperapi.crawl_models import Progress
-from scraperapi.crawl_protocol import read_event
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.decider import EndRun, Polled
+from longhaul.crawls.flow import EventReceipt
+from longhaul.scraperapi.crawl_models import CrawlProgress
+from longhaul.scraperapi.crawl_protocol import read_event
 from tests.flow.crawl_world import SITE
 from tests.flow.crawler import events, page, summary
 from tests.wire import as_json
 
-CREATE, WATCH, STOP = CrawlStep
+CREATE, POLL, CANCEL = CrawlStep
 
 
 def lanes(world):
@@ -25,7 +25,11 @@ class TestRecurring:
         self.recurring(crawls)
         for number in (1, 2, 3):
             crawls.push("a", *events("remote-1", f"{SITE}a/", 2, run=number))
-        assert [(one["id"], one["run"], one["received"]) for one in crawls.ends("a")] == [("a.1", 1, 2), ("a.2", 2, 2), ("a.3", 3, 2)]
+        assert [(one["id"], one["run"], one["received"]) for one in crawls.ends("a")] == [
+            ("a.1", 1, 2),
+            ("a.2", 2, 2),
+            ("a.3", 3, 2),
+        ]
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2, 3, 3]
         assert len({one["id"] for one in crawls.pages("a")}) == 6
         assert (crawls.books().open, crawls.books().faults) == (1, [])
@@ -90,16 +94,16 @@ class TestRecurring:
     def test_whoever_looks_when_a_run_ends_is_too_late(self, crawls):
         self.recurring(crawls)
         crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
-        now, claimed, _, _ = crawls.store.claim(WATCH, "default")
+        now, claimed, _, _ = crawls.store.claim(POLL, "default")
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
-        assert crawls.store.apply(WATCH, claimed, Looked(now, Progress(1, 0, 0), now), now).written == "stale"
+        assert crawls.store.apply(POLL, claimed, Polled(now, CrawlProgress(1, 0, 0), now), now).written == "stale"
 
     def test_a_run_that_is_over_is_not_ended_again(self, crawls):
         self.recurring(crawls)
         crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
         late = crawls.store.get("a")
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
-        assert crawls.store.apply(WATCH, late, Turn(crawls.clock.now), crawls.clock.now).written == "stale"
+        assert crawls.store.apply(POLL, late, EndRun(crawls.clock.now), crawls.clock.now).written == "stale"
         assert len(crawls.ends("a")) == 1
 
     def test_a_page_without_a_number_belongs_to_the_run_that_goes_on_whatever_the_receiver_remembers(self, crawls):
@@ -107,7 +111,7 @@ class TestRecurring:
         known = crawls.store.get("a")
         crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
         crawls.clock.now += 24 * 3600
-        assert crawls.flow.take(known, read_event(page("remote-1", f"{SITE}a/0"))) is Received.TAKEN
+        assert crawls.flow.take(known, read_event(page("remote-1", f"{SITE}a/0"))) is EventReceipt.TAKEN
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2]
 
     def test_a_run_that_ends_while_it_is_cancelled_leaves_it_in_one_lane(self, crawls):
@@ -115,7 +119,7 @@ class TestRecurring:
         crawls.store.cancel("a")
         crawls.push("a", *events("remote-1", f"{SITE}a/", 2, run=1))
         assert crawls.books().faults == []
-        crawls.run(STOP)
+        crawls.run(CANCEL)
         assert [(one["status"], one["run"]) for one in crawls.ends("a")] == [("finished", 1), ("cancelled", 2)]
 
     def test_what_remembers_a_run_is_there_for_one_more_run_and_not_for_ever(self, crawls):
@@ -137,13 +141,13 @@ class TestRecurring:
         )
         crawls.push("a", *events("remote-1", f"{SITE}a/", 2, run=1))
         for _ in range(40):
-            crawls.run(WATCH)
+            crawls.run(POLL)
             crawls.clock.now += 24 * 3600
         assert len(crawls.ends("a")) == 1
         assert crawls.books().open == 1
         # After months it is still looked at now and then, and not all the time.
-        crawls.run(WATCH)
+        crawls.run(POLL)
         crawls.clock.now += 1
         asked = crawls.crawler.asked["GET"]
-        crawls.run(WATCH)
+        crawls.run(POLL)
         assert asked == crawls.crawler.asked["GET"] == 40

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from crawls.crawl import Arrived, CrawlStep
-from jobs.policies import Policies
+from longhaul.crawls.crawl import CrawlStep, PageCounts
+from longhaul.work.retry_policies import Policies
 from tests.flow.crawl_world import SITE, WEEK
 from tests.flow.crawler import failed_page, page, summary
 from tests.wire import Reply, as_json
 
-CREATE, WATCH, STOP = CrawlStep
+CREATE, POLL, CANCEL = CrawlStep
 
 
 def lanes(world):
@@ -52,7 +52,19 @@ class TestTheWholeWay:
         }
         end = crawls.end("a")
         assert {
-            name: end[name] for name in ("id", "status", "url", "meta", "done", "failed", "received", "missing", "credits", "crawlBudget")
+            name: end[name]
+            for name in (
+                "id",
+                "status",
+                "url",
+                "meta",
+                "done",
+                "failed",
+                "received",
+                "missing",
+                "credits",
+                "crawlBudget",
+            )
         } == {
             "id": "a",
             "status": "finished",
@@ -81,8 +93,13 @@ class TestTheWholeWay:
 
     def test_a_page_that_could_not_be_had_is_an_envelope_with_its_reason(self, crawls):
         crawls.create("a")
-        crawls.push("a", page("remote-1", f"{SITE}a/"), failed_page("remote-1", f"{SITE}b/", 1), summary("remote-1", [f"{SITE}a/"], failed=1))
-        assert crawls.store.get("a").arrived == Arrived(pages=2, failed=1, credits=1)
+        crawls.push(
+            "a",
+            page("remote-1", f"{SITE}a/"),
+            failed_page("remote-1", f"{SITE}b/", 1),
+            summary("remote-1", [f"{SITE}a/"], failed=1),
+        )
+        assert crawls.store.get("a").arrived == PageCounts(pages=2, failed=1, credits=1)
         good, bad = crawls.pages("a")
         assert (bad["status"], bad["failReason"], bad["depth"]) == ("failed", "no such host", 1)
         assert "body" not in bad
@@ -103,14 +120,16 @@ class TestTheWholeWay:
     def test_what_flower_is_told(self, crawls):
         crawls.create("a")
         crawls.bring_home()
-        told = [type(applied.decision).__name__ for applied in crawls.watched]
-        assert told == ["Sent", "Looked", "Complete"]
+        told = [type(applied.decision).__name__ for applied in crawls.tracked]
+        assert told == ["Sent", "Polled", "Complete"]
 
 
 class TestTroubleWithCreating:
     def test_a_limit_of_the_plan_fails_the_crawl_with_the_remotes_words(self, crawls):
         words = "max_depth: 5: the free plan allows 1; upgrade to a paid plan"
-        crawls.crawler.before = lambda ask: as_json({"status": "error", "error": words}, 403) if ask.method == "POST" else None
+        crawls.crawler.before = lambda ask: (
+            as_json({"status": "error", "error": words}, 403) if ask.method == "POST" else None
+        )
         crawls.order("a")
         crawls.run(CREATE)
         end = crawls.end("a")
@@ -119,7 +138,9 @@ class TestTroubleWithCreating:
 
     def test_any_other_403_pauses_the_account_and_loses_nothing(self, crawls):
         crawls.crawler.before = lambda ask: (
-            Reply(403, b"Unauthorized request, please make sure your API key is valid") if ask.method == "POST" else None
+            Reply(403, b"Unauthorized request, please make sure your API key is valid")
+            if ask.method == "POST"
+            else None
         )
         crawls.order("a", "b")
         crawls.run(CREATE)
@@ -162,12 +183,15 @@ class TestTroubleWithCreating:
         crawls.order("a")
         crawls.clock.now += WEEK
         crawls.run(CREATE)
-        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == ("expired", "not accepted by the remote within 168 hours")
+        assert (crawls.end("a")["status"], crawls.end("a")["failReason"]) == (
+            "expired",
+            "not accepted by the remote within 168 hours",
+        )
         assert crawls.crawler.orders == []
 
     def test_a_pause_without_end_does_not_keep_it_for_ever(self, crawls):
         crawls.order("a")
-        crawls.store._due.hold("create:default", crawls.clock.now + 2 * WEEK, "no credits", 0)
+        crawls.store._due.pause("create:default", crawls.clock.now + 2 * WEEK, "no credits", 0)
         crawls.clock.now += WEEK - 1
         crawls.run(CREATE)
         assert crawls.books().open == 1
@@ -179,7 +203,9 @@ class TestTroubleWithCreating:
         crawls.crawler.before = lambda _: Reply(404)
         crawls.order("a")
         crawls.run(CREATE)
-        assert lanes(crawls)["create:default"].reason == "the remote answers 404 to crawls: is LONGHAUL_CRAWLER_URL right?"
+        assert (
+            lanes(crawls)["create:default"].reason == "the remote answers 404 to crawls: is LONGHAUL_CRAWLER_URL right?"
+        )
 
     def test_an_account_without_a_key_waits_for_one(self, crawls):
         replace(crawls.flow, remote=replace(crawls.flow.remote, keys={})).run_round(CREATE, "default")

@@ -3,8 +3,9 @@
 import threading
 from dataclasses import replace
 
-from jobs.balance import balance
-from jobs.job import State, Step
+from longhaul.jobs.job import JobStep
+from longhaul.work.balance import balance
+from longhaul.work.item import State
 from tests.builders import envelopes
 from tests.flow.looking import until
 from tests.wire import Reply, as_json
@@ -15,14 +16,14 @@ A = "https://example.com/a"
 class TestTheWholeWay:
     def test_a_job_goes_from_its_submission_to_its_envelope(self, world):
         world.submit("a", meta={"n": 1})
-        world.run(Step.SEND, Step.POLL)
+        world.run(JobStep.SEND, JobStep.POLL)
         assert world.store.get("a").state is State.RUNNING
         assert envelopes(world.redis) == []
         world.clock.now += 10
-        world.run(Step.POLL)
+        world.run(JobStep.POLL)
         assert world.store.get("a").polls == 1
         world.clock.now += 20
-        world.run(Step.POLL)
+        world.run(JobStep.POLL)
         (envelope,) = world.results().values()
         assert (
             envelope.items()
@@ -41,26 +42,26 @@ class TestTheWholeWay:
                 "submissions": 1,
             }.items()
         )
-        assert [type(applied.decision).__name__ for applied in world.watched] == ["Sent", "Snooze", "Finish"]
+        assert [type(applied.decision).__name__ for applied in world.tracked] == ["Sent", "Snooze", "Finish"]
         assert world.scraper.documents == [{"apiKey": "key", "url": A}]
 
     def test_a_batch_reports_what_it_did(self, fresh):
         world = fresh(batch_size=2)
         world.submit("a", "b", "c")
-        first = world.flow.run_batch(Step.SEND, "default")
+        first = world.flow.run_batch(JobStep.SEND, "default")
         assert (first.claimed, first.more, first.counts, first.late) == (2, True, {"sent": 2}, 0)
-        second = world.flow.run_batch(Step.SEND, "default")
+        second = world.flow.run_batch(JobStep.SEND, "default")
         assert (second.claimed, second.more) == (1, False)
-        assert world.flow.run_batch(Step.SEND, "default").claimed == 0
+        assert world.flow.run_batch(JobStep.SEND, "default").claimed == 0
 
     def test_a_batch_that_leaves_work_keeps_its_token_and_the_last_gives_it_back(self, fresh):
         world = fresh(batch_size=1)
         world.submit("a", "b")
-        ((_, token), *_) = world.store.dispatch(Step.SEND)
+        ((_, token), *_) = world.store.dispatch(JobStep.SEND)
         working = "longhaul:{jobs}:working:send"
-        world.flow.run_batch(Step.SEND, "default", token)
+        world.flow.run_batch(JobStep.SEND, "default", token)
         assert world.redis.zrange(working, 0, -1) == [token]
-        world.flow.run_batch(Step.SEND, "default", token)
+        world.flow.run_batch(JobStep.SEND, "default", token)
         assert world.redis.zrange(working, 0, -1) == []
 
     def test_a_hundred_jobs_come_home(self, world):
@@ -83,7 +84,7 @@ def test_one_slow_answer_does_not_hold_up_the_others(fresh):
             released.wait(15)
 
     world.scraper.before = before
-    batch = threading.Thread(target=world.run, args=(Step.POLL,))
+    batch = threading.Thread(target=world.run, args=(JobStep.POLL,))
     batch.start()
     try:
         until(lambda: len(envelopes(world.redis)) == 99)
@@ -98,7 +99,7 @@ class TestCancelling:
     def test_a_running_job_is_cancelled_at_the_remote_and_has_one_envelope(self, world):
         world.send("a")
         assert world.store.cancel("a") == ("marked", "default")
-        world.run(Step.CANCEL, Step.POLL)
+        world.run(JobStep.CANCEL, JobStep.POLL)
         assert world.results()["a"]["status"] == "cancelled"
         assert (world.scraper.deletes[A], world.scraper.jobs) == (1, {})
 
@@ -106,14 +107,14 @@ class TestCancelling:
         world.submit("a")
         world.store.cancel("a")
         asked = len(world.wire.asked)
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.results()["a"]["status"] == "cancelled"
         assert len(world.wire.asked) == asked
 
     def test_a_job_that_is_being_sent_is_cancelled_at_the_remote_afterwards(self, world):
         world.submit("a")
         world.scraper.before = lambda ask: world.store.cancel("a") and None if ask.method == "POST" else None
-        world.run(Step.SEND, Step.CANCEL)
+        world.run(JobStep.SEND, JobStep.CANCEL)
         assert world.results()["a"]["status"] == "cancelled"
         assert world.scraper.jobs == {}
 
@@ -121,7 +122,7 @@ class TestCancelling:
         world.send("a")
         world.store.cancel("a")
         world.scraper.before = lambda _: Reply(hang_up=True)
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.store.get("a").state is State.RUNNING
         world.scraper.before = lambda _: None
         world.bring_home()
@@ -131,7 +132,7 @@ class TestCancelling:
         world.send("a")
         world.scraper.jobs.clear()
         world.store.cancel("a")
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.results()["a"]["status"] == "cancelled"
 
 
@@ -140,13 +141,13 @@ def test_an_unknown_status_is_logged_once(fresh, caplog):
     world.send("a", "b")
     world.scraper.before = lambda _: as_json({"id": "x", "status": "pondering anew"})
     for _ in range(2):
-        world.run(Step.POLL)
+        world.run(JobStep.POLL)
         world.clock.now += 30
     assert [record.args for record in caplog.records if "unknown status" in record.message] == [("pondering anew",)]
 
 
 def test_heavy_answers_are_written_in_portions_that_go_through(fresh, monkeypatch):
-    monkeypatch.setattr("jobs.flow.HEAVY", 30)
+    monkeypatch.setattr("longhaul.jobs.flow.HEAVY", 30)
     world = fresh(looks=0)
     world.send("a", "b", "c")
     sizes = []
@@ -159,6 +160,6 @@ def test_heavy_answers_are_written_in_portions_that_go_through(fresh, monkeypatc
             sizes.append(len(decided))
             return world.store.apply(step, decided, now)
 
-    replace(world.flow, store=Counting()).run_batch(Step.POLL, "default")
+    replace(world.flow, store=Counting()).run_batch(JobStep.POLL, "default")
     assert sizes == [1, 1, 1]
     assert len(world.results()) == 3

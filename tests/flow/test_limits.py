@@ -5,23 +5,23 @@ from __future__ import annotations
 import threading
 import time
 
-from jobs.allowance import Allowance
-from jobs.decide import Decider
-from jobs.flow import Flow
-from jobs.job import Step
-from jobs.policies import Policies
-from jobs.remote import Remote
-from jobs.store import JobStore, Limits
+from longhaul.jobs.decider import Decider
+from longhaul.jobs.flow import Flow
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.remote import Remote
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.work.account_limits import AccountLimit
+from longhaul.work.retry_policies import Policies
 from tests.builders import a_submission
 
 
 def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fresh):
-    world = fresh(1, accounts={"default": Allowance(per_second=4)})
+    world = fresh(1, accounts={"default": AccountLimit(per_second=4)})
     world.submit(*(f"j{n}" for n in range(12)))
     asked = []
     for _ in range(40):
         before = len(world.wire.asked)
-        world.run(*Step)
+        world.run(*JobStep)
         asked.append(len(world.wire.asked) - before)
         world.clock.now += 1
     # Each job is one POST and two looks.
@@ -31,18 +31,18 @@ def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fre
 
 
 def test_a_batch_that_nobody_has_dispatched_gives_its_token_back(fresh, redis):
-    world = fresh(0, batch_size=2, accounts={"default": Allowance(open=2)})
+    world = fresh(0, batch_size=2, accounts={"default": AccountLimit(open=2)})
     world.submit("a", "b", "c")
-    report = world.flow.run_batch(Step.SEND, "default")
+    report = world.flow.run_batch(JobStep.SEND, "default")
     assert (report.claimed, report.more) == (2, True)
     assert redis.zcard("longhaul:{jobs}:working:send") == 0
-    assert world.flow.run_batch(Step.SEND, "default").claimed == 1
+    assert world.flow.run_batch(JobStep.SEND, "default").claimed == 1
 
 
 def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, calls, fresh):
     """Real time, real threads, and a remote that counts: 30 a second, 6 open at once."""
     scraper = fresh(0).scraper
-    allowed = {"default": Allowance(per_second=30, open=6)}
+    allowed = {"default": AccountLimit(per_second=30, open=6)}
     lock, at, open_now, most_open = threading.Lock(), [], [0], [0]
 
     def counting(ask):
@@ -58,21 +58,26 @@ def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, c
                 open_now[0] -= 1
 
     remote_wire.answer = counting
-    stores = [JobStore(redis, Limits(batch_size=4, accounts=allowed)) for _ in range(3)]
+    stores = [JobStore(redis, JobLimits(batch_size=4, accounts=allowed)) for _ in range(3)]
     flows = [
-        Flow(store, Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver), Decider(Policies()), lambda _: None)
+        Flow(
+            store,
+            Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver),
+            Decider(Policies()),
+            lambda _: None,
+        )
         for store in stores
     ]
-    stores[0].submit([(f"j{n}", a_submission(f"https://example.com/{n}")) for n in range(500)], watched=False)
+    stores[0].submit([(f"j{n}", a_submission(f"https://example.com/{n}")) for n in range(500)], tracked=False)
     over = threading.Event()
 
     def work(flow):
         while not over.is_set():
-            for account, token in flow.store.dispatch(Step.SEND):
-                # A busy batch goes on at once, as in `tasks.batches`.
-                while flow.run_batch(Step.SEND, account, token).more:
+            for account, token in flow.store.dispatch(JobStep.SEND):
+                # A busy batch goes on at once, as in `tasks.plumbing.run_batch`.
+                while flow.run_batch(JobStep.SEND, account, token).more:
                     pass
-            flow.run_batch(Step.SEND, "default")
+            flow.run_batch(JobStep.SEND, "default")
             over.wait(0.03)
 
     threads = [threading.Thread(target=work, args=(flow,)) for flow in flows]

@@ -7,9 +7,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from jobs.decide import Fail, Finish
-from jobs.flow import Pushed
-from jobs.job import State, Step
+from longhaul.jobs.decider import Finish
+from longhaul.jobs.flow import PushOutcome
+from longhaul.jobs.job import JobStep
+from longhaul.work.decisions import Fail
+from longhaul.work.item import State
 from tests.builders import START, a_submission, finished
 from tests.flow.conftest import LEASE
 from tests.flow.scraper import result
@@ -42,15 +44,15 @@ class LosesReplies:
 class TestLostReplies:
     def test_of_a_submission(self, world):
         with pytest.raises(RedisConnectionError):
-            LosesReplies(world.store, "submit").submit([("a", a_submission(A))], watched=False)
-        world.store.submit([("a", a_submission(A))], watched=False)
+            LosesReplies(world.store, "submit").submit([("a", a_submission(A))], tracked=False)
+        world.store.submit([("a", a_submission(A))], tracked=False)
         world.bring_home()
         assert world.scraper.posts[A] == 1
         assert list(world.results()) == ["a"]
 
-    @pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+    @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     def test_of_a_claim(self, world, step):
-        (world.send if step is Step.POLL else world.submit)("a")
+        (world.send if step is JobStep.POLL else world.submit)("a")
         with pytest.raises(RedisConnectionError):
             replace(world.flow, store=LosesReplies(world.store, "claim")).run_batch(step, "default")
         world.clock.now += LEASE
@@ -58,12 +60,12 @@ class TestLostReplies:
         assert world.scraper.posts[A] == 1
         assert list(world.results()) == ["a"]
 
-    @pytest.mark.parametrize(("step", "looks"), [(Step.SEND, 0), (Step.POLL, 1)])
+    @pytest.mark.parametrize(("step", "looks"), [(JobStep.SEND, 0), (JobStep.POLL, 1)])
     def test_of_a_write(self, fresh, step, looks):
         world = fresh(looks)
-        (world.send if step is Step.POLL else world.submit)("a")
+        (world.send if step is JobStep.POLL else world.submit)("a")
         flow = replace(world.flow, store=LosesReplies(world.store, "apply"))
-        if step is Step.POLL:
+        if step is JobStep.POLL:
             with pytest.raises(RedisConnectionError):
                 flow.run_batch(step, "default")
         else:
@@ -77,7 +79,7 @@ class TestLostReplies:
     def test_of_the_write_of_a_result(self, fresh):
         world = fresh(looks=0)
         world.send("a")
-        replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(Step.POLL, "default")
+        replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(JobStep.POLL, "default")
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_ledger_that_stays_away_ends_the_batch_after_its_lease(self, fresh):
@@ -94,12 +96,14 @@ class TestLostReplies:
                 raise RedisConnectionError("away")
 
         with pytest.raises(RedisConnectionError, match=r"^away$"):
-            replace(world.flow, store=Away()).run_batch(Step.POLL, "default")
+            replace(world.flow, store=Away()).run_batch(JobStep.POLL, "default")
         world.clock.now += 100
         world.bring_home()
         assert world.results()["a"]["submissions"] == 2
 
-    @pytest.mark.parametrize("trouble", [RedisTimeoutError("away"), OutOfMemoryError("full"), ReadOnlyError("a replica")])
+    @pytest.mark.parametrize(
+        "trouble", [RedisTimeoutError("away"), OutOfMemoryError("full"), ReadOnlyError("a replica")]
+    )
     def test_a_result_in_hand_outlasts_a_ledger_that_takes_no_writes(self, fresh, trouble):
         world = fresh(looks=0)
         world.send("a")
@@ -117,16 +121,16 @@ class TestLostReplies:
                     raise trouble
                 return world.store.apply(*args)
 
-        report = replace(world.flow, store=Refusing()).run_batch(Step.POLL, "default")
+        report = replace(world.flow, store=Refusing()).run_batch(JobStep.POLL, "default")
         assert report.counts == {"finish": 1}
         assert (world.results()["a"]["submissions"], world.scraper.posts[A]) == (1, 1)
 
     def test_a_batch_that_raises_gives_its_token_back(self, fresh):
         world = fresh(looks=1)
         world.send("a")
-        ((account, token),) = world.store.dispatch(Step.POLL)
+        ((account, token),) = world.store.dispatch(JobStep.POLL)
         with pytest.raises(RedisConnectionError):
-            replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(Step.POLL, account, token)
+            replace(world.flow, store=LosesReplies(world.store, "apply")).run_batch(JobStep.POLL, account, token)
         assert world.redis.zrange("longhaul:{jobs}:working:poll", 0, -1) == []
 
     def test_of_a_post(self, fresh):
@@ -141,7 +145,7 @@ class TestLostReplies:
             return None
 
         world.scraper.before = before
-        world.run(Step.SEND)
+        world.run(JobStep.SEND)
         job = world.store.get("a")
         assert (job.state, job.attempts, job.submissions) == (State.QUEUED, 1, 1)
         world.bring_home()
@@ -152,12 +156,12 @@ class TestLostReplies:
         world = fresh(looks=0)
         world.submit("a", callback="https://us.test")
         world.scraper.before = lambda ask: world.scraper.post(ask) and Reply(hang_up=True)
-        world.run(Step.SEND)
-        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        world.run(JobStep.SEND)
+        assert world.flow.take_pushed("a", result("remote-1", A)) is PushOutcome.TAKEN
         assert world.results()["a"]["body"] == f"body of {A}"
         world.scraper.before = lambda _: None
         world.clock.now += 1000
-        world.run(Step.SEND)
+        world.run(JobStep.SEND)
         assert world.scraper.posts[A] == 1
 
 
@@ -167,19 +171,21 @@ class TestFence:
         world.send("a")
 
         class Slow:
-            """Its lease ends while it holds the result; another batch looks, finds nothing, and has the job submitted again."""
+            """Its lease ends while it holds the result; another batch looks, finds nothing, and has the job submitted
+            again.
+            """
 
             def act(self, *args):
                 for group in world.flow.remote.act(*args):
                     world.clock.now += LEASE + 1
-                    world.run(Step.POLL)
+                    world.run(JobStep.POLL)
                     assert world.store.get("a").state is State.QUEUED
                     yield group
 
-        report = replace(world.flow, remote=Slow()).run_batch(Step.POLL, "default")
+        report = replace(world.flow, remote=Slow()).run_batch(JobStep.POLL, "default")
         assert (report.counts, report.late) == ({"finish": 1}, 0)
         assert world.results()["a"]["body"] == f"body of {A}"
-        world.run(Step.SEND)
+        world.run(JobStep.SEND)
         assert world.scraper.posts[A] == 1
 
     def test_a_late_writer_without_a_result_is_fenced_off(self, fresh):
@@ -190,10 +196,10 @@ class TestFence:
             def act(self, *args):
                 for group in world.flow.remote.act(*args):
                     world.clock.now += LEASE + 1
-                    world.run(Step.POLL)
+                    world.run(JobStep.POLL)
                     yield group
 
-        report = replace(world.flow, remote=Slow()).run_batch(Step.POLL, "default")
+        report = replace(world.flow, remote=Slow()).run_batch(JobStep.POLL, "default")
         assert (report.counts, report.late) == ({}, 1)
         assert world.store.get("a").polls == 2
 
@@ -203,9 +209,9 @@ class TestFence:
             world.send("a")
             job = world.store.get("a")
             seen = replace(job, fence=job.fence - 1, remote_id=job.remote_id if same else "remote-0")
-            (applied,) = world.store.apply(Step.POLL, [(seen, Fail("timeout"))], START)
+            (applied,) = world.store.apply(JobStep.POLL, [(seen, Fail("timeout"))], START)
             assert applied.written == "stale"
-            assert world.flow._insist(Step.POLL, applied, START).written == ("finished" if same else "stale")
+            assert world.flow._insist(JobStep.POLL, applied, START).written == ("finished" if same else "stale")
 
     def test_insisting_ends_when_the_job_has_ended(self, fresh):
         world = fresh(looks=0)
@@ -213,8 +219,8 @@ class TestFence:
         job = world.store.get("a")
         decision = Finish(finished().response)
         stale = replace(job, fence=job.fence - 1)
-        (applied,) = world.store.apply(Step.POLL, [(stale, decision)], START)
+        (applied,) = world.store.apply(JobStep.POLL, [(stale, decision)], START)
         assert applied.written == "stale"
-        world.store.apply(Step.POLL, [(job, Fail("x"))], START)
-        assert world.flow._insist(Step.POLL, applied, START).written == "ended"
+        world.store.apply(JobStep.POLL, [(job, Fail("x"))], START)
+        assert world.flow._insist(JobStep.POLL, applied, START).written == "ended"
         assert world.results()["a"]["status"] == "failed"

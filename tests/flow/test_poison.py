@@ -1,4 +1,6 @@
-"""Records that make a step raise: they never block their batch, are set aside after three tries, and come back when somebody says so."""
+"""Records that make a step raise: they never block their batch, are set aside after three tries, and come back when
+somebody says so.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,14 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from jobs.balance import balance
-from jobs.decide import Decider, Snooze
-from jobs.flow import Flow, Pushed
-from jobs.job import State, Step
-from jobs.policies import Policies
-from jobs.unreadable import Unreadable
+from longhaul.jobs.decider import Decider
+from longhaul.jobs.flow import Flow, PushOutcome
+from longhaul.jobs.job import JobStep
+from longhaul.work.balance import balance
+from longhaul.work.corrupt_records import CorruptRecord
+from longhaul.work.decisions import Snooze
+from longhaul.work.item import State
+from longhaul.work.retry_policies import Policies
 from tests.builders import envelopes
 from tests.flow.conftest import LEASE, World
 from tests.flow.scraper import result
@@ -31,18 +35,18 @@ def spoil(world: World, id_: str, name: str, value: str | bytes) -> None:
         world.redis.hset(f"{SPACE}:record:{id_}", name, value)
 
 
-def wait_out(world: World, *steps: Step, rounds: int = 6) -> None:
+def wait_out(world: World, *steps: JobStep, rounds: int = 6) -> None:
     """Healthy batches, with more time between them than any pause before the next try."""
     for _ in range(rounds):
-        world.run(*(steps or Step))
+        world.run(*(steps or JobStep))
         world.clock.now += 130
 
 
 def aside(world: World) -> dict[str, tuple[str, str]]:
     """Lane of origin and reason of each job that is set aside; the books balance."""
     assert balance(world.store.books()).faults == []
-    assert world.store.aside.count() == len(world.store.aside.ids())
-    return {one.id: (one.origin, one.words) for one in world.store.aside.first(100)}
+    assert world.store.quarantine.count() == len(world.store.quarantine.ids())
+    return {one.id: (one.origin, one.words) for one in world.store.quarantine.first(100)}
 
 
 SPOILT = [
@@ -64,25 +68,25 @@ SPOILT = [
 ]
 
 
-@pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+@pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
 @pytest.mark.parametrize(("name", "value", "named"), [case for case in SPOILT if case[2]])
 def test_a_record_that_cannot_be_read_is_set_aside_and_the_others_go_on(world, name, value, named, step):
-    (world.send if step is Step.POLL else world.submit)("bad", "good")
+    (world.send if step is JobStep.POLL else world.submit)("bad", "good")
     spoil(world, "bad", name, value)
     wait_out(world)
     assert [one["id"] for one in envelopes(world.redis)] == ["good"]
     assert aside(world) == {"bad": (f"{step}:default", f"cannot be read: {named}")}
-    assert world.scraper.posts["https://example.com/bad"] == (step is Step.POLL)
+    assert world.scraper.posts["https://example.com/bad"] == (step is JobStep.POLL)
     # Whatever is waited for: it stays until somebody decides.
     world.clock.now += 100 * 3600
     wait_out(world)
     assert list(aside(world)) == ["bad"]
 
 
-@pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+@pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
 @pytest.mark.parametrize("count", ["submissions", "polls"])
 def test_a_counter_that_is_no_number_is_no_exception(world, step, count):
-    (world.send if step is Step.POLL else world.submit)("bad", "good")
+    (world.send if step is JobStep.POLL else world.submit)("bad", "good")
     spoil(world, "bad", count, "x")
     wait_out(world)
     assert [one["id"] for one in envelopes(world.redis)] == ["good"]
@@ -142,14 +146,16 @@ def buggy(world: World, id_: str, at: str) -> Flow:
     return replace(world.flow, decider=Bug(id_, at))
 
 
-@pytest.mark.parametrize(("step", "at"), [(Step.SEND, "after_send"), (Step.POLL, "after_look")])
-def test_a_job_on_which_nothing_can_be_decided_is_set_aside_after_three_tries_and_says_where_but_not_with_what(world, caplog, step, at):
-    (world.send if step is Step.POLL else world.submit)("bad", "good")
+@pytest.mark.parametrize(("step", "at"), [(JobStep.SEND, "after_send"), (JobStep.POLL, "after_poll")])
+def test_a_job_on_which_nothing_can_be_decided_is_set_aside_after_three_tries_and_says_where_but_not_with_what(
+    world, caplog, step, at
+):
+    (world.send if step is JobStep.POLL else world.submit)("bad", "good")
     flow = buggy(world, "bad", at)
     tries = []
-    with caplog.at_level(logging.INFO, logger="jobs.flow"):
+    with caplog.at_level(logging.INFO, logger="longhaul.jobs.flow"):
         for _ in range(5):
-            tries.append(flow.run_batch(step, "default").stumbled)
+            tries.append(flow.run_batch(step, "default").crashed)
             world.clock.now += 130
     assert tries == [1, 1, 1, 0, 0]
     ((id_, (lane, words)),) = aside(world).items()
@@ -157,7 +163,7 @@ def test_a_job_on_which_nothing_can_be_decided_is_set_aside_after_three_tries_an
     assert words.startswith("deciding: KeyError at test_poison.py:")
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 3 + ["ERROR"]
     assert "hunter2" not in caplog.text + words
-    world.run(*Step)
+    world.run(*JobStep)
     assert world.store.get("good").state in {State.RUNNING, State.FINISHED}
 
 
@@ -166,7 +172,7 @@ def test_the_tries_are_half_a_minute_and_a_minute_apart_and_cost_nothing_that_wa
     spoil(world, "bad", "created", "x")
     begun, tried = world.clock.now, []
     for _ in range(130):
-        if world.flow.run_batch(Step.SEND, "default").stumbled:
+        if world.flow.run_batch(JobStep.SEND, "default").crashed:
             tried.append(world.clock.now - begun)
         world.clock.now += 1
     assert tried == [0, 30, 90]
@@ -175,7 +181,7 @@ def test_the_tries_are_half_a_minute_and_a_minute_apart_and_cost_nothing_that_wa
 
 def test_a_job_whose_answer_was_read_counts_as_asked(world):
     world.submit("bad")
-    buggy(world, "bad", "after_send").run_batch(Step.SEND, "default")
+    buggy(world, "bad", "after_send").run_batch(JobStep.SEND, "default")
     assert world.store.get("bad").submissions == 1
 
 
@@ -184,12 +190,12 @@ def test_a_job_whose_envelope_cannot_be_written_keeps_no_other_back(fresh):
     world = fresh(0)
     world.submit("bad", queue="wrong")
     world.submit("good")
-    world.run(Step.SEND)
+    world.run(JobStep.SEND)
     world.clock.now += 10
 
     world.scraper.before = lambda _: world.redis.set("longhaul:results:wrong", "x") and None
-    report = world.flow.run_batch(Step.POLL, "default")
-    assert (report.claimed, report.stumbled, report.counts["finish"]) == (2, 1, 1)
+    report = world.flow.run_batch(JobStep.POLL, "default")
+    assert (report.claimed, report.crashed, report.counts["finish"]) == (2, 1, 1)
     assert world.redis.hget(f"{SPACE}:record:bad", "stumble") == "writing: ResponseError"
     # The result is gone with that reading, and the job is submitted again, once its queue is one.
     world.redis.delete("longhaul:results:wrong")
@@ -200,11 +206,11 @@ def test_a_job_whose_envelope_cannot_be_written_keeps_no_other_back(fresh):
 
 def test_a_ledger_that_refuses_every_write_is_no_fault_of_the_records(world):
     world.send("a")
-    # As a server answers whose disk is full: whatever is written is refused, the count of stumbles among it.
+    # As a server answers whose disk is full: whatever is written is refused, the count of crashes among it.
     world.scraper.before = lambda _: world.redis.config_set("min-replicas-to-write", 1) and None
     try:
         with pytest.raises(ResponseError, match="NOREPLICAS"):
-            world.flow.run_batch(Step.POLL, "default")
+            world.flow.run_batch(JobStep.POLL, "default")
     finally:
         world.redis.config_set("min-replicas-to-write", 0)
     assert "stumbles" not in world.redis.hgetall(f"{SPACE}:record:a")
@@ -228,8 +234,8 @@ class TestBack:
         spoil(world, "bad", "created", "x")
         wait_out(world)
         spoil(world, "bad", "created", f"{world.clock.now - 5000:.3f}")
-        assert world.store.aside.retry(["bad", "nobody"]) == ["poll:default", "missing"]
-        assert world.store.aside.retry(["bad"]) == ["not set aside"]
+        assert world.store.quarantine.retry(["bad", "nobody"]) == ["poll:default", "missing"]
+        assert world.store.quarantine.retry(["bad"]) == ["not set aside"]
         assert aside(world) == {}
         assert not {"stumbles", "stumble", "origin"} & set(world.redis.hgetall(f"{SPACE}:record:bad"))
         world.bring_home()
@@ -240,8 +246,8 @@ class TestBack:
         world.submit("bad")
         spoil(world, "bad", "created", "x")
         wait_out(world)
-        world.store.aside.retry(world.store.aside.ids())
-        assert [world.flow.run_batch(Step.SEND, "default").stumbled for _ in range(2)] == [1, 0]
+        world.store.quarantine.retry(world.store.quarantine.ids())
+        assert [world.flow.run_batch(JobStep.SEND, "default").crashed for _ in range(2)] == [1, 0]
         assert aside(world) == {}
         wait_out(world)
         assert list(aside(world)) == ["bad"]
@@ -250,26 +256,26 @@ class TestBack:
         world.submit("bad")
         spoil(world, "bad", "created", "x")
         wait_out(world)
-        assert [world.store.dispatch(step) for step in Step] == [[], [], []]
+        assert [world.store.dispatch(step) for step in JobStep] == [[], [], []]
 
     def test_a_late_writer_does_not_move_what_was_set_aside(self, world):
         world.send("bad")
-        (job,) = world.store.claim(Step.POLL, "default").jobs
+        (job,) = world.store.claim(JobStep.POLL, "default").jobs
         world.clock.now += LEASE
         spoil(world, "bad", "created", "x")
         wait_out(world)
-        (applied,) = world.store.apply(Step.POLL, [(job, Snooze(world.clock.now))], world.clock.now)
+        (applied,) = world.store.apply(JobStep.POLL, [(job, Snooze(world.clock.now))], world.clock.now)
         assert applied.written == "stale"
         assert list(aside(world)) == ["bad"]
 
 
 class TestCancelling:
-    @pytest.mark.parametrize("step", [Step.SEND, Step.POLL])
+    @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     @pytest.mark.parametrize(("name", "value", "named"), SPOILT)
     @pytest.mark.parametrize("tried", [False, True])
     def test_a_job_that_cannot_be_read_ends_with_its_one_envelope(self, fresh, name, value, named, step, tried):
         world = fresh(100)
-        (world.send if step is Step.POLL else world.submit)("bad")
+        (world.send if step is JobStep.POLL else world.submit)("bad")
         spoil(world, "bad", name, value)
         if tried:
             wait_out(world, step, rounds=4)
@@ -277,7 +283,7 @@ class TestCancelling:
                 assert list(aside(world)) == ["bad"]
         marked, account = world.store.cancel("bad")
         assert (marked, account) == ("marked", "default")
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.store.state("bad") is State.CANCELLED
         # Where nobody can say which queue was meant, it is the default one.
         (envelope,) = envelopes(world.redis)
@@ -292,11 +298,11 @@ class TestCancelling:
         wait_out(world)
         world.store.cancel("bad")
         world.scraper.before = lambda _: Reply(500)
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.store.state("bad") is State.RUNNING
         world.scraper.before = lambda _: None
         world.clock.now += 700
-        world.run(Step.CANCEL)
+        world.run(JobStep.CANCEL)
         assert world.store.state("bad") is State.CANCELLED
         assert world.scraper.deletes["https://example.com/bad"] == 1
 
@@ -305,16 +311,16 @@ class TestPushes:
     def test_a_result_of_a_job_that_cannot_be_read_stays_with_the_remote(self, world):
         world.send("bad")
         spoil(world, "bad", "created", "x")
-        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is Pushed.LATER
-        with pytest.raises(Unreadable, match=r"cannot be read: created"):
+        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.LATER
+        with pytest.raises(CorruptRecord, match=r"cannot be read: created"):
             world.store.get("bad")
 
     def test_a_result_of_a_job_that_is_set_aside_ends_it(self, world):
         world.send("bad")
-        flow = buggy(world, "bad", "after_look")
+        flow = buggy(world, "bad", "after_poll")
         for _ in range(3):
-            flow.run_batch(Step.POLL, "default")
+            flow.run_batch(JobStep.POLL, "default")
             world.clock.now += 130
         assert list(aside(world)) == ["bad"]
-        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is Pushed.TAKEN
+        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.TAKEN
         assert world.results()["bad"]["status"] == "finished"

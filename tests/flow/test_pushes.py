@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.decide import Resend
-from jobs.flow import Pushed
-from jobs.job import State, Step
+from longhaul.jobs.decider import Resend
+from longhaul.jobs.flow import PushOutcome
+from longhaul.jobs.job import JobStep
+from longhaul.work.item import State
 from tests.flow.scraper import result
 
 A = "https://example.com/a"
@@ -15,16 +16,16 @@ A = "https://example.com/a"
 class TestPushes:
     def test_a_push_before_a_look(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        assert world.flow.take_pushed("a", result("remote-1", A)) is PushOutcome.TAKEN
         world.clock.now += 1000
-        assert world.flow.run_batch(Step.POLL, "default").claimed == 0
+        assert world.flow.run_batch(JobStep.POLL, "default").claimed == 0
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_push_after_the_end_is_a_no_op(self, fresh):
         world = fresh(looks=0)
         world.send("a")
-        world.run(Step.POLL)
-        assert world.flow.take_pushed("a", result("remote-1", A) | {"status": "failed"}) is Pushed.TAKEN
+        world.run(JobStep.POLL)
+        assert world.flow.take_pushed("a", result("remote-1", A) | {"status": "failed"}) is PushOutcome.TAKEN
         assert world.results()["a"]["status"] == "finished"
 
     def test_a_push_that_comes_between_the_reading_and_the_end(self, fresh):
@@ -37,7 +38,7 @@ class TestPushes:
                     assert world.flow.take_pushed("a", result("remote-1", A))
                     yield group
 
-        report = replace(world.flow, remote=Pushing()).run_batch(Step.POLL, "default")
+        report = replace(world.flow, remote=Pushing()).run_batch(JobStep.POLL, "default")
         assert (report.late, report.counts) == (1, {})
         assert list(world.results()) == ["a"]
 
@@ -50,53 +51,60 @@ class TestPushes:
 
             def get(self, job_id):
                 job = world.store.get(job_id)
-                world.store.claim(Step.POLL, "default")
+                world.store.claim(JobStep.POLL, "default")
                 return job
 
-        assert replace(world.flow, store=Claiming()).take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        assert replace(world.flow, store=Claiming()).take_pushed("a", result("remote-1", A)) is PushOutcome.TAKEN
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_push_of_a_failure_ends_the_job_with_its_reason(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "timeout"}) is Pushed.TAKEN
+        assert (
+            world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "timeout"})
+            is PushOutcome.TAKEN
+        )
         assert world.results()["a"]["failReason"] == "timeout"
 
     @pytest.mark.parametrize("remote_id", ["remote-0", None, ["remote-1"], {"a": 1}])
     def test_a_failure_of_another_submission_says_nothing_about_this_one(self, world, remote_id):
         world.send("a")
-        assert world.flow.take_pushed("a", {"id": remote_id, "status": "failed"}) is Pushed.TAKEN
+        assert world.flow.take_pushed("a", {"id": remote_id, "status": "failed"}) is PushOutcome.TAKEN
         assert world.store.get("a").state is State.RUNNING
 
     def test_a_result_of_another_submission_is_taken(self, world):
         world.send("a")
-        assert world.flow.take_pushed("a", result("remote-0", A)) is Pushed.TAKEN
+        assert world.flow.take_pushed("a", result("remote-0", A)) is PushOutcome.TAKEN
         assert world.results()["a"]["status"] == "finished"
 
-    @pytest.mark.parametrize("document", [{}, {"status": "running"}, {"status": "cancelled"}, {"status": "finished"}, {"status": 7}])
+    @pytest.mark.parametrize(
+        "document", [{}, {"status": "running"}, {"status": "cancelled"}, {"status": "finished"}, {"status": 7}]
+    )
     def test_a_push_that_is_no_end_changes_nothing(self, world, document):
         world.send("a")
         before = world.store.get("a")
-        assert world.flow.take_pushed("a", {"id": "remote-1"} | document) is Pushed.TAKEN
+        assert world.flow.take_pushed("a", {"id": "remote-1"} | document) is PushOutcome.TAKEN
         assert world.store.get("a") == before
 
     def test_a_push_to_a_full_queue_stays_with_the_remote(self, fresh):
         world = fresh(looks=0, high_entries=1)
         world.send("a", "b")
-        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
-        assert world.flow.take_pushed("b", result("remote-2", A)) is Pushed.LATER
+        assert world.flow.take_pushed("a", result("remote-1", A)) is PushOutcome.TAKEN
+        assert world.flow.take_pushed("b", result("remote-2", A)) is PushOutcome.LATER
         assert world.store.get("b").state is State.RUNNING
         # What has ended is no matter of room.
-        assert world.flow.take_pushed("a", result("remote-1", A)) is Pushed.TAKEN
+        assert world.flow.take_pushed("a", result("remote-1", A)) is PushOutcome.TAKEN
         world.redis.delete("longhaul:results:results")
-        assert world.flow.take_pushed("b", result("remote-2", A)) is Pushed.TAKEN
+        assert world.flow.take_pushed("b", result("remote-2", A)) is PushOutcome.TAKEN
 
     def test_a_former_submissions_failure_does_not_end_a_job_that_is_queued_again(self, fresh):
         world = fresh(looks=0)
         world.send("a")
-        world.store.apply(Step.POLL, [(world.store.get("a"), Resend())], world.clock.now)
+        world.store.apply(JobStep.POLL, [(world.store.get("a"), Resend())], world.clock.now)
         assert world.store.get("a").state is State.QUEUED
-        assert world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "x"}) is Pushed.TAKEN
+        assert (
+            world.flow.take_pushed("a", {"id": "remote-1", "status": "failed", "failReason": "x"}) is PushOutcome.TAKEN
+        )
         assert world.store.get("a").state is State.QUEUED
 
     def test_a_push_for_an_unknown_job_is_said(self, world):
-        assert world.flow.take_pushed("nobody", result("r", A)) is Pushed.UNKNOWN
+        assert world.flow.take_pushed("nobody", result("r", A)) is PushOutcome.UNKNOWN

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from crawls import crawl as crawl_record
-from crawls.crawl import CrawlStep
-from jobs import job as job_record
-from jobs.flow import Pushed
-from jobs.job import Step
-from jobs.unreadable import Unreadable
-from ledger.records import Row
-from ledger.versions import FIELD
+from longhaul.crawls import crawl as crawl_record
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.jobs import job as job_record
+from longhaul.jobs.flow import PushOutcome
+from longhaul.jobs.job import JobStep
+from longhaul.ledger.records import Row
+from longhaul.ledger.versions import FIELD
+from longhaul.work.corrupt_records import CorruptRecord
 from tests.builders import envelopes
 from tests.flow.crawl_world import CrawlWorld
 from tests.flow.scraper import result
@@ -31,27 +31,27 @@ def test_new_jobs_and_crawls_say_their_version(world, crawls: CrawlWorld) -> Non
     assert crawls.redis.hget(f"{CRAWLS}:record:c", FIELD) == "1"
 
 
-@pytest.mark.parametrize("step", [Step.SEND, Step.POLL, Step.CANCEL])
-def test_a_newer_job_is_left_to_newer_workers_and_the_others_go_on(world, step: Step) -> None:
-    (world.submit if step is Step.SEND else world.send)("new", "old")
-    if step is Step.CANCEL:
+@pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL, JobStep.CANCEL])
+def test_a_newer_job_is_left_to_newer_workers_and_the_others_go_on(world, step: JobStep) -> None:
+    (world.submit if step is JobStep.SEND else world.send)("new", "old")
+    if step is JobStep.CANCEL:
         assert world.store.cancel("new")[0] == "marked"
     world.redis.hset(f"{JOBS}:record:new", mapping={FIELD: 2, "state": "levitating"})
     before = world.redis.hgetall(f"{JOBS}:record:new")
     for _ in range(20):
-        world.run(*Step)
+        world.run(*JobStep)
         world.clock.now += 130
     assert [one["id"] for one in envelopes(world.redis)] == ["old"]
     assert world.redis.hgetall(f"{JOBS}:record:new") == before
-    assert world.store.aside.count() == 0
-    with pytest.raises(Unreadable, match=NEWER):
+    assert world.store.quarantine.count() == 0
+    with pytest.raises(CorruptRecord, match=NEWER):
         world.store.get("new")
 
 
 def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
     world.send("new")
     world.redis.hset(f"{JOBS}:record:new", FIELD, 2)
-    assert world.flow.take_pushed("new", result("remote-1", "https://example.com/new")) is Pushed.LATER
+    assert world.flow.take_pushed("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
     assert envelopes(world.redis) == []
 
 
@@ -63,7 +63,7 @@ def test_a_result_whose_job_a_newer_worker_has_taken_over_keeps_none_of_the_othe
         world.redis.hset(f"{JOBS}:record:new", mapping={FIELD: 2, "fence": 99})
 
     world.scraper.before = take_over
-    report = world.flow.run_batch(Step.POLL, "default")
+    report = world.flow.run_batch(JobStep.POLL, "default")
     assert (report.counts, report.late) == ({"finish": 1}, 1)
     assert [one["id"] for one in envelopes(world.redis)] == ["old"]
 
@@ -73,7 +73,9 @@ def test_an_older_job_is_migrated_at_its_next_step(world, monkeypatch: pytest.Mo
         """Made up: version 0 called the queue a target, and wrote the subject's address as plain text."""
         fields = {name: text for name, text in row.fields.items() if name != "target"}
         return replace(
-            row, fields={**fields, "queue": row.fields["target"]}, blobs={**row.blobs, "subject": json.dumps({"url": row.blobs["subject"]})}
+            row,
+            fields={**fields, "queue": row.fields["target"]},
+            blobs={**row.blobs, "subject": json.dumps({"url": row.blobs["subject"]})},
         )
 
     monkeypatch.setitem(job_record.VERSIONS.migrations, 0, first)
@@ -85,7 +87,7 @@ def test_an_older_job_is_migrated_at_its_next_step(world, monkeypatch: pytest.Mo
     assert job is not None
     assert (job.queue, job.request.url) == ("results", "https://example.com/a")
     assert world.redis.hget(f"{JOBS}:record:a", FIELD) == "0"  # looking changes nothing
-    world.run(Step.SEND)
+    world.run(JobStep.SEND)
     fields = world.redis.hgetall(f"{JOBS}:record:a")
     assert (fields[FIELD], fields["queue"], "target" in fields) == ("1", "results", False)
     assert json.loads(world.redis.get(f"{JOBS}:subject:a")) == {"url": "https://example.com/a"}
@@ -108,7 +110,7 @@ def test_a_newer_crawl_is_left_to_newer_workers_and_the_others_go_on(crawls: Cra
     assert len(crawls.ends("old")) == 1
     assert crawls.ends("new") == []
     assert crawls.redis.hgetall(f"{CRAWLS}:record:new") == before
-    with pytest.raises(Unreadable, match=NEWER):
+    with pytest.raises(CorruptRecord, match=NEWER):
         crawls.store.get("new")
 
 
@@ -123,4 +125,8 @@ def test_an_older_crawl_is_migrated_at_its_next_step(crawls: CrawlWorld, monkeyp
     crawls.redis.hdel(f"{CRAWLS}:record:c", "request")
     crawls.run(CrawlStep.CREATE)
     fields = crawls.redis.hgetall(f"{CRAWLS}:record:c")
-    assert (fields[FIELD], fields["state"], json.loads(fields["request"])) == ("1", "running", {"start_url": "https://example.com/c/"})
+    assert (fields[FIELD], fields["state"], json.loads(fields["request"])) == (
+        "1",
+        "running",
+        {"start_url": "https://example.com/c/"},
+    )

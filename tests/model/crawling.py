@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from scraperapi.models import Json
-from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
+from longhaul.scraperapi.models import Json
+from longhaul.scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
 from tests.model.scraping import PLAIN, SPOILT, Luck
 
 PAGES = 3
@@ -16,7 +16,9 @@ RUNS = 2
 
 @dataclass
 class Site:
-    """One crawl that the remote has taken. `told`: pages of its present run that are done; `state`: running, delivered, cancelled or lost."""
+    """One crawl that the remote has taken. `told`: pages of its present run that are done; `state`: running, delivered,
+    cancelled or lost.
+    """
 
     remote_id: str
     url: str
@@ -37,7 +39,7 @@ class Crawling:
     events: list[tuple[str, Json]] = field(default_factory=list)
 
     def call(self, request: HttpRequest) -> HttpOutcome:
-        """As `scraperapi.client.call`."""
+        """As `longhaul.scraperapi.client.call`."""
         luck, self.luck = self.luck, Luck.GOOD
         return PLAIN[luck] if luck in PLAIN else SPOILT.get(luck, self.act(request))
 
@@ -45,7 +47,9 @@ class Crawling:
         if request.method == "POST":
             wanted = json.loads(request.body or b"")
             remote_id = f"remote-{len(self.sites) + 1}"
-            self.sites[remote_id] = Site(remote_id, wanted["start_url"], wanted["callback"]["url"], "schedule" in wanted)
+            self.sites[remote_id] = Site(
+                remote_id, wanted["start_url"], wanted["callback"]["url"], "schedule" in wanted
+            )
             return _answer({"status": "initiated", "jobId": remote_id})
         site = self.sites[request.url.removesuffix("/status").rpartition("/")[2]]
         if site.state == "lost":
@@ -63,7 +67,13 @@ class Crawling:
             site.told += 1
             return
         urls = [page(site, at)["url"] for at in range(PAGES)]
-        cost = {"jobState": "finished", "jobCost": PAGES, "completed": [{"url": url, "cost": 1} for url in urls], "failed": [], "cancelled": []}
+        cost = {
+            "jobState": "finished",
+            "jobCost": PAGES,
+            "completed": [{"url": url, "cost": 1} for url in urls],
+            "failed": [],
+            "cancelled": [],
+        }
         self._push(site, cost)
         site.summed = True
         if site.recurring and site.run < RUNS:
@@ -75,15 +85,25 @@ class Crawling:
         return [site for site in self.sites.values() if site.state == "running"]
 
     def _push(self, site: Site, event: Json) -> None:
-        self.events.append((site.address, {"jobId": site.remote_id} | event | ({"run": site.run} if site.recurring else {})))
+        self.events.append(
+            (site.address, {"jobId": site.remote_id} | event | ({"run": site.run} if site.recurring else {}))
+        )
 
 
 def page(site: Site, at: int) -> Json:
     """The `at`-th page of a site, as it is pushed; the last one cannot be had."""
-    told: Json = {"url": f"{site.url}{at}", "status": "finished", "credits": 1, "attempts": 1, "currentDepth": min(at, 1)}
+    told: Json = {
+        "url": f"{site.url}{at}",
+        "status": "finished",
+        "credits": 1,
+        "attempts": 1,
+        "currentDepth": min(at, 1),
+    }
     if at == PAGES - 1:
         return told | {"status": "failed", "failReason": "no such host"}
-    return told | {"response": {"headers": {"sa-statuscode": "200"}, "body": f"body of {site.url}{at}", "statusCode": 200}}
+    return told | {
+        "response": {"headers": {"sa-statuscode": "200"}, "body": f"body of {site.url}{at}", "statusCode": 200}
+    }
 
 
 def _answer(document: Json) -> HttpAnswer:

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
-from crawls.crawl import Crawl, CrawlStep
-from crawls.decide import CrawlDecider, CrawlDecision, CrawlEnd, Turn
-from crawls.flow import CrawlFlow, Received
-from crawls.remote import CrawlRemote
-from crawls.store import SPACE, CrawlLimits, CrawlStore
-from jobs.decide import Hold, ends_pause
-from jobs.job import ENDS, State, lane
-from jobs.policies import Policies
-from ledger.aside import PREFIX
-from ledger.due import Note
-from scraperapi.crawl_models import CrawlSeen, NoEvent, Page, Progress, Summary
-from scraperapi.crawl_protocol import read_event
-from scraperapi.models import Json
+from longhaul.crawls.crawl import Crawl, CrawlStep
+from longhaul.crawls.decider import CrawlDecider, CrawlDecision, CrawlEnd, EndRun
+from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.remote import CrawlRemote
+from longhaul.crawls.store import SPACE, CrawlLimits, CrawlStore
+from longhaul.ledger.due import StoredResult
+from longhaul.ledger.quarantine import PREFIX
+from longhaul.scraperapi.crawl_models import CrawlProgress, CrawlSeen, NoEvent, PageEvent, SummaryEvent
+from longhaul.scraperapi.crawl_protocol import read_event
+from longhaul.scraperapi.models import Json
+from longhaul.work.decisions import Pause, ends_pause
+from longhaul.work.item import ENDS, State, lane
+from longhaul.work.retry_policies import Policies
 from tests.builders import HOUR, Clock
 from tests.model.crawling import Crawling, Site
 from tests.model.scraping import Luck
@@ -76,8 +76,12 @@ class CrawlsBench(RuleBasedStateMachine):
         redis.flushall()
         self.redis, self.clock, self.crawling = redis, Clock(), Crawling()
         limits = CrawlLimits(lease=LEASE, grace=GRACE, deadline=WEEK)
-        self.store = CrawlStore(redis, limits, lambda id_, document: Note(f"note-{id_}", document["status"], 3600), self.clock)
-        self.remote = CrawlRemote("https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}")
+        self.store = CrawlStore(
+            redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
+        )
+        self.remote = CrawlRemote(
+            "https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}"
+        )
         self.decider = CrawlDecider(Policies(deadline=WEEK, attempts=3), GRACE)
         self.flow = CrawlFlow(self.store, self.remote, self.decider, lambda _: None)
         self.entries: dict[str, Entry] = {}
@@ -105,7 +109,7 @@ class CrawlsBench(RuleBasedStateMachine):
         entry = self.entries[crawl.id]
         assert now >= entry.lease, "claimed under somebody's lease"
         assert (crawl.state, crawl.remote_id or "", crawl.cancelled) == (entry.state, entry.remote, entry.cancelled)
-        assert not entry.cancelled or step is CrawlStep.STOP
+        assert not entry.cancelled or step is CrawlStep.CANCEL
         entry.turn += 1
         entry.lease = now + LEASE
         hand = Hand(step, crawl, now, probe, entry.turn)
@@ -118,9 +122,9 @@ class CrawlsBench(RuleBasedStateMachine):
             match hand.step:
                 case CrawlStep.CREATE:
                     hand.seen.append(self.remote.create(hand.crawl, WEEK, hand.now))
-                case CrawlStep.WATCH:
+                case CrawlStep.POLL:
                     hand.seen.append(self.remote.look(hand.crawl, hand.now))
-                case CrawlStep.STOP:
+                case CrawlStep.CANCEL:
                     hand.seen.append(self.remote.cancel(hand.crawl, hand.now))
             self.crawling.luck = Luck.GOOD
         return hand.seen[0]
@@ -131,7 +135,7 @@ class CrawlsBench(RuleBasedStateMachine):
         decision = self.decide(hand, seen, now)
         late = entry.state in ENDS or entry.turn != hand.turn
         before = self.redis.hgetall(f"{SPACE}:record:{entry.id}")
-        write = self.flow._end if isinstance(decision, CrawlEnd | Turn) else self.flow._write
+        write = self.flow._end if isinstance(decision, CrawlEnd | EndRun) else self.flow._write
         written = write(hand.step, hand.crawl, decision, now).written
         if late:
             # A crawl never goes back: to be queued again, one that runs is as good as ended.
@@ -141,20 +145,22 @@ class CrawlsBench(RuleBasedStateMachine):
             assert written in {"moved", "finished"}
             entry.release()
         self.follow(entry)
-        if hand.probe and not isinstance(decision, Hold) and (isinstance(seen, Progress) or ends_pause(seen)):
+        if hand.probe and not isinstance(decision, Pause) and (isinstance(seen, CrawlProgress) or ends_pause(seen)):
             self.store.resume(hand.step, ACCOUNT)
 
     def decide(self, hand: Hand, seen: Any, now: float) -> CrawlDecision:
         match hand.step:
             case CrawlStep.CREATE:
                 return self.decider.after_create(hand.crawl, seen, now)
-            case CrawlStep.WATCH:
-                return self.decider.after_watch(hand.crawl, seen, now)
-            case CrawlStep.STOP:
-                return self.decider.after_stop(hand.crawl, seen, now)
+            case CrawlStep.POLL:
+                return self.decider.after_poll(hand.crawl, seen, now)
+            case CrawlStep.CANCEL:
+                return self.decider.after_cancel(hand.crawl, seen, now)
 
     def follow(self, entry: Entry) -> None:
-        """What the record says now of things that this machine does not foretell: an end, a run, and which remote it is."""
+        """What the record says now of things that this machine does not foretell: an end, a run, and which remote it
+        is.
+        """
         crawl = self.store.get(entry.id)
         assert crawl is not None
         assert entry.state not in ENDS or crawl.state is entry.state, "an end that is no end"
@@ -174,29 +180,33 @@ class CrawlsBench(RuleBasedStateMachine):
         entry = self.entries[address.rpartition("/")[2]]
         crawl = next(one for one in self.former if one.id == entry.id) if old else self.store.get(entry.id)
         foreign = entry.remote != event.remote_id if entry.remote else entry.state in ENDS
-        dropped = not foreign and entry.state is State.CANCELLED and isinstance(event, Page)
+        dropped = not foreign and entry.state is State.CANCELLED and isinstance(event, PageEvent)
         self.met(entry, event.remote_id)
-        if isinstance(event, Summary) and not foreign:
+        if isinstance(event, SummaryEvent) and not foreign:
             self.summed(entry, event)
         became = self.flow.take(crawl, event)
-        assert became is (Received.FOREIGN if foreign else Received.DROPPED if dropped else Received.TAKEN)
-        if became is Received.FOREIGN:
+        assert became is (EventReceipt.FOREIGN if foreign else EventReceipt.DROPPED if dropped else EventReceipt.TAKEN)
+        if became is EventReceipt.FOREIGN:
             self.remote.stop(event.remote_id, self.clock.now)
         self.ended_meanwhile(entry)
 
     def met(self, entry: Entry, remote_id: str) -> None:
-        """The first event of a crawl whose creation was never answered makes its remote known; whoever creates it now is late."""
+        """The first event of a crawl whose creation was never answered makes its remote known; whoever creates it now
+        is late.
+        """
         if not entry.remote and entry.state not in ENDS:
             entry.remote, entry.state = remote_id, State.RUNNING
             entry.release()
 
-    def summed(self, entry: Entry, event: Summary) -> None:
+    def summed(self, entry: Entry, event: SummaryEvent) -> None:
         """After the summary there is nothing to look at: whoever looks now is late."""
         lane_now = self.redis.hget(f"{SPACE}:record:{entry.id}", "lane")
-        watched = lane_now == lane(CrawlStep.WATCH, ACCOUNT) or (not lane_now.startswith(("stop", PREFIX)) and not entry.cancelled)
+        tracked = lane_now == lane(CrawlStep.POLL, ACCOUNT) or (
+            not lane_now.startswith(("stop", PREFIX)) and not entry.cancelled
+        )
         if not entry.summed and entry.state not in ENDS and (event.run or 1) == entry.run:
             entry.summed = True
-            if watched:
+            if tracked:
                 entry.release()
 
     def ended_meanwhile(self, entry: Entry) -> None:

@@ -6,10 +6,10 @@ from collections import Counter
 
 from hypothesis.stateful import invariant
 
-from crawls.store import FORMER, SEEN, SPACE
-from jobs.balance import balance
-from jobs.job import ENDS, State
-from scraperapi.models import Json
+from longhaul.crawls.store import FORMER, SEEN, SPACE
+from longhaul.scraperapi.models import Json
+from longhaul.work.balance import balance
+from longhaul.work.item import ENDS, State
 from tests.model.crawls_bench import CrawlsBench, Entry
 from tests.model.sight import Sight, see
 
@@ -32,7 +32,11 @@ class CrawlsCheck(CrawlsBench):
 
     def check(self, entry: Entry, sight: Sight) -> None:
         record = sight.records[entry.id]
-        assert (record["state"], "cancel" in record, "ended" in record) == (entry.state, entry.cancelled, entry.state in ENDS)
+        assert (record["state"], "cancel" in record, "ended" in record) == (
+            entry.state,
+            entry.cancelled,
+            entry.state in ENDS,
+        )
         if entry.state in ENDS:
             assert "lease" not in record
             assert 0 < sight.lives[entry.id] <= self.store.limits.keep_ended * 1000
@@ -75,5 +79,11 @@ class CrawlsCheck(CrawlsBench):
         for entry in self.entries.values():
             if entry.cancelled or entry.state is State.CANCELLED:
                 continue
-            pushed = {(one["url"], one.get("run")) for _, one in self.crawling.events if one["jobId"] == entry.remote and "url" in one}
-            assert {(one["url"], one.get("run")) for one in told if one["kind"] == "page" and one["crawlId"] == entry.id} == pushed
+            pushed = {
+                (one["url"], one.get("run"))
+                for _, one in self.crawling.events
+                if one["jobId"] == entry.remote and "url" in one
+            }
+            assert {
+                (one["url"], one.get("run")) for one in told if one["kind"] == "page" and one["crawlId"] == entry.id
+            } == pushed

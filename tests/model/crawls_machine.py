@@ -1,7 +1,8 @@
-"""Any interleaving of what can happen to crawls: callers, workers that are late or die, events in any order and again, and the clock.
+"""Any interleaving of what can happen to crawls: callers, workers that are late or die, events in any order and again,
+and the clock.
 
-Smaller than the machine of jobs, on whose scripts it stands: what it knows of its own is who holds a crawl, which pages there are, and what
-the results queue may hold.
+Smaller than the machine of jobs, on whose scripts it stands: what it knows of its own is who holds a crawl, which pages
+there are, and what the results queue may hold.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from crawls.crawl import CrawlStep
-from crawls.intake import Order
-from crawls.store import SPACE
-from jobs.job import ENDS, lane
-from ledger.aside import PREFIX, Stumble
-from ledger.results import stream
-from scraperapi.crawl_models import CrawlRequest, Page
-from scraperapi.crawl_protocol import read_event
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.store import SPACE
+from longhaul.ledger.quarantine import PREFIX, Crash
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.crawl_models import CrawlRequest, PageEvent
+from longhaul.scraperapi.crawl_protocol import read_event
+from longhaul.work.item import ENDS, lane
 from tests.model.crawling import PAGES
 from tests.model.crawls_bench import ACCOUNT, IDS, LEASE, LUCK, MOST_HANDS, ROUNDS, STEPS, WHICH, Entry
 from tests.model.crawls_check import CrawlsCheck
@@ -36,8 +37,10 @@ class CrawlsMachine(CrawlsCheck):
     @precondition(lambda self: len(self.entries) < len(IDS))
     @rule(id_=st.sampled_from(IDS), recurring=st.booleans())
     def order(self, id_: str, recurring: bool) -> None:
-        request = CrawlRequest(f"https://{id_}.test/", max_depth=1, interval="daily" if recurring else "", name=id_ if recurring else "")
-        fresh = self.store.order(id_, Order(request, "http://receiver.test", {"id": id_}, "results", ACCOUNT))
+        request = CrawlRequest(
+            f"https://{id_}.test/", max_depth=1, interval="daily" if recurring else "", name=id_ if recurring else ""
+        )
+        fresh = self.store.order(id_, NewCrawl(request, "http://receiver.test", {"id": id_}, "results", ACCOUNT))
         assert fresh == (id_ not in self.entries)
         if fresh:
             self.entries[id_] = Entry(id_, recurring, self.clock.now)
@@ -75,7 +78,9 @@ class CrawlsMachine(CrawlsCheck):
 
     def work_once(self, which: int, luck: Luck, then: str) -> None:
         places = see(self.redis, SPACE, ()).places
-        queue = sorted((due, name) for place in places.values() for name, due in place.items() if not name.startswith(PREFIX))
+        queue = sorted(
+            (due, name) for place in places.values() for name, due in place.items() if not name.startswith(PREFIX)
+        )
         if not queue:
             return
         due, name = pick(which, queue)
@@ -128,7 +133,7 @@ class CrawlsMachine(CrawlsCheck):
             self.ask(second, Luck.GOOD)
         if then:
             self.stop(entry)
-        if then == "ended" and (stopping := self.take(CrawlStep.STOP)):
+        if then == "ended" and (stopping := self.take(CrawlStep.CANCEL)):
             self.ask(stopping, Luck.GOOD)
             self.finish(stopping)
         for site in list(self.crawling.sites.values())[known : known + 1]:
@@ -147,24 +152,26 @@ class CrawlsMachine(CrawlsCheck):
 
     @precondition(lambda self: self.hands)
     @rule(which=WHICH)
-    def stumble(self, which: int) -> None:
+    def count_crashes(self, which: int) -> None:
         hand = pick(which, self.hands)
         self.hands.remove(hand)
         entry = self.entries[hand.crawl.id]
         late = entry.state in ENDS or entry.turn != hand.turn
         before = self.redis.hgetall(f"{SPACE}:record:{entry.id}")
-        stop = lane(CrawlStep.STOP, ACCOUNT)
-        self.store.aside.stumble(lane(hand.step, ACCOUNT), stop, [Stumble(entry.id, hand.crawl.fence, "working on it")])
+        stop = lane(CrawlStep.CANCEL, ACCOUNT)
+        self.store.quarantine.count_crashes(
+            lane(hand.step, ACCOUNT), stop, [Crash(entry.id, hand.crawl.fence, "working on it")]
+        )
         if late:
             assert self.redis.hgetall(f"{SPACE}:record:{entry.id}") == before
         else:
             entry.release()
 
-    @precondition(lambda self: self.store.aside.count())
+    @precondition(lambda self: self.store.quarantine.count())
     @rule()
     def retry(self) -> None:
-        for id_ in self.store.aside.ids():
-            assert self.store.aside.retry([id_]) != ["not set aside"]
+        for id_ in self.store.quarantine.ids():
+            assert self.store.quarantine.retry([id_]) != ["not set aside"]
             self.entries[id_].release()
 
     @precondition(lambda self: self.crawling.running())
@@ -185,7 +192,9 @@ class CrawlsMachine(CrawlsCheck):
         for address, document in events[::-1] if backwards else events:
             self.deliver(address, document)
 
-    @precondition(lambda self: self.crawling.running() and all(site.state != "lost" for site in self.crawling.sites.values()))
+    @precondition(
+        lambda self: self.crawling.running() and all(site.state != "lost" for site in self.crawling.sites.values())
+    )
     @rule(which=WHICH)
     def lose(self, which: int) -> None:
         pick(which, self.crawling.running()).state = "lost"
@@ -211,8 +220,10 @@ class CrawlsMachine(CrawlsCheck):
         """Pages of one crawl by one call, the same one twice among them, as the recorder writes them."""
         address, document = pick(which, self.crawling.events)
         entry = self.entries[address.rpartition("/")[2]]
-        events = [read_event(one) for at, one in self.crawling.events if at == address and one["jobId"] == document["jobId"]]
-        pages = [one for one in events if isinstance(one, Page) and (one.run or 1) == entry.run]
+        events = [
+            read_event(one) for at, one in self.crawling.events if at == address and one["jobId"] == document["jobId"]
+        ]
+        pages = [one for one in events if isinstance(one, PageEvent) and (one.run or 1) == entry.run]
         crawl = self.store.get(entry.id)
         if not pages or crawl is None:
             return
@@ -250,7 +261,7 @@ class CrawlsMachine(CrawlsCheck):
         for entry in self.open():
             if entry.recurring and not any(site.url == f"https://{entry.id}.test/" for site in self.crawling.running()):
                 self.stop(entry)
-        if self.store.aside.count():
+        if self.store.quarantine.count():
             self.retry()
         for step in CrawlStep:
             for _ in self.entries:

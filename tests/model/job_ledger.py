@@ -1,4 +1,5 @@
-"""What the ledger should hold of jobs, told once more in plain Python: each verb of the store as the documents promise it.
+"""What the ledger should hold of jobs, told once more in plain Python: each verb of the store as the documents promise
+it.
 
 Nothing here reads Redis. The machine does the same to both and compares.
 """
@@ -8,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from jobs.decide import Decision, Hold, Resend, Retry, Sent, Snooze
-from jobs.envelope import end_state
-from jobs.job import COUNTED, ENDS, State, Step, lane
-from ledger.aside import PAUSE, PREFIX, TRIES
+from longhaul.jobs.decider import Decision, Resend
+from longhaul.jobs.envelope import end_state
+from longhaul.jobs.job import COUNTED, JobStep
+from longhaul.ledger.quarantine import PAUSE, PREFIX, TRIES
+from longhaul.work.decisions import Pause, Retry, Sent, Snooze
+from longhaul.work.item import ENDS, State, lane
 from tests.builders import HOUR
 
 LEASE = 120.0
@@ -30,7 +33,7 @@ class Entry:
     queue: str
     created: float
     resubmit: int = 1
-    watched: bool = False
+    tracked: bool = False
     callback: bool = False
     headers: bool = False
     state: State = State.QUEUED
@@ -42,7 +45,9 @@ class Entry:
     remote: str = ""
     sent: float | None = None
     looked: float | None = None
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("submissions", "polls", "attempts", "losses", "stumbles"), 0))
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("submissions", "polls", "attempts", "losses", "stumbles"), 0)
+    )
     origin: str = ""
     spoilt: bool = False
     forgotten: bool = False
@@ -62,7 +67,7 @@ class Entry:
         self.turn += 1
         self.lease = None
 
-    def take(self, step: Step, now: float) -> None:
+    def take(self, step: JobStep, now: float) -> None:
         """Claimed."""
         self.turn += 1
         self.lease = self.due = round(now + LEASE, 3)
@@ -72,49 +77,49 @@ class Entry:
         if name:
             self.counts[name] += by
 
-    def write(self, step: Step, decision: Decision, now: float) -> None:
+    def write(self, step: JobStep, decision: Decision, now: float) -> None:
         """What a decision makes of it, written in time."""
         self.release()
         own = lane(step, self.account)
         match decision:
             case Sent(remote_id, due):
                 self.state, self.remote, self.sent = State.RUNNING, remote_id, now
-                self.place(lane(Step.POLL, self.account), due)
+                self.place(lane(JobStep.POLL, self.account), due)
             case Snooze(due, alive):
                 self.place(own, due)
                 self.looked = now if alive else self.looked
-                self.count("submissions", -1 if step is Step.SEND else 0)
+                self.count("submissions", -1 if step is JobStep.SEND else 0)
             case Retry(due, _):
                 self.place(own, due)
                 self.count("attempts", 1)
             case Resend():
                 self.state, self.remote, self.sent, self.looked = State.QUEUED, "", None, None
-                self.place(lane(Step.SEND, self.account), now)
+                self.place(lane(JobStep.SEND, self.account), now)
                 self.count("losses", 1)
-            case Hold():
+            case Pause():
                 self.place(own, self.created)
-                self.count("submissions", -1 if step is Step.SEND else 0)
+                self.count("submissions", -1 if step is JobStep.SEND else 0)
             case end:
                 self.state = end_state(end)
-        if self.cancelled and not self.ended and self.lane != lane(Step.CANCEL, self.account):
-            self.place(lane(Step.CANCEL, self.account), now)
+        if self.cancelled and not self.ended and self.lane != lane(JobStep.CANCEL, self.account):
+            self.place(lane(JobStep.CANCEL, self.account), now)
 
     def mark(self, now: float) -> str:
         """Cancelled by its caller."""
         if self.ended:
             return self.state.value
         if not self.cancelled and (self.lease or 0) <= now:
-            self.place(lane(Step.CANCEL, self.account), now)
+            self.place(lane(JobStep.CANCEL, self.account), now)
             self.origin, self.counts["stumbles"] = "", 0
         self.cancelled = True
         return "marked"
 
-    def stumble(self, step: Step, counted: str, now: float) -> bool:
+    def count_crashes(self, step: JobStep, counted: str, now: float) -> bool:
         """It has made its step raise; whether it is set aside now."""
         self.release()
         self.count("stumbles", 1)
         self.count(counted, -1)
-        own, stop = lane(step, self.account), lane(Step.CANCEL, self.account)
+        own, stop = lane(step, self.account), lane(JobStep.CANCEL, self.account)
         self.place(own, now + PAUSE * 2 ** (self.counts["stumbles"] - 1))
         if self.cancelled and own != stop:
             self.place(stop, now)
@@ -141,7 +146,7 @@ class Entry:
 
 
 @dataclass
-class Pause:
+class LanePause:
     """Of a lane. `until` is None once a probe has gone well."""
 
     until: float | None = None
@@ -153,19 +158,21 @@ class Jobs:
     """All jobs and pauses."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    pauses: dict[str, Pause] = field(default_factory=dict)
+    pauses: dict[str, LanePause] = field(default_factory=dict)
 
     def due(self, name: str, now: float) -> list[Entry]:
         """What is due in a lane, oldest first."""
-        return sorted((one for one in self.open() if one.lane == name and one.due <= now), key=lambda one: (one.due, one.id))
+        return sorted(
+            (one for one in self.open() if one.lane == name and one.due <= now), key=lambda one: (one.due, one.id)
+        )
 
     def open(self) -> Iterator[Entry]:
         return (one for one in self.entries.values() if not one.ended)
 
-    def claim(self, step: Step, account: str, now: float, full: set[str]) -> list[str]:
+    def claim(self, step: JobStep, account: str, now: float, full: set[str]) -> list[str]:
         """The ids that a claim of a lane that is not paused takes; `full`: results queues."""
         name = lane(step, account)
-        pause = self.pauses.get(name, Pause())
+        pause = self.pauses.get(name, LanePause())
         limit = BATCH
         if pause.until is not None:
             pause.until, limit = now + LEASE, 1
@@ -174,18 +181,18 @@ class Jobs:
             if len(taken) == limit:
                 break
             urgent = one.urgent if one.urgent is not None else min(one.created + DEADLINE, now + GUARANTEED) - HEADROOM
-            if one.cancelled and step is not Step.CANCEL:
-                one.place(lane(Step.CANCEL, account), now)
-            elif step is Step.POLL and one.queue in full and now < urgent:
+            if one.cancelled and step is not JobStep.CANCEL:
+                one.place(lane(JobStep.CANCEL, account), now)
+            elif step is JobStep.POLL and one.queue in full and now < urgent:
                 one.place(name, min(now + PUT_OFF, urgent))
             else:
                 one.take(step, now)
                 taken.append(one.id)
         return taken
 
-    def hold(self, step: Step, account: str, until: float, seen: int) -> None:
+    def pause(self, step: JobStep, account: str, until: float, seen: int) -> None:
         """A pause, told by a batch whose claim saw `seen` pauses."""
-        pause = self.pauses.setdefault(lane(step, account), Pause())
+        pause = self.pauses.setdefault(lane(step, account), LanePause())
         if pause.until is None or pause.count == seen:
             pause.count, pause.until = pause.count + 1, until
         elif until > pause.until:
@@ -202,4 +209,6 @@ def explained(entry: Entry, envelope: dict, latest: float, blamed: set[str], los
         case State.FAILED:
             return entry.url in blamed and bool(envelope["failReason"])
         case _:
-            return latest >= entry.created + DEADLINE or (entry.counts["losses"] >= entry.resubmit and entry.url in lost)
+            return latest >= entry.created + DEADLINE or (
+                entry.counts["losses"] >= entry.resubmit and entry.url in lost
+            )

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
-from jobs.callback import Callbacks
-from jobs.decide import Decider, Decision, Expire, Fail, Finish, Hold, ends_pause
-from jobs.flow import Flow
-from jobs.job import COUNTED, Job, Step, lane
-from jobs.policies import Policies
-from jobs.remote import Remote
-from jobs.store import SPACE, Applied, Claimed, JobStore, Limits
-from ledger.due import Note
-from ledger.results import stream
-from scraperapi.models import Json
+from longhaul.jobs.decider import Decider, Decision, Finish
+from longhaul.jobs.flow import Flow
+from longhaul.jobs.job import COUNTED, Job, JobStep
+from longhaul.jobs.remote import Remote
+from longhaul.jobs.store import SPACE, AppliedJob, ClaimedJobs, JobLimits, JobStore
+from longhaul.ledger.due import StoredResult
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.models import Json
+from longhaul.work.callbacks import Callbacks
+from longhaul.work.decisions import Expire, Fail, Pause, ends_pause
+from longhaul.work.item import lane
+from longhaul.work.retry_policies import Policies
 from tests.builders import HOUR, START, Clock
 from tests.model.job_ledger import BATCH, FULL, LEASE, Entry, Jobs
 from tests.model.scraping import Luck, Scraping
@@ -43,12 +45,14 @@ ROUNDS = 80
 
 @dataclass
 class Hand:
-    """A worker with a batch in its hands. `turns`: of each job when it was claimed. `seen`: what the remote answered, once it was asked."""
+    """A worker with a batch in its hands. `turns`: of each job when it was claimed. `seen`: what the remote answered,
+    once it was asked.
+    """
 
-    step: Step
+    step: JobStep
     account: str
     token: str
-    claimed: Claimed
+    claimed: ClaimedJobs
     turns: dict[str, int]
     seen: list[tuple[Job, Any]] | None = None
 
@@ -57,7 +61,7 @@ class Hand:
 class Ticket:
     """A batch that the dispatcher has started and nobody has begun yet."""
 
-    step: Step
+    step: JobStep
     account: str
     token: str
 
@@ -71,8 +75,10 @@ class Parts:
     scraping: Scraping = field(default_factory=Scraping)
 
     def __post_init__(self) -> None:
-        limits = Limits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
-        self.store = JobStore(self.redis, limits, lambda id_, document: Note(f"note-{id_}", document["status"], 3600), self.clock)
+        limits = JobLimits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
+        self.store = JobStore(
+            self.redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
+        )
         self.remote = Remote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
         self.decider = Decider(Policies(attempts=3))
         self.flow = Flow(self.store, self.remote, self.decider, lambda _: None)
@@ -80,8 +86,12 @@ class Parts:
     def _callback(self, receiver: str, id_: str) -> str:
         return CALLBACKS.url(receiver, "job", id_)
 
-    def decide(self, step: Step) -> Callable[[Job, Any, float], Decision]:
-        return {Step.SEND: self.decider.after_send, Step.POLL: self.decider.after_look, Step.CANCEL: self.decider.after_cancel}[step]
+    def decide(self, step: JobStep) -> Callable[[Job, Any, float], Decision]:
+        return {
+            JobStep.SEND: self.decider.after_send,
+            JobStep.POLL: self.decider.after_poll,
+            JobStep.CANCEL: self.decider.after_cancel,
+        }[step]
 
 
 class JobsBench(RuleBasedStateMachine):
@@ -103,12 +113,12 @@ class JobsBench(RuleBasedStateMachine):
     def entries(self) -> dict[str, Entry]:
         return self.jobs.entries
 
-    def lanes(self) -> list[tuple[Step, str]]:
+    def lanes(self) -> list[tuple[JobStep, str]]:
         """Lanes with due work first in line; all, where there is none."""
-        every = [(step, account) for account in ACCOUNTS for step in Step]
+        every = [(step, account) for account in ACCOUNTS for step in JobStep]
         return [one for one in every if self.jobs.due(lane(*one), self.clock.now)] or every
 
-    def under_way(self, step: Step) -> list[str]:
+    def under_way(self, step: JobStep) -> list[str]:
         """Tokens that count, by the ledger's time."""
         keys = [f"{SPACE}:{kind}:{step}" for kind in ("started", "working")]
         return [str(token) for key in keys for token in self.redis.zrangebyscore(key, f"({self.clock.now:.3f}", "+inf")]
@@ -120,7 +130,7 @@ class JobsBench(RuleBasedStateMachine):
         else:
             assert (became, account) == (entry.mark(self.clock.now), "" if entry.ended else entry.account)
 
-    def take(self, step: Step, account: str, token: str) -> Hand | None:
+    def take(self, step: JobStep, account: str, token: str) -> Hand | None:
         now, name = self.clock.now, lane(step, account)
         pause = self.jobs.pauses.get(name)
         paused = pause is not None and pause.until is not None and now < pause.until
@@ -133,16 +143,23 @@ class JobsBench(RuleBasedStateMachine):
             self.walked(step, account, ids + unread)
         else:
             expected = self.jobs.claim(step, account, now, full)
-            spoilt = [id_ for id_ in expected if self.entries[id_].spoilt and step is not Step.CANCEL]
+            spoilt = [id_ for id_ in expected if self.entries[id_].spoilt and step is not JobStep.CANCEL]
             assert (ids, unread) == ([id_ for id_ in expected if id_ not in spoilt], spoilt)
             assert claimed.more == (not probing and bool(self.jobs.due(name, now)))
         for job in claimed.jobs:
             entry = self.entries[job.id]
-            assert (job.account, job.state, job.cancelled, job.remote_id or "") == (account, entry.state, entry.cancelled, entry.remote)
+            assert (job.account, job.state, job.cancelled, job.remote_id or "") == (
+                account,
+                entry.state,
+                entry.cancelled,
+                entry.remote,
+            )
             assert (job.request.url, job.meta, job.pauses) == (entry.url, {"id": job.id}, pause.count if pause else 0)
-            assert job.request.headers == ({"A": "b"} if entry.headers and step is Step.SEND else {})
-        aside = self.store.stumble(step, account, claimed.unread)
-        assert [one.id for one in aside] == [id_ for id_ in unread if self.entries[id_].stumble(step, COUNTED[step], now)]
+            assert job.request.headers == ({"A": "b"} if entry.headers and step is JobStep.SEND else {})
+        aside = self.store.count_crashes(step, account, claimed.unread)
+        assert [one.id for one in aside] == [
+            id_ for id_ in unread if self.entries[id_].count_crashes(step, COUNTED[step], now)
+        ]
         if token:
             assert self.redis.zscore(f"{SPACE}:started:{step}", token) is None
             assert self.redis.zscore(f"{SPACE}:working:{step}", token) == round(now + LEASE, 3)
@@ -154,16 +171,18 @@ class JobsBench(RuleBasedStateMachine):
         self.hands.append(hand)
         return hand
 
-    def walked(self, step: Step, account: str, ids: list[str]) -> None:
-        """A paused lane lets go of what has reached its deadline and of what was cancelled, as far as it was walked through."""
+    def walked(self, step: JobStep, account: str, ids: list[str]) -> None:
+        """A paused lane lets go of what has reached its deadline and of what was cancelled, as far as it was walked
+        through.
+        """
         places = see(self.redis, SPACE, ()).places
         for entry in self.jobs.due(lane(step, account), self.clock.now):
             if entry.id in ids:
                 assert self.clock.now >= entry.created + self.store.limits.deadline
                 entry.take(step, self.clock.now)
-            elif step is not Step.CANCEL and lane(Step.CANCEL, account) in places[entry.id]:
+            elif step is not JobStep.CANCEL and lane(JobStep.CANCEL, account) in places[entry.id]:
                 assert entry.cancelled
-                entry.place(lane(Step.CANCEL, account), self.clock.now)
+                entry.place(lane(JobStep.CANCEL, account), self.clock.now)
         assert all(self.entries[id_].lease == self.clock.now + LEASE for id_ in ids)
 
     def ask(self, hand: Hand, luck: list[Luck]) -> None:
@@ -187,7 +206,9 @@ class JobsBench(RuleBasedStateMachine):
                 assert self.redis.hgetall(f"{SPACE}:record:{id_}") == before[id_]
                 self.insist(hand.step, applied, now)
             else:
-                assert applied.written == ("finished" if isinstance(applied.decision, Finish | Fail | Expire) or applied.document else "moved")
+                assert applied.written == (
+                    "finished" if isinstance(applied.decision, Finish | Fail | Expire) or applied.document else "moved"
+                )
                 entry.write(hand.step, applied.decision, now)
         self.pause(hand, decided)
         if hand.token:
@@ -197,7 +218,7 @@ class JobsBench(RuleBasedStateMachine):
         entry = self.entries[job.id]
         return entry.ended or entry.turn != hand.turns[job.id]
 
-    def insist(self, step: Step, applied: Applied, now: float) -> None:
+    def insist(self, step: JobStep, applied: AppliedJob, now: float) -> None:
         """A result in hand ends its job all the same, a failure only where it is told of the present submission."""
         entry = self.entries[applied.job.id]
         last = self.parts.flow._insist(step, applied, now)
@@ -209,9 +230,9 @@ class JobsBench(RuleBasedStateMachine):
 
     def pause(self, hand: Hand, decided: list[tuple[Job, Decision]]) -> None:
         name = lane(hand.step, hand.account)
-        holds = [(decision.until, job.pauses) for job, decision in decided if isinstance(decision, Hold)]
-        if holds:
-            self.jobs.hold(hand.step, hand.account, *max(holds, key=lambda one: one[0]))
+        pauses = [(decision.until, job.pauses) for job, decision in decided if isinstance(decision, Pause)]
+        if pauses:
+            self.jobs.pause(hand.step, hand.account, *max(pauses, key=lambda one: one[0]))
         elif hand.claimed.probe and any(ends_pause(seen) for _, seen in hand.seen or []):
             self.store.resume(hand.step, hand.account)
             if name in self.jobs.pauses:
@@ -222,7 +243,7 @@ class JobsBench(RuleBasedStateMachine):
         entry.spoilt = False
 
     def send_again(self, entry: Entry) -> None:
-        (became,) = self.store.aside.retry([entry.id])
+        (became,) = self.store.quarantine.retry([entry.id])
         assert became == ("missing" if entry.forgotten else entry.retry(self.clock.now))
 
     def elapse(self, seconds: float) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis.stateful import invariant
 
-from jobs.balance import balance
-from jobs.job import ENDS, State
-from jobs.store import OPTIONS, SPACE, SUBJECT
-from ledger.aside import PREFIX
+from longhaul.jobs.store import OPTIONS, SPACE, SUBJECT
+from longhaul.ledger.quarantine import PREFIX
+from longhaul.work.balance import balance
+from longhaul.work.item import ENDS, State
 from tests.model.job_ledger import Entry, explained
 from tests.model.jobs_bench import QUEUES, STRANGER, JobsBench
 from tests.model.sight import Sight, see
@@ -28,13 +28,17 @@ class JobsCheck(JobsBench):
         assert set(sight.places) == {entry.id for entry in kept if not entry.ended}
         for entry in kept:
             self.check(entry, sight)
-        beside = {(SUBJECT, entry.id) for entry in self.jobs.open()} | {(OPTIONS, one.id) for one in self.jobs.open() if one.headers}
+        beside = {(SUBJECT, entry.id) for entry in self.jobs.open()} | {
+            (OPTIONS, one.id) for one in self.jobs.open() if one.headers
+        }
         assert sight.beside == {f"{name}:{id_}" for name, id_ in beside}
         self.check_envelopes(sight)
         strange = {
-            key for key in sight.rest if key.partition(":")[0] not in {"books", "lanes", "serial", "ticked", "pause", "started", "working"}
+            key
+            for key in sight.rest
+            if key.partition(":")[0] not in {"books", "lanes", "serial", "ticked", "pause", "started", "working"}
         }
-        assert strange == {f"note-{entry.id}" for entry in self.entries.values() if entry.ended and entry.watched}
+        assert strange == {f"note-{entry.id}" for entry in self.entries.values() if entry.ended and entry.tracked}
 
     def check(self, entry: Entry, sight: Sight) -> None:
         record = sight.records[entry.id]
@@ -52,7 +56,9 @@ class JobsCheck(JobsBench):
         assert bool(entry.origin) == entry.lane.startswith(PREFIX)
         assert list(sight.places[entry.id]) == [entry.lane]
         assert abs(sight.places[entry.id][entry.lane] - entry.due) < 0.002
-        assert (float(record["lease"]) if "lease" in record else None) == (None if entry.lease is None else round(entry.lease, 3))
+        assert (float(record["lease"]) if "lease" in record else None) == (
+            None if entry.lease is None else round(entry.lease, 3)
+        )
 
     def check_envelopes(self, sight: Sight) -> None:
         for queue, told in sight.envelopes.items():
@@ -64,7 +70,7 @@ class JobsCheck(JobsBench):
             assert envelope["status"] == entry.state
             assert envelope["submissions"] >= 0
             assert explained(entry, envelope, self.latest, self.scraping.blamed, self.scraping.lost)
-            if entry.watched:
+            if entry.tracked:
                 assert self.redis.get(f"note-{entry.id}") == entry.state
         for queue in QUEUES:
             assert all(self.entries[one["id"]].queue == queue for one in sight.envelopes.get(queue, []))

@@ -7,10 +7,10 @@ import json
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from jobs.job import COUNTED, Step
-from jobs.store import SPACE
-from ledger.aside import Stumble
-from ledger.results import stream
+from longhaul.jobs.job import COUNTED, JobStep
+from longhaul.jobs.store import SPACE
+from longhaul.ledger.quarantine import Crash
+from longhaul.ledger.results import stream
 from tests.model.job_ledger import BATCH, FULL, LEASE
 from tests.model.jobs_bench import LUCK, MOST_CANCELLED, STRANGER, WHICH
 from tests.model.jobs_check import JobsCheck
@@ -46,8 +46,15 @@ class JobsHarm(JobsCheck):
                 self.ask(hand, [luck[at % 2]] * BATCH)
             self.finish(hand)
 
-    @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED and any(self.jobs.open()))
-    @rule(which=WHICH, luck=st.lists(st.sampled_from([Luck.GOOD, Luck.OUTAGE, Luck.BEFORE, Luck.REFUSED]), min_size=BATCH, max_size=BATCH))
+    @precondition(
+        lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED and any(self.jobs.open())
+    )
+    @rule(
+        which=WHICH,
+        luck=st.lists(
+            st.sampled_from([Luck.GOOD, Luck.OUTAGE, Luck.BEFORE, Luck.REFUSED]), min_size=BATCH, max_size=BATCH
+        ),
+    )
     def cancel_in_hands(self, which: int, luck: list[Luck]) -> None:
         """Cancelled while the remote is being asked, which then has trouble with the cancellation as well."""
         hand = self.take(*pick(which, self.lanes()), "")
@@ -57,7 +64,7 @@ class JobsHarm(JobsCheck):
         self.stop(entry)
         self.ask(hand, luck)
         self.finish(hand)
-        again = self.take(Step.CANCEL, entry.account, "")
+        again = self.take(JobStep.CANCEL, entry.account, "")
         if again:
             self.ask(again, luck[::-1])
             self.finish(again)
@@ -69,8 +76,8 @@ class JobsHarm(JobsCheck):
         entry = pick(which, self.jobs.open())
         self.elapse(max(0.0, entry.created + self.store.limits.deadline - 1 - self.clock.now))
         name = entry.lane
-        if name.partition(":")[0] in set(Step) and self.jobs.due(name, self.clock.now):
-            step, account = Step(name.partition(":")[0]), entry.account
+        if name.partition(":")[0] in set(JobStep) and self.jobs.due(name, self.clock.now):
+            step, account = JobStep(name.partition(":")[0]), entry.account
             hand = self.take(step, account, "")
             if hand:
                 self.ask(hand, [Luck.REFUSED] * BATCH)
@@ -78,21 +85,23 @@ class JobsHarm(JobsCheck):
             self.elapse(2.0)
             self.take(step, account, "")
 
-    @precondition(lambda self: any(entry.lane.startswith(Step.POLL) for entry in self.jobs.open()))
+    @precondition(lambda self: any(entry.lane.startswith(JobStep.POLL) for entry in self.jobs.open()))
     @rule(which=WHICH, early=st.sampled_from([0.0, 0.5, 10.0, 600.0]))
     def fill_the_queue(self, which: int, early: float) -> None:
         """Nobody reads, and so looks wait, until the remote may soon delete what they are for."""
-        entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(Step.POLL)])
+        entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(JobStep.POLL)])
         for _ in range(FULL):
             self.redis.xadd(stream(entry.queue), {"envelope": json.dumps({"id": STRANGER})})
         if entry.urgent is not None:
             self.elapse(max(0.0, entry.urgent - early - self.clock.now))
-        self.take(Step.POLL, entry.account, "")
+        self.take(JobStep.POLL, entry.account, "")
 
     @precondition(lambda self: self.hands)
     @rule(which=WHICH, seen=st.booleans(), cancelled=st.booleans())
     def die(self, which: int, seen: bool, cancelled: bool) -> None:
-        """A worker is gone, before or after the remote was asked; perhaps somebody has cancelled a job in its hands meanwhile."""
+        """A worker is gone, before or after the remote was asked; perhaps somebody has cancelled a job in its hands
+        meanwhile.
+        """
         hand = pick(which, self.hands)
         if seen and hand.seen is None:
             self.ask(hand, [])
@@ -102,8 +111,10 @@ class JobsHarm(JobsCheck):
 
     @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
     @rule(which=WHICH, cancelled=st.booleans(), ended=st.booleans())
-    def stumble(self, which: int, cancelled: bool, ended: bool) -> None:
-        """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes on."""
+    def count_crashes(self, which: int, cancelled: bool, ended: bool) -> None:
+        """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes
+        on.
+        """
         busy = [hand for hand in self.hands if hand.claimed.jobs]
         over = [hand for hand in busy if self.entries[hand.claimed.jobs[0].id].ended] if ended else []
         hand = pick(which, over or busy)
@@ -113,11 +124,13 @@ class JobsHarm(JobsCheck):
         hand.seen = hand.seen and [one for one in hand.seen if one[0] is not job]
         counted = COUNTED[hand.step] if hand.seen is None else ""
         late = self.is_late(hand, job)
-        told = [Stumble(job.id, job.fence, "reading its answer", counted)]
+        told = [Crash(job.id, job.fence, "reading its answer", counted)]
         entry = self.entries[job.id]
-        assert bool(self.store.stumble(hand.step, hand.account, told)) == (not late and entry.stumble(hand.step, counted, self.clock.now))
+        assert bool(self.store.count_crashes(hand.step, hand.account, told)) == (
+            not late and entry.count_crashes(hand.step, counted, self.clock.now)
+        )
         # Written again, for the answer was lost: it counts once.
-        assert not self.store.stumble(hand.step, hand.account, told)
+        assert not self.store.count_crashes(hand.step, hand.account, told)
 
     @rule(which=WHICH)
     def retry(self, which: int) -> None:

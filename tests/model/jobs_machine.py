@@ -1,7 +1,8 @@
-"""Any interleaving of what can happen to jobs: callers, workers that are late or die, the remote, its pushes, people, and the clock.
+"""Any interleaving of what can happen to jobs: callers, workers that are late or die, the remote, its pushes, people,
+and the clock.
 
-The store, its scripts, the decider, the readers of answers and a real server are the product's; the remote is `scraping.Scraping`, and
-`job_ledger` says after each rule what the ledger has to hold.
+The store, its scripts, the decider, the readers of answers and a real server are the product's; the remote is
+`scraping.Scraping`, and `job_ledger` says after each rule what the ledger has to hold.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from urllib.parse import unquote, urlsplit
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from jobs.flow import Pushed
-from jobs.intake import Submission
-from jobs.job import State, Step, lane
-from jobs.store import SPACE
-from ledger.results import stream
-from scraperapi.models import ScrapeRequest
+from longhaul.jobs.arguments import NewJob
+from longhaul.jobs.flow import PushOutcome
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.store import SPACE
+from longhaul.ledger.results import stream
+from longhaul.scraperapi.models import ScrapeRequest
+from longhaul.work.item import State, lane
 from tests.model.job_ledger import BATCH, FULL, Entry
 from tests.model.jobs_bench import (
     ACCOUNTS,
@@ -51,17 +53,19 @@ class JobsMachine(JobsHarm):
 
     @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4), shape=SHAPES)
     def submit(self, ids: list[str], shape: tuple[str, str, bool, bool, int]) -> None:
-        account, queue, watched, told, resubmit = shape
+        account, queue, tracked, told, resubmit = shape
         ids = [id_ for id_ in ids if id_ not in self.entries or not self.entries[id_].forgotten]
         wanted = []
         for id_ in ids:
             request = ScrapeRequest(f"https://example.com/{id_}", headers={"A": "b"} if told else {})
-            wanted.append((id_, Submission(request, {"id": id_}, queue, account, resubmit, "http://receiver.test" if told else "")))
+            wanted.append(
+                (id_, NewJob(request, {"id": id_}, queue, account, resubmit, "http://receiver.test" if told else ""))
+            )
         fresh = [id_ for id_ in dict.fromkeys(ids) if id_ not in self.entries]
-        assert self.store.submit(wanted, watched=watched) == len(fresh)
+        assert self.store.submit(wanted, tracked=tracked) == len(fresh)
         for id_ in fresh:
-            entry = Entry(id_, account, queue, self.clock.now, resubmit, watched, callback=told, headers=told)
-            entry.place(lane(Step.SEND, account), self.clock.now)
+            entry = Entry(id_, account, queue, self.clock.now, resubmit, tracked, callback=told, headers=told)
+            entry.place(lane(JobStep.SEND, account), self.clock.now)
             self.entries[id_] = entry
 
     @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED)
@@ -77,8 +81,8 @@ class JobsMachine(JobsHarm):
             self.read += [one for one in see(self.redis, SPACE, ()).envelopes.get(queue, []) if one["id"] != STRANGER]
             self.redis.delete(stream(queue))
 
-    @rule(step=st.sampled_from(Step))
-    def dispatch(self, step: Step) -> None:
+    @rule(step=st.sampled_from(JobStep))
+    def dispatch(self, step: JobStep) -> None:
         busy = self.under_way(step)
         started = self.store.dispatch(step)
         for account, token in started:
@@ -100,7 +104,10 @@ class JobsMachine(JobsHarm):
                 assert mine
             # No more batches than there is work for, those counted that have started and not claimed yet.
             fresh = [one for one, _ in started].count(account)
-            waiting = len([token for token in mine if self.redis.zscore(f"{SPACE}:started:{step}", token) is not None]) - fresh
+            waiting = (
+                len([token for token in mine if self.redis.zscore(f"{SPACE}:started:{step}", token) is not None])
+                - fresh
+            )
             assert fresh <= max(0, ceil(len(self.jobs.due(name, self.clock.now)) / BATCH) - waiting)
 
     @precondition(lambda self: any(self.jobs.open()))
@@ -112,7 +119,9 @@ class JobsMachine(JobsHarm):
         state=st.sampled_from(["", "", "finished", "finished", "failed", "lost"]),
     )
     def work(self, which: int, luck: list[Luck], then: str, before: int, state: str) -> None:
-        """A whole batch of what is due next, up to a point, and some `before` it that go well; perhaps the remote is done meanwhile."""
+        """A whole batch of what is due next, up to a point, and some `before` it that go well; perhaps the remote is
+        done meanwhile.
+        """
         for _ in range(before):
             self.work_once(0, [], "apply")
         for order in self.scraping.running() if state else ():
@@ -125,7 +134,7 @@ class JobsMachine(JobsHarm):
         entry = pick(which, sorted(self.jobs.open(), key=lambda one: (one.due, one.id)))
         self.elapse(max(0.0, entry.due - self.clock.now))
         step, _, account = entry.lane.partition(":")
-        hand = self.take(Step(step), account, "") if step in set(Step) else None
+        hand = self.take(JobStep(step), account, "") if step in set(JobStep) else None
         if hand is None:
             return
         self.ask(hand, luck)
@@ -179,7 +188,7 @@ class JobsMachine(JobsHarm):
         wanted = not entry.ended and (document["status"] == "finished" or present)
         later = (wanted and full) or (entry.spoilt and not entry.forgotten)
         became = self.parts.flow.take_pushed(id_, document)
-        assert became is (Pushed.UNKNOWN if entry.forgotten else Pushed.LATER if later else Pushed.TAKEN)
+        assert became is (PushOutcome.UNKNOWN if entry.forgotten else PushOutcome.LATER if later else PushOutcome.TAKEN)
         if wanted and not later:
             entry.release()
             entry.state = State(document["status"])
@@ -219,7 +228,7 @@ class JobsMachine(JobsHarm):
                 self.put_right(entry)
             if entry.origin and not entry.ended:
                 self.send_again(entry)
-        for step in Step:
+        for step in JobStep:
             self.dispatch(step)
         for ticket in self.tickets:
             hand = self.take(ticket.step, ticket.account, ticket.token)

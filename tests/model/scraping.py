@@ -1,6 +1,8 @@
-"""A small model of the remote: what each call does there, and what comes back. No I/O; it stands where `BatchClient` stands.
+"""A small model of the remote: what each call does there, and what comes back. No I/O; it stands where `BatchClient`
+stands.
 
-It is the contract at its strictest: the first look that reads a result deletes it, and whether its answer arrives is another matter.
+It is the contract at its strictest: the first look that reads a result deletes it, and whether its answer arrives is
+another matter.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from scraperapi.models import Interrupted, Json, TooLarge, Unreachable
-from scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
+from longhaul.scraperapi.models import Interrupted, Json, TooLarge, Unreachable
+from longhaul.scraperapi.protocol import HttpAnswer, HttpOutcome, HttpRequest
 
 
 class Luck(Enum):
@@ -43,14 +45,20 @@ PLAIN = {
     Luck.THROTTLED: HttpAnswer(429, {"Retry-After": "7"}, b"slowly"),
     Luck.LAG: HttpAnswer(404, {}, b"never heard of it"),
 }
-SPOILT = {Luck.AFTER: Interrupted("cut"), Luck.MALFORMED_AFTER: HttpAnswer(200, {}, b"<html>"), Luck.TOO_LARGE_AFTER: TooLarge(10)}
+SPOILT = {
+    Luck.AFTER: Interrupted("cut"),
+    Luck.MALFORMED_AFTER: HttpAnswer(200, {}, b"<html>"),
+    Luck.TOO_LARGE_AFTER: TooLarge(10),
+}
 FATAL = {Luck.REJECTED, Luck.TOO_LARGE_AFTER, Luck.ERROR, Luck.BEFORE, Luck.AFTER, Luck.MALFORMED_AFTER}
 """What a job may fail of, at once or at last."""
 
 
 @dataclass
 class Order:
-    """One submission that the remote has taken. `state`: running, finished, failed, cancelled, lost (404) or gone (410)."""
+    """One submission that the remote has taken. `state`: running, finished, failed, cancelled, lost (404) or gone
+    (410).
+    """
 
     remote_id: str
     url: str
@@ -60,7 +68,9 @@ class Order:
 
 @dataclass
 class Scraping:
-    """`luck`: how the next calls go; when it is used up, well. `taken`: submissions of each address, `blamed`: those that may fail."""
+    """`luck`: how the next calls go; when it is used up, well. `taken`: submissions of each address, `blamed`: those
+    that may fail.
+    """
 
     luck: list[Luck] = field(default_factory=list)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -133,7 +143,12 @@ def document(order: Order) -> Json:
     """A job as the remote tells of it."""
     told: Json = {"id": order.remote_id, "status": order.state, "url": order.url}
     if order.state == "finished":
-        told["response"] = {"headers": {"sa-statuscode": "200"}, "body": body_of(order.url), "statusCode": 200, "credits": 1}
+        told["response"] = {
+            "headers": {"sa-statuscode": "200"},
+            "body": body_of(order.url),
+            "statusCode": 200,
+            "credits": 1,
+        }
     if order.state == "failed":
         told["failReason"] = "no luck"
     return told

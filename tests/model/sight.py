@@ -1,4 +1,6 @@
-"""All that a space of the ledger holds, seen at once, which the machines hold their own books against; and how they pick what they meet."""
+"""All that a space of the ledger holds, seen at once, which the machines hold their own books against; and how they
+pick what they meet.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,13 @@ from typing import Any
 
 from redis import Redis
 
-from ledger.results import PREFIX
+from longhaul.ledger.results import PREFIX
 
 
 @dataclass
 class Sight:
-    """`places`: for each id, its lanes and when it is due there. `lives`: milliseconds that a record has left, -1 for ever.
+    """`places`: for each id, its lanes and when it is due there. `lives`: milliseconds that a record has left, -1 for
+    ever.
 
     `beside`: the other keys of the space that belong to one id, as `<name>:<id>`. `rest`: keys that belong to nobody.
     """

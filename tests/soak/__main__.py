@@ -14,14 +14,16 @@ from tests.soak.course import go
 from tests.soak.extent import sized
 from tests.soak.soak_table import table
 from tests.soak.watch import Stuck
-from workers.processes import PartFailed
+from workers.local.processes import PartFailed
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--minutes", type=float, default=30.0, help="for so long the jobs wait; submitting and ending come on top")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="for so long the jobs wait; submitting and ending come on top"
+    )
     chosen = parser.parse_args()
     for name in [name for name in os.environ if name.startswith("LONGHAUL_")]:
         # The settings of whoever runs it are another installation's.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from jobs.balance import balance
-from jobs.store import SPACE, JobStore, Limits
+from longhaul.jobs.store import SPACE, JobLimits, JobStore
+from longhaul.work.balance import balance
 from tests.chaos import notebooks
 from tests.chaos.leftovers import leftovers
 from tests.chaos.logbook import read_logs
@@ -42,7 +42,9 @@ STEP = 1000
 WITHIN = 600.0
 """Longest that anything is waited for that has no time of its own."""
 REST = 10.0
-"""Seconds at a quiet time's end in which no further looks are expected, so that the last can come; of a short one two fifths."""
+"""Seconds at a quiet time's end in which no further looks are expected, so that the last can come; of a short one two
+fifths.
+"""
 UNDER_WAY = 2.0
 FIELDS = {"attempts": "0", "losses": "0", "submissions": "0", "state": ""}
 
@@ -78,7 +80,9 @@ class Course:
         self.findings.facts["the jobs waited for"] = f"{(clock() - began) / 60:.1f} min"
         with self._phase("ending"):
             self.stage.tell("mode/finished")
-            self.watch.until(self._ended, "every job has ended and every envelope is read", WITHIN + 2 * self.size.pause)
+            self.watch.until(
+                self._ended, "every job has ended and every envelope is read", WITHIN + 2 * self.size.pause
+            )
         with self._phase("looking for leftovers"):
             self._judge_end()
 
@@ -86,7 +90,9 @@ class Course:
         for batch, at in enumerate(range(0, self.size.jobs, BATCH)):
             numbers = range(at, min(at + BATCH, self.size.jobs))
             requests = [f"http://target.invalid/{number}" for number in numbers]
-            self.stage.caller.send_task("jobs.submit_batch", kwargs={"requests": requests, "queue": QUEUE}, task_id=f"soak-{batch}")
+            self.stage.caller.send_task(
+                "jobs.submit_batch", kwargs={"requests": requests, "queue": QUEUE}, task_id=f"soak-{batch}"
+            )
             self.ids += [f"soak-{batch}.{place}" for place in range(len(numbers))]
         self.watch.number = number_of(BATCH)
         self.watch.until(lambda: self.stage.redis.zcard(DUE) == self.size.jobs, "every job is with the remote", WITHIN)
@@ -122,9 +128,13 @@ class Course:
         with self._phase("recovery"):
             self.stage.tell("mode/running")
             ended = clock()
-            self.findings.facts["requests in the time of 429"] = f"{self.watch.diary.answered(Answer.THROTTLED, began, ended):,}"
+            self.findings.facts["requests in the time of 429"] = (
+                f"{self.watch.diary.answered(Answer.THROTTLED, began, ended):,}"
+            )
             # One job at a time tries again, so it takes a while until anybody knows.
-            self.watch.until(lambda: self.watch.diary.first(Answer.RUNNING, began) is not None, "the recovery is noticed", WITHIN)
+            self.watch.until(
+                lambda: self.watch.diary.first(Answer.RUNNING, began) is not None, "the recovery is noticed", WITHIN
+            )
             noticed = self.watch.diary.first(Answer.RUNNING, began) or clock()
             self.findings.facts["recovery noticed after"] = f"{noticed - ended:.0f} s"
             self._catch_up("the recovery", noticed)
@@ -153,11 +163,18 @@ class Course:
         ended = clock()
         # What was claimed last is on its way to the remote.
         self.watch.during(UNDER_WAY)
-        rush = Rush(name, self.findings.looks["before the outage"], self.watch.diary.requests(began, ended), ended - began)
+        rush = Rush(
+            name, self.findings.looks["before the outage"], self.watch.diary.requests(began, ended), ended - began
+        )
         self.findings.rushes.append(rush)
         self.findings.faults += judge_rush(rush, self.size.per_second)
-        # While the overdue were caught up with, others fell due, and wait for the account's limit: only then is it quiet again.
-        self.watch.until(lambda: self._overdue(clock() - UNDER_WAY) == 0, f"{name}: what fell due meanwhile is caught up with, too", WITHIN)
+        # While the overdue were caught up with, others fell due, and wait for the account's limit: only then is it
+        # quiet again.
+        self.watch.until(
+            lambda: self._overdue(clock() - UNDER_WAY) == 0,
+            f"{name}: what fell due meanwhile is caught up with, too",
+            WITHIN,
+        )
 
     def _keys(self) -> None:
         self.findings.walks[1:] = [walk(self.stage.redis)]
@@ -180,16 +197,22 @@ class Course:
 
     @property
     def _store(self) -> JobStore:
-        return JobStore(self.stage.redis, Limits())
+        return JobStore(self.stage.redis, JobLimits())
 
     def _judge_end(self) -> None:
         redis, found = self.stage.redis, self.findings
         self.stage.stop("beat")
-        self.watch.until(lambda: not redis.hlen("unacked") and not any(redis.scan_iter(f"{SPACE}:working:*", STEP)), "idle", WITHIN)
+        self.watch.until(
+            lambda: not redis.hlen("unacked") and not any(redis.scan_iter(f"{SPACE}:working:*", STEP)), "idle", WITHIN
+        )
         self.stage.stop("workers")
         self.stage.stop("others")
         audit = self._store.audit()
-        found.faults += balance(self._store.books()).faults + audit.counters + [f"{id_}: {words}" for id_, words in audit.faults.items()]
+        found.faults += (
+            balance(self._store.books()).faults
+            + audit.counters
+            + [f"{id_}: {words}" for id_, words in audit.faults.items()]
+        )
         found.fields = self._fields()
         found.submitted = self.watch.diary.submitted
         found.faults += judge_records(found.fields, self.size.jobs, found.submitted)

@@ -12,7 +12,9 @@ SHORTEST = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it. `rate`: looks a second that the waiting jobs make; what it takes follows from these. Times in seconds."""
+    """How much of it. `rate`: looks a second that the waiting jobs make; what it takes follows from these. Times in
+    seconds.
+    """
 
     jobs: int
     seconds: float
@@ -57,9 +59,9 @@ class Size:
     def settings(self) -> dict[str, str]:
         """Of the workers. A jitter of a half makes an even stream of what was caught up with in a rush."""
         return {
-            "LONGHAUL_LOOK_FIRST": f"{self.pause}",
-            "LONGHAUL_LOOK_CEILING": f"{self.pause}",
-            "LONGHAUL_LOOK_JITTER": "0.5",
+            "LONGHAUL_POLL_FIRST": f"{self.pause}",
+            "LONGHAUL_POLL_CEILING": f"{self.pause}",
+            "LONGHAUL_POLL_JITTER": "0.5",
             "LONGHAUL_BATCH_SIZE": f"{self.batch}",
             "LONGHAUL_ACCOUNT_LIMITS": f'{{"default": {{"per_second": {self.per_second}}}}}',
         }

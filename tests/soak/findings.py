@@ -1,4 +1,6 @@
-"""What a run of the soak has shown, the limits that it must keep, and the judges. Pure; each fault is a sentence, none is good."""
+"""What a run of the soak has shown, the limits that it must keep, and the judges. Pure; each fault is a sentence, none
+is good.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.cargo import digest
 from tests.chaos.notebooks import Note
+from tests.chaos.workload import digest
 from tests.soak.diary import mean, most_within
 from tests.soak.gauges import Trend
 from tests.soak.keywalk import Keys
@@ -32,7 +34,9 @@ MOST_DISPLACED = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Rush:
-    """Requests second by second while overdue looks are caught up with. `before`: the mean a second until then. `seconds`: how long it took."""
+    """Requests second by second while overdue looks are caught up with. `before`: the mean a second until then.
+    `seconds`: how long it took.
+    """
 
     name: str
     before: float
@@ -42,8 +46,8 @@ class Rush:
 
 @dataclass
 class Findings:
-    """`phases`: (name, seconds). `walks`: the first after the warm-up, and the last before the jobs end. `fields`: how often each value of
-    the records' fields was met at the end.
+    """`phases`: (name, seconds). `walks`: the first after the warm-up, and the last before the jobs end. `fields`: how
+    often each value of the records' fields was met at the end.
     """
 
     jobs: int
@@ -64,7 +68,11 @@ class Findings:
 
 def judge_memory(trends: Sequence[Trend]) -> list[str]:
     """No process grows."""
-    return [f"{one.name} grows by {one.slope * MINUTE / MEGABYTE:.2f} MB/min" for one in trends if one.slope > STEEPEST and one.growth > NOISE]
+    return [
+        f"{one.name} grows by {one.slope * MINUTE / MEGABYTE:.2f} MB/min"
+        for one in trends
+        if one.slope > STEEPEST and one.growth > NOISE
+    ]
 
 
 def judge_lateness(name: str, lateness: Lateness) -> list[str]:
@@ -75,12 +83,16 @@ def judge_lateness(name: str, lateness: Lateness) -> list[str]:
     if lateness.absent:
         faults.append(f"{name}: {lateness.absent} looks that were due did not come")
     if lateness.at(0.99) > LATEST_P99:
-        faults.append(f"{name}: one look in a hundred is {lateness.at(0.99):.1f} s late or more, the limit is {LATEST_P99:g} s")
+        faults.append(
+            f"{name}: one look in a hundred is {lateness.at(0.99):.1f} s late or more, the limit is {LATEST_P99:g} s"
+        )
     return faults
 
 
 def bounds(per_second: int) -> tuple[int, int]:
-    """The most requests in one second, and in ten on end, that a limit of so many a second allows: one second's worth is a burst."""
+    """The most requests in one second, and in ten on end, that a limit of so many a second allows: one second's worth
+    is a burst.
+    """
     return 2 * per_second, (WINDOW + 1) * per_second
 
 
@@ -103,7 +115,9 @@ def judge_order(found: Order, overdue: int) -> list[str]:
     if found.missing or found.count < overdue:
         faults.append(f"{found.count} of at least {overdue} overdue looks came, {found.missing} did not")
     if found.correlation < LEAST_CORRELATION or found.displaced > MOST_DISPLACED:
-        faults.append(f"overdue looks do not come oldest first: correlation {found.correlation:.3f}, {found.displaced:.1%} out of place")
+        faults.append(
+            f"overdue looks do not come oldest first: correlation {found.correlation:.3f}, {found.displaced:.1%} out of place"
+        )
     return faults
 
 
@@ -128,7 +142,9 @@ def judge_records(fields: Mapping[str, Counter[str]], jobs: int, submitted: Mapp
         for value, count in sorted(values.items())
         if value != wanted[name]
     ]
-    faults += [f"{values.total()} records with {name}, not {jobs}" for name, values in fields.items() if values.total() != jobs]
+    faults += [
+        f"{values.total()} records with {name}, not {jobs}" for name, values in fields.items() if values.total() != jobs
+    ]
     wrong = jobs - sum(submitted.get(number) == 1 for number in range(jobs))
     if wrong or len(submitted) != jobs:
         faults.append(f"{wrong} of {jobs} jobs were not submitted just once; {len(submitted)} were submitted")

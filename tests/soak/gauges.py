@@ -30,8 +30,8 @@ class Gauges:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A process's memory over a time. Bytes; slopes in bytes a second, by least squares: `late_slope` is that of the second half, without
-    what was still warming up. `seconds`: between first and last sample.
+    """A process's memory over a time. Bytes; slopes in bytes a second, by least squares: `late_slope` is that of the
+    second half, without what was still warming up. `seconds`: between first and last sample.
     """
 
     name: str
@@ -53,7 +53,14 @@ def trend(name: str, samples: list[tuple[float, int]]) -> Trend:
     """Of at least two samples."""
     sizes = [size for _, size in samples]
     return Trend(
-        name, len(samples), sizes[0], sizes[-1], max(sizes), slope(samples), slope(samples[len(samples) // 2 :]), samples[-1][0] - samples[0][0]
+        name,
+        len(samples),
+        sizes[0],
+        sizes[-1],
+        max(sizes),
+        slope(samples),
+        slope(samples[len(samples) // 2 :]),
+        samples[-1][0] - samples[0][0],
     )
 
 

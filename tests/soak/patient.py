@@ -1,8 +1,8 @@
 """The remote of the soak: `python -m tests.soak.patient PORT DIARY`. Every job runs until somebody tells it otherwise.
 
-`PUT /mode/<mode>` tells it: see `MODES`. The remote's id of a job is the number at the end of its URL. Each request is written down in the
-diary: number, what was answered, when. `PUT /sync` brings everything heard so far into the file. It is cheap, for it shares the cores with
-what is measured, and keeps nothing in memory.
+`PUT /mode/<mode>` tells it: see `MODES`. The remote's id of a job is the number at the end of its URL. Each request is
+written down in the diary: number, what was answered, when. `PUT /sync` brings everything heard so far into the file. It
+is cheap, for it shares the cores with what is measured, and keeps nothing in memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ FINISHED = (
     b'{"id":"%d","status":"finished","url":"http://target.invalid/%d","response":{"statusCode":200,'
     b'"headers":{"sa-statuscode":"200","sa-credit-cost":"1"},"body":"page %d"}}'
 )
-REFUSALS = {b"outage": (Answer.OUTAGE, OUTAGE), b"patience": (Answer.THROTTLED, PATIENCE), b"throttled": (Answer.THROTTLED, THROTTLED)}
+REFUSALS = {
+    b"outage": (Answer.OUTAGE, OUTAGE),
+    b"patience": (Answer.THROTTLED, PATIENCE),
+    b"throttled": (Answer.THROTTLED, THROTTLED),
+}
 
 
 class Patient(BareHttp):

@@ -1,6 +1,7 @@
 """Whether looks come when they are due, and in the order in which they are. Pure; times in epoch seconds.
 
-What is due, the ledger says beforehand: the score of a job in the due index is the time of its next look. The remote says when that came.
+What is due, the ledger says beforehand: the score of a job in the due index is the time of its next look. The remote
+says when that came.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How well the order of arrivals follows that of due times. `correlation`: Spearman's, 1 is perfect. `displaced`: share of the jobs that
-    came more than `slack` places too early or too late; `worst`: most places. `missing`: jobs that did not come.
+    """How well the order of arrivals follows that of due times. `correlation`: Spearman's, 1 is perfect. `displaced`:
+    share of the jobs that came more than `slack` places too early or too late; `worst`: most places. `missing`: jobs
+    that did not come.
     """
 
     count: int
@@ -63,4 +65,6 @@ def order(dues: Mapping[int, float], arrived: Sequence[int], slack: int) -> Orde
     off = [abs(place - places[number]) for place, number in enumerate(came)]
     count = len(came)
     correlation = 1 - 6 * sum(gap * gap for gap in off) / (count * (count * count - 1)) if count > 1 else 1.0
-    return Order(count, correlation, sum(gap > slack for gap in off) / max(count, 1), max(off, default=0), len(dues) - count)
+    return Order(
+        count, correlation, sum(gap > slack for gap in off) / max(count, 1), max(off, default=0), len(dues) - count
+    )

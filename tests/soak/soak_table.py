@@ -30,9 +30,17 @@ def _memory(findings: Findings) -> str:
     for one in findings.trends:
         sizes = [f"{size / MEGABYTE:.1f}" for size in (one.first, one.last, one.most)]
         rows.append(
-            (one.name, *sizes, f"{one.slope * MINUTE / 1024:+.1f}", f"{one.late_slope * MINUTE / 1024:+.1f}", f"{one.seconds / MINUTE:.1f}")
+            (
+                one.name,
+                *sizes,
+                f"{one.slope * MINUTE / 1024:+.1f}",
+                f"{one.late_slope * MINUTE / 1024:+.1f}",
+                f"{one.seconds / MINUTE:.1f}",
+            )
         )
-    return _rows(("process", "MB at first", "at last", "at most", "slope, KB/min", "of the second half", "over, min"), rows)
+    return _rows(
+        ("process", "MB at first", "at last", "at most", "slope, KB/min", "of the second half", "over, min"), rows
+    )
 
 
 def _looks(findings: Findings) -> str:
@@ -48,7 +56,9 @@ def _keys(findings: Findings) -> str:
     rows = []
     for name in sorted(before.keys() | after.keys()):
         then, now = before.get(name, Keys()), after.get(name, Keys())
-        rows.append((f"`{name}`", f"{then.count:,}", f"{now.count:,}", f"{then.size / 1024:,.1f}", f"{now.size / 1024:,.1f}"))
+        rows.append(
+            (f"`{name}`", f"{then.count:,}", f"{now.count:,}", f"{then.size / 1024:,.1f}", f"{now.size / 1024:,.1f}")
+        )
     return _rows(("keys", "after the warm-up", "at the end", "KB then", "KB at the end"), rows)
 
 

@@ -1,4 +1,6 @@
-"""Everything that runs: a server with an append-only file, the parts that `longhaul up` starts, a consumer, and the patient remote."""
+"""Everything that runs: a server with an append-only file, the parts that `longhaul up` starts, a consumer, and the
+patient remote.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ from celery import Celery
 from redis import Redis
 
 from benchmarks.rig import listens, stop
-from ledger.connection import connect
+from longhaul.ledger.connection import connect
 from tests.installation import ROOT, until
-from workers.embedded import serving
-from workers.local import PYTHON, Local, free_ports
-from workers.processes import Part, Processes
+from workers.local.embedded_server import serving
+from workers.local.processes import Part, Processes
+from workers.local.stack import PYTHON, Stack, free_ports
 
 WORKERS = 2
 QUEUE = "soak"
@@ -30,7 +32,7 @@ READY_WITHIN = 90.0
 class Stage:
     """What the soak works with. `groups`: parts that are started and stopped together, in the order of starting."""
 
-    local: Local
+    local: Stack
     redis: Redis
     caller: Celery
     folder: Path
@@ -79,7 +81,11 @@ class Stage:
     def ended(self) -> list[str]:
         """Parts that have ended, though nobody asked them to."""
         codes = {child.part.name: child.process.poll() for group in self.groups.values() for child in group._children}
-        return [f"{name} ended by itself (exit {code})" for name, code in {**codes, "the remote": self.stub.poll()}.items() if code is not None]
+        return [
+            f"{name} ended by itself (exit {code})"
+            for name, code in {**codes, "the remote": self.stub.poll()}.items()
+            if code is not None
+        ]
 
     def _ready(self) -> int:
         logs = [self.folder / "logs" / f"worker{n}.log" for n in range(1, WORKERS + 1)]
@@ -104,14 +110,20 @@ def standing(folder: Path, settings: Mapping[str, str]) -> Iterator[Stage]:
         "LONGHAUL_LOG_FORMAT": "json",
         **settings,
     }
-    with serving(ports.redis, folder / "server") as url, connect(url) as redis, Celery(broker=url, backend=url, set_as_current=False) as caller:
-        local = Local(ports, url, self_hosted=False, workers=WORKERS, secret="0123456789abcdef" * 3)
+    with (
+        serving(ports.redis, folder / "server") as url,
+        connect(url) as redis,
+        Celery(broker=url, backend=url, set_as_current=False) as caller,
+    ):
+        local = Stack(ports, url, self_hosted=False, workers=WORKERS, secret="0123456789abcdef" * 3)
         line = [*PYTHON, "tests.soak.patient", str(ports.service), str(folder / "diary")]
         stub = subprocess.Popen(line, cwd=ROOT, start_new_session=True)
         stage = Stage(local, redis, caller, folder, remote, given, stub)
         try:
             until(lambda: listens(ports.service), "the remote", READY_WITHIN)
-            consumer = Part("consumer", [sys.executable, "-m", "tests.chaos.consumer", QUEUE, str(stage.notes)], local.env)
+            consumer = Part(
+                "consumer", [sys.executable, "-m", "tests.chaos.consumer", QUEUE, str(stage.notes)], local.env
+            )
             own = {part.name: part for part in local.own()}
             stage.start("others", [own["webhook"], own["flower"], consumer])
             stage.start_workers()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from jobs.store import SPACE
+from longhaul.jobs.store import SPACE
 from tests.soak.diary import LOOKS, Diary, Heard, mean
 from tests.soak.gauges import Gauges
 from tests.soak.punctuality import Lateness
@@ -24,7 +24,9 @@ class Stuck(Exception):
 
 @dataclass
 class Watch:
-    """`lateness` notes what comes in the present phase, and while `expecting` what is due next; `arrivals`, where it is a list, the looks."""
+    """`lateness` notes what comes in the present phase, and while `expecting` what is due next; `arrivals`, where it is
+    a list, the looks.
+    """
 
     stage: Stage
     say: Callable[[str], object]
@@ -79,7 +81,9 @@ class Watch:
         if began > self._said + SAYS_EVERY:
             self._said = began
             rate = mean(self.diary.requests(clock() - 10, clock()))
-            self.say(f"{time.strftime('%H:%M:%S')}  {self.phase}: {rate:.0f} requests a second, {self.stage.redis.zcard(DUE):,} jobs wait\n")
+            self.say(
+                f"{time.strftime('%H:%M:%S')}  {self.phase}: {rate:.0f} requests a second, {self.stage.redis.zcard(DUE):,} jobs wait\n"
+            )
         time.sleep(max(0.0, began + seconds - time.monotonic()))
 
 

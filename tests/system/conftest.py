@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import free_port
 from tests.installation import Installation, installed
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,11 @@ def longhaul() -> Iterator[Installation]:
 @pytest.fixture(autouse=True)
 def books_balance(request: pytest.FixtureRequest) -> Iterator[None]:
     """Submitted = open + envelopes, after every test that uses an installation."""
-    used = [request.getfixturevalue(name) for name in ("longhaul", "apart", "asleep", "crawling") if name in request.fixturenames]
+    used = [
+        request.getfixturevalue(name)
+        for name in ("longhaul", "apart", "asleep", "crawling")
+        if name in request.fixturenames
+    ]
     yield
     for installation in used:
         assert installation.books().faults + installation.crawl_books().faults == []

@@ -1,4 +1,6 @@
-"""A copy of the append-only folder, taken under load, is a backup: a fresh server goes on from it, although the remote has moved on."""
+"""A copy of the append-only folder, taken under load, is a backup: a fresh server goes on from it, although the remote
+has moved on.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from jobs.balance import balance
-from jobs.store import JobStore, Limits
-from ledger.connection import connect
-from service.faults import body_for
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.connection import connect
+from longhaul.work.balance import balance
+from service.faults.words import body_for
 from tests.builders import a_submission, envelopes
 from tests.conftest import free_port
 from tests.installation import FAST, until
 from tests.service_process import Service, service
-from workers.embedded import serving
-from workers.local import Local, free_ports
-from workers.processes import Processes
+from workers.local.embedded_server import serving
+from workers.local.processes import Processes
+from workers.local.stack import Stack, free_ports
 
 JOBS = 150
 
@@ -28,7 +30,7 @@ JOBS = 150
 @contextmanager
 def at_work(redis_url: str, remote: Service) -> Iterator[Processes]:
     """Two workers and beat on the ledger at `redis_url`."""
-    local = Local(free_ports(), redis_url, self_hosted=False, workers=2, secret="0123456789abcdef" * 3)
+    local = Stack(free_ports(), redis_url, self_hosted=False, workers=2, secret="0123456789abcdef" * 3)
     env = {**FAST, "LONGHAUL_ASYNC_URL": remote.base, "LONGHAUL_CRAWLER_URL": remote.base, "LONGHAUL_API_KEY": "k"}
     parts = [replace(part, env={**part.env, **env}) for part in local.own() if part.name.startswith(("worker", "beat"))]
     lines: list[str] = []
@@ -56,9 +58,9 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
     with service(tmp_path, service_faults="1") as remote:
         with serving(free_port(), folder) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, Limits())
+            store = JobStore(redis, JobLimits())
             with at_work(redis_url, remote):
-                store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], watched=False)
+                store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], tracked=False)
                 until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
                 back_up(redis_url, folder, copy)
                 # What happens now is not in the copy: the remote hands out results, and forgets them.
@@ -69,7 +71,7 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
         last.write_bytes(last.read_bytes()[:-5])
         with serving(free_port(), copy) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, Limits())
+            store = JobStore(redis, JobLimits())
             found = balance(store.books())
             assert (found.faults, found.submitted) == ([], JOBS)
             assert JOBS // 10 - 1 <= found.envelopes < JOBS

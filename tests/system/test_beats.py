@@ -60,7 +60,9 @@ def ticks_again(redis: Redis) -> bool:
 
 
 @pytest.mark.parametrize(("by", "within"), [(signal.SIGKILL, 26.0), (signal.SIGTERM, 8.0)], ids=["killed", "stopped"])
-def test_the_second_beat_takes_over_from_the_first(redis: Redis, beats: tuple[Beat, Beat], by: signal.Signals, within: float) -> None:
+def test_the_second_beat_takes_over_from_the_first(
+    redis: Redis, beats: tuple[Beat, Beat], by: signal.Signals, within: float
+) -> None:
     first, second = beats
     until(lambda: ticks_again(redis), "a tick of the first beat")
     held = redis.get(LOCK)
@@ -75,7 +77,9 @@ def test_the_second_beat_takes_over_from_the_first(redis: Redis, beats: tuple[Be
     assert redis.get(LOCK) is None
 
 
-def test_a_beat_that_stands_by_ends_when_it_is_told_to_and_the_other_goes_on(redis: Redis, beats: tuple[Beat, Beat]) -> None:
+def test_a_beat_that_stands_by_ends_when_it_is_told_to_and_the_other_goes_on(
+    redis: Redis, beats: tuple[Beat, Beat]
+) -> None:
     first, second = beats
     second.process.terminate()
     # It has not come to its own way of stopping yet, and needs none.

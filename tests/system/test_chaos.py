@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.chaos.cargo import Cargo, Crawl, Job, digest, load
+from tests.chaos.checker import judge
 from tests.chaos.ends import strange_ends
 from tests.chaos.harms import Harm
-from tests.chaos.judgement import judge
 from tests.chaos.leftovers import leftovers
 from tests.chaos.logbook import read_logs
 from tests.chaos.notebooks import Notes, read
 from tests.chaos.run import blows_of, go, long, short
 from tests.chaos.table import table
+from tests.chaos.workload import Cargo, Crawl, Job, digest, load
 
 SEED = 151
 
@@ -98,7 +98,10 @@ def test_what_is_lost_doubled_wrong_or_strange_is_found(cargo: Cargo) -> None:
         (lambda notes: notes.jobs[job.id].append(job_note(job)), "2 envelopes"),
         (lambda notes: notes.jobs[job.id][0].update(digest=digest("another")), "has another body"),
         (lambda notes: notes.jobs[job.id][0].update(status="expired"), "is expired in"),
-        (lambda notes: notes.jobs[job.id][0].update({"in": "elsewhere"}), "is finished in elsewhere, not finished in chaos-"),
+        (
+            lambda notes: notes.jobs[job.id][0].update({"in": "elsewhere"}),
+            "is finished in elsewhere, not finished in chaos-",
+        ),
         (lambda notes: notes.jobs[job.id][0].update(meta={"n": -1}), "has another job's"),
         (lambda notes: notes.jobs["stranger"].append(job_note(job)), "nobody has sent"),
         (lambda notes: notes.crawls.pop(crawl.id), "0 summaries"),
@@ -115,7 +118,10 @@ def test_what_is_lost_doubled_wrong_or_strange_is_found(cargo: Cargo) -> None:
 
 
 def test_a_job_whose_result_was_lost_at_the_remote_must_say_that_it_was_submitted_again(cargo: Cargo) -> None:
-    job, notes = next(job for job in cargo.jobs if job.kind.statuses == ("finished",) and not job.pushed), perfect(cargo)
+    job, notes = (
+        next(job for job in cargo.jobs if job.kind.statuses == ("finished",) and not job.pushed),
+        perfect(cargo),
+    )
     (fault,) = judge(cargo, notes, {}, {job.id: 1}).faults
     assert "was lost 1 times" in fault
     # A push may bring it before it is submitted again.
@@ -129,7 +135,10 @@ def test_a_job_whose_result_was_lost_at_the_remote_must_say_that_it_was_submitte
 
 def test_a_process_that_ends_or_hangs_though_nobody_asked_it_to_is_found() -> None:
     assert strange_ends({"beat (exit 1)": 3, "worker2 (exit 69)": 1}) == []
-    assert strange_ends({"worker1 did not stop": 1, "webhook (exit 1)": 2}) == ["2 times: webhook (exit 1)", "1 times: worker1 did not stop"]
+    assert strange_ends({"worker1 did not stop": 1, "webhook (exit 1)": 2}) == [
+        "2 times: webhook (exit 1)",
+        "1 times: worker1 did not stop",
+    ]
 
 
 def test_a_page_may_be_missing_only_where_the_remote_has_given_it_up_and_the_crawl_says_so(cargo: Cargo) -> None:
@@ -160,7 +169,15 @@ def test_what_is_left_in_the_server_is_found(redis: Redis) -> None:
     redis.hset("unacked", "tag", "[]")
     redis.set("longhaul:redbeat::lock", "held")
     found = " ".join(leftovers(redis))
-    for words in ("due:poll:default", "subject:a", "would stay for ever", "1 envelopes", "working:poll", "keys unacked", "redbeat::lock"):
+    for words in (
+        "due:poll:default",
+        "subject:a",
+        "would stay for ever",
+        "1 envelopes",
+        "working:poll",
+        "keys unacked",
+        "redbeat::lock",
+    ):
         assert words in found
 
 

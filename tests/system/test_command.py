@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from jobs.store import JobStore, Limits
-from service.faults import body_for
+from longhaul.jobs.store import JobLimits, JobStore
+from service.faults.words import body_for
 from tests.installation import Installation, until
 
 
@@ -16,14 +16,18 @@ def lines(text: str) -> list[dict[str, object]]:
 
 def test_submit_prints_ids_and_results_prints_whole_envelopes(longhaul: Installation) -> None:
     urls = [f"http://ok.fault.invalid/command-{n}" for n in range(3)]
-    submitted = longhaul.command("submit", urls[0], "-", "--queue", "command", given=f"# a comment\n{urls[1]}\n\n{urls[2]}\n")
+    submitted = longhaul.command(
+        "submit", urls[0], "-", "--queue", "command", given=f"# a comment\n{urls[1]}\n\n{urls[2]}\n"
+    )
     assert submitted.returncode == 0, submitted.stderr
     ids = {str(row["id"]): str(row["url"]) for row in lines(submitted.stdout)}
     assert sorted(ids.values()) == urls
     until(lambda: longhaul.redis.xlen("longhaul:results:command") == 3, "three envelopes")
     read = longhaul.command("results", "--queue", "command")
     assert read.returncode == 0
-    assert {str(row["id"]): row["body"] for row in lines(read.stdout)} == {job_id: body_for(url) for job_id, url in ids.items()}
+    assert {str(row["id"]): row["body"] for row in lines(read.stdout)} == {
+        job_id: body_for(url) for job_id, url in ids.items()
+    }
     assert longhaul.command("results", "--queue", "command").stdout == ""
 
 
@@ -49,10 +53,10 @@ def test_status_counts_and_balances(longhaul: Installation) -> None:
 
 def test_status_names_a_paused_account_with_its_reason(longhaul: Installation) -> None:
     # A lane of this test's own, without a job: nothing else here waits for it.
-    due, lane = JobStore(longhaul.redis, Limits())._due, "poll:paused-by-the-test"
+    due, lane = JobStore(longhaul.redis, JobLimits())._due, "poll:paused-by-the-test"
     longhaul.redis.sadd(f"{due.space}:lanes", lane)
     try:
-        due.hold(lane, due.now() + 600, "the account has no credits left", 0)
+        due.pause(lane, due.now() + 600, "the account has no credits left", 0)
         status = longhaul.command("status")
     finally:
         due.resume(lane)
@@ -85,7 +89,17 @@ def test_doctor_finds_nothing_wrong_here(longhaul: Installation) -> None:
     found = longhaul.command("doctor")
     assert found.returncode == 0, found.stdout
     checks = {str(row["check"]): row["ok"] for row in lines(found.stdout)}
-    assert set(checks) == {"ledger", "broker", "account default", "crawler", "beat", "workers", "books", "receiver", "set aside"}
+    assert set(checks) == {
+        "ledger",
+        "broker",
+        "account default",
+        "crawler",
+        "beat",
+        "workers",
+        "books",
+        "receiver",
+        "set aside",
+    }
 
 
 def test_a_ledger_that_is_away_is_named(longhaul: Installation) -> None:
@@ -99,6 +113,8 @@ def test_a_ledger_that_is_away_is_named(longhaul: Installation) -> None:
 
 
 def test_a_wrong_setting_is_named(longhaul: Installation) -> None:
-    said = longhaul.command("status", env={"LONGHAUL_LEASE": "1", "LONGHAUL_BATCH_TIMEOUT": "5", "LONGHAUL_HTTP_TIMEOUT": "4"})
+    said = longhaul.command(
+        "status", env={"LONGHAUL_LEASE": "1", "LONGHAUL_BATCH_TIMEOUT": "5", "LONGHAUL_HTTP_TIMEOUT": "4"}
+    )
     assert said.returncode == 78
     assert "LONGHAUL_BATCH_TIMEOUT (5) must be below LONGHAUL_LEASE (1)" in said.stderr

@@ -1,5 +1,6 @@
-"""No container engine is needed to know that the compose file works: each service's own command line runs here as a process with its own
-environment, on loopback addresses, until its own health check passes, and ends when it is told to."""
+"""No container engine is needed to know that the compose file works: each service's own command line runs here as a
+process with its own environment, on loopback addresses, until its own health check passes, and ends when it is told
+to."""
 
 import os
 import re
@@ -15,7 +16,7 @@ import requests
 
 from tests.compose import read
 from tests.conftest import free_port
-from workers.embedded import find_server
+from workers.local.embedded_server import find_server
 
 WITHIN = 60.0
 GRACE = 30.0
@@ -38,7 +39,10 @@ class Compose:
         self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555")}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         server = Path(find_server())
-        self.programs = {"redis-server": str(server), "redis-cli": str(server.with_name(server.name.replace("server", "cli")))}
+        self.programs = {
+            "redis-server": str(server),
+            "redis-cli": str(server.with_name(server.name.replace("server", "cli"))),
+        }
         (folder / "secrets").mkdir()
         for name, value in SECRETS.items():
             (folder / "secrets" / name).write_text(f"{value}\n")
@@ -48,14 +52,22 @@ class Compose:
         if text in self.programs:
             return self.programs[text]
         text = text.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        places = {"/tmp/": f"{self.folder}/{service}-", "/run/secrets": f"{self.folder}/secrets", "/data": str(self.folder)}  # noqa: S108
+        places = {
+            "/tmp/": f"{self.folder}/{service}-",  # noqa: S108
+            "/run/secrets": f"{self.folder}/secrets",
+            "/data": str(self.folder),
+        }
         text = re.sub("|".join(places), lambda found: places[found[0]], text)
         text = re.sub(r"//(redis|service|webhook):", "//127.0.0.1:", text)
         return re.sub(r"\b(6379|8080|8090|5555)\b", lambda found: self.ports[found[0]], text)
 
     def environment(self, name: str) -> dict[str, str]:
         """What the service would see: its own variables, and nothing of this process's."""
-        own = {key: self.here(value, name) for key, value in self.services[name].get("environment", {}).items() if value is not None}
+        own = {
+            key: self.here(value, name)
+            for key, value in self.services[name].get("environment", {}).items()
+            if value is not None
+        }
         return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}", "HOME": str(self.folder), **own}
 
     def start(self, name: str) -> None:
@@ -63,14 +75,24 @@ class Compose:
         if name == "redis":
             command += ["--port", self.ports["6379"], "--bind", "127.0.0.1"]
         with (self.folder / f"{name}.log").open("wb") as log:
-            self.processes[name] = subprocess.Popen(command, env=self.environment(name), cwd=self.folder, stdout=log, stderr=log)
+            self.processes[name] = subprocess.Popen(
+                command, env=self.environment(name), cwd=self.folder, stdout=log, stderr=log
+            )
 
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
         """One run of the service's health check."""
         command = [self.here(word, name) for word in self.services[name]["healthcheck"]["test"][1:]]
         if name == "redis":
             command[1:1] = ["-p", self.ports["6379"]]
-        return subprocess.run(command, env=self.environment(name), cwd=self.folder, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(
+            command,
+            env=self.environment(name),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
 
     def await_health(self, name: str) -> None:
         end = time.monotonic() + WITHIN
@@ -111,7 +133,12 @@ def test_every_service_becomes_healthy_by_its_own_command_and_ends_when_told(tmp
             compose.await_health(name)
 
         service = f"http://127.0.0.1:{compose.ports['8080']}"
-        assert requests.post(f"{service}/jobs", json={"apiKey": "another", "url": "http://example.com"}, timeout=10).status_code == 401
+        assert (
+            requests.post(
+                f"{service}/jobs", json={"apiKey": "another", "url": "http://example.com"}, timeout=10
+            ).status_code
+            == 401
+        )
         flower = f"http://127.0.0.1:{compose.ports['5555']}/api/workers"
         assert requests.get(flower, timeout=10).status_code == 401
         assert requests.get(flower, auth=("user", "password"), timeout=10).status_code == 200

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from service.faults import body_for
+from service.faults.words import body_for
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 JOBS = 150
 
@@ -25,9 +25,9 @@ def apart() -> Iterator[Installation]:
 
 def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None:
     urls = [f"http://slow-{1 + n % 4}.fault.invalid/killed-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}).get(
-        timeout=30
-    )
+    ids = apart.caller.send_task(
+        "jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}
+    ).get(timeout=30)
     for share in (0.1, 0.4, 0.7):
         until(lambda s=share: apart.books().envelopes >= s * JOBS, f"{share:.0%} of the envelopes", 120)
         apart.stop("worker1", "worker2", by=signal.SIGKILL)
@@ -41,7 +41,9 @@ def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(apart: Installation) -> None:
     urls = [f"http://slow-1.fault.invalid/stopped-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "queue": QUEUE}).get(timeout=30)
+    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "queue": QUEUE}).get(
+        timeout=30
+    )
     until(lambda: apart.books().envelopes >= JOBS // 10, "the first envelopes")
     apart.stop("worker1", "worker2", by=signal.SIGTERM)
     for job_id, url in zip(ids, urls, strict=True):
@@ -85,8 +87,13 @@ def test_a_message_waits_for_a_ledger_that_is_away_and_its_job_is_not_lost(tmp_p
             ledger.__exit__(None, None, None)
             wanted = {"callback": False, "queue": QUEUE}
             single = caller.send_task("jobs.submit", kwargs={"url": "http://ok.fault.invalid/waits", **wanted})
-            batch = caller.send_task("jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/waits-too"], **wanted})
-            until(lambda: sum("the ledger does not take writes" in line for _, line in apart.lines) >= 2, "both messages waiting")
+            batch = caller.send_task(
+                "jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/waits-too"], **wanted}
+            )
+            until(
+                lambda: sum("the ledger does not take writes" in line for _, line in apart.lines) >= 2,
+                "both messages waiting",
+            )
             ledger = serving(port, tmp_path)
             ledger.__enter__()
             for job_id, url in ((single.id, "waits"), (f"{batch.id}.0", "waits-too")):

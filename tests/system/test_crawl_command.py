@@ -18,8 +18,8 @@ from uuid import uuid4
 
 import pytest
 
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.job import State
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.work.item import State
 from tests.installation import ROOT, Installation, until
 from tests.wire import Ask, Reply, wire
 
@@ -57,12 +57,16 @@ def lines(text: str) -> list[dict[str, object]]:
 
 
 def command(longhaul: Installation, *arguments: str, **streams: int) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-m", "workers.cli", *arguments]
-    return subprocess.Popen(line, env={**longhaul.env, "COLUMNS": "120", "TERM": "xterm"}, cwd=ROOT, start_new_session=True, **streams)
+    line = [sys.executable, "-m", "cli.main", *arguments]
+    return subprocess.Popen(
+        line, env={**longhaul.env, "COLUMNS": "120", "TERM": "xterm"}, cwd=ROOT, start_new_session=True, **streams
+    )
 
 
 def on_a_terminal(
-    longhaul: Installation, *arguments: str, then: Sequence[tuple[str, Callable[[subprocess.Popen[bytes], int], object]]]
+    longhaul: Installation,
+    *arguments: str,
+    then: Sequence[tuple[str, Callable[[subprocess.Popen[bytes], int], object]]],
 ) -> tuple[int, str]:
     """Exit code and screen of a command; each of `then` is done once its words have been seen after those before."""
     ours, theirs = pty.openpty()
@@ -113,7 +117,9 @@ def cancelled(longhaul: Installation, crawl_id: str) -> bool:
 def test_pages_are_followed_and_stay_in_their_queue(longhaul: Installation, site: Site) -> None:
     site.held.set()
     queue = f"crawl-{uuid4().hex[:8]}"
-    ended = longhaul.command("crawl", site.base, "--depth", "1", "--budget", "9", "--exclude", "/b$", "--queue", queue, "--follow")
+    ended = longhaul.command(
+        "crawl", site.base, "--depth", "1", "--budget", "9", "--exclude", "/b$", "--queue", queue, "--follow"
+    )
     assert ended.returncode == 0, ended.stderr
     *pages, summary = lines(ended.stdout)
     assert {page["url"]: (page["depth"], page["statusCode"], page["bytes"]) for page in pages} == {

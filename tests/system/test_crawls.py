@@ -1,4 +1,6 @@
-"""A crawl of a web site that nobody here wrote, through every part: the service, its webhooks, the receiver, the results queue."""
+"""A crawl of a web site that nobody here wrote, through every part: the service, its webhooks, the receiver, the
+results queue.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,16 @@ import pytest
 import requests
 from celery.result import AsyncResult
 
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.balance import balance
-from ledger.results import stream
-from service.crawl_faults import site_for
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.ledger.results import stream
+from longhaul.work.balance import balance
+from service.faults.crawl_faults import site_for
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
-# The documentation of modules whose import does nothing, and is quickly written: email's and urllib's take seconds a page.
+# The documentation of modules whose import does nothing, and is quickly written: email's and urllib's take seconds a
+# page.
 MODULES = "json|logging|xml|sqlite3|concurrent|collections|importlib|unittest|html|wsgiref|multiprocessing"
 INCLUDE = rf"/(({MODULES})(\.[a-z_.]+)?\.html)?$"
 
@@ -32,7 +35,9 @@ INCLUDE = rf"/(({MODULES})(\.[a-z_.]+)?\.html)?$"
 def documentation() -> Iterator[str]:
     """The standard library's documentation server."""
     command = [sys.executable, "-I", "-S", "-m", "pydoc", "-n", "127.0.0.1", "-p", "0"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout is not None
         yield server.stdout.readline().split()[-1]
         server.terminate()
@@ -73,7 +78,12 @@ def create(installation: Installation, **arguments: Any) -> AsyncResult[Any]:
 
 def pages(installation: Installation, crawl_id: str) -> list[dict[str, Any]]:
     installation.read()
-    return [one for several in installation.envelopes.values() for one in several if one["kind"] == "page" and one["crawlId"] == crawl_id]
+    return [
+        one
+        for several in installation.envelopes.values()
+        for one in several
+        if one["kind"] == "page" and one["crawlId"] == crawl_id
+    ]
 
 
 def store(installation: Installation) -> CrawlStore:
@@ -95,7 +105,12 @@ def test_every_page_of_a_real_site_comes_home_once(crawling: Installation, site:
     arrived = pages(crawling, crawl.id)
     assert {page["url"]: page["depth"] for page in arrived} == wanted
     assert len(arrived) == len(wanted)
-    assert (end["status"], end["received"], end["missing"], end["done"] + end["failed"]) == ("finished", len(wanted), 0, len(wanted))
+    assert (end["status"], end["received"], end["missing"], end["done"] + end["failed"]) == (
+        "finished",
+        len(wanted),
+        0,
+        len(wanted),
+    )
     assert all("<title>" in page["body"] for page in arrived if page["statusCode"] == 200)
     assert {page["status"] for page in arrived} == {"finished"}
     # The caller holds the task's id: it is the crawl's, and its result is the crawl's end.
@@ -119,7 +134,9 @@ def test_workers_and_the_fetcher_may_die_while_it_runs(crawling: Installation, s
     comes_home_whole(crawling, crawl.id, site)
 
 
-def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_once_and_the_rest_is_said(crawling: Installation) -> None:
+def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_once_and_the_rest_is_said(
+    crawling: Installation,
+) -> None:
     # All at once, for each has something to wait for.
     wrong = (
         "ok",

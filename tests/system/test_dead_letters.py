@@ -1,4 +1,6 @@
-"""Messages that no worker can make anything of: kept, whatever is wrong with them, never lost, and sent again when somebody says so."""
+"""Messages that no worker can make anything of: kept, whatever is wrong with them, never lost, and sent again when
+somebody says so.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,32 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from ledger.connection import connect
-from ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
+from longhaul.ledger.connection import connect
+from longhaul.ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
-GOOD = [[], {"url": "http://ok.fault.invalid/dead", "queue": QUEUE}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+GOOD = [
+    [],
+    {"url": "http://ok.fault.invalid/dead", "queue": QUEUE},
+    {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
+]
 SECRET = "hunter2-in-the-body"
 
 
 def raw(redis: Redis, body: bytes, queue: str = "celery", **changes: Any) -> None:
     """Put a message into a queue of the Redis broker as Celery's wire has it, but for `changes`."""
     id_ = str(uuid.uuid4())
-    headers = {"lang": "py", "task": "jobs.submit", "id": id_, "root_id": id_, "parent_id": None, "group": None, "kwargsrepr": SECRET}
+    headers = {
+        "lang": "py",
+        "task": "jobs.submit",
+        "id": id_,
+        "root_id": id_,
+        "parent_id": None,
+        "group": None,
+        "kwargsrepr": SECRET,
+    }
     properties = {
         "correlation_id": id_,
         "reply_to": str(uuid.uuid4()),
@@ -36,7 +50,12 @@ def raw(redis: Redis, body: bytes, queue: str = "celery", **changes: Any) -> Non
         "body_encoding": "base64",
         "delivery_tag": str(uuid.uuid4()),
     }
-    message = {"content-encoding": "utf-8", "content-type": "application/json", "headers": headers, "properties": properties}
+    message = {
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": properties,
+    }
     message |= {name.replace("_", "-"): value for name, value in changes.items() if name != "headers"}
     if "headers" in changes:
         given = changes["headers"]
@@ -75,7 +94,9 @@ def letters(longhaul: Installation) -> Iterator[DeadLetters]:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(longhaul: Installation, letters: DeadLetters, name: str) -> None:
+def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(
+    longhaul: Installation, letters: DeadLetters, name: str
+) -> None:
     body, changes = BAD[name]
     began, before = len(longhaul.lines), [child.process.pid for child in longhaul.processes._children]
     raw(longhaul.redis, body, **changes)
@@ -103,7 +124,12 @@ def test_a_worker_says_that_it_threw_the_oldest_away(longhaul: Installation, let
     raw(longhaul.redis, b"5")
     until(lambda: letters.dropped() == 1, "one dropped")
     assert letters.count() == MOST
-    until(lambda: any("error" in line and "thrown away" in line and "dropped=1" in line for _, line in longhaul.lines[began:]), "its line")
+    until(
+        lambda: any(
+            "error" in line and "thrown away" in line and "dropped=1" in line for _, line in longhaul.lines[began:]
+        ),
+        "its line",
+    )
 
 
 def test_a_body_that_came_compressed_is_kept_as_it_was_meant(longhaul: Installation, letters: DeadLetters) -> None:
@@ -122,8 +148,14 @@ def test_whoever_waits_for_a_task_that_nobody_knows_is_told(longhaul: Installati
 
 def test_a_dead_letter_that_is_sent_again_is_an_ordinary_message(longhaul: Installation, letters: DeadLetters) -> None:
     job = str(uuid.uuid4())
-    letters.keep(DeadLetter("celery", "why", GOOD_BODY, "application/json", "utf-8", {"task": "jobs.submit", "id": job, "lang": "py"}))
-    letters.keep(DeadLetter("celery", "why", b"5", "application/json", "utf-8", {"task": "jobs.submit", "id": "x", "lang": "py"}))
+    letters.keep(
+        DeadLetter(
+            "celery", "why", GOOD_BODY, "application/json", "utf-8", {"task": "jobs.submit", "id": job, "lang": "py"}
+        )
+    )
+    letters.keep(
+        DeadLetter("celery", "why", b"5", "application/json", "utf-8", {"task": "jobs.submit", "id": "x", "lang": "py"})
+    )
     done = longhaul.command("retry", "--dead-letters")
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
     assert longhaul.envelope(job)["status"] == "finished"
@@ -141,7 +173,9 @@ def test_a_message_is_not_lost_while_the_ledger_is_away_and_is_kept_when_it_is_b
             connect(broker_url) as broker,
             # Longer than this test waits: it is the worker itself that tries again.
             installed(
-                redis_url, {"LONGHAUL_BROKER_URL": broker_url, "LONGHAUL_VISIBILITY_TIMEOUT": "300"}, leave_out=("flower", "webhook")
+                redis_url,
+                {"LONGHAUL_BROKER_URL": broker_url, "LONGHAUL_VISIBILITY_TIMEOUT": "300"},
+                leave_out=("flower", "webhook"),
             ) as apart,
         ):
             ledger.__exit__(None, None, None)

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from tests.installation import ROOT, Installation, clean_environ
-from workers import demo
+from workers.local.stack import demo
 
-DEMO = [sys.executable, "-m", "workers.demo"]
+DEMO = [sys.executable, "-m", "workers.local.demo"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -69,10 +69,15 @@ def test_the_pages_of_a_file_come_home_and_nothing_is_left_running(site: str, tm
     assert left == []
 
 
-def test_the_crawl_brings_the_documentation_home_or_says_no(longhaul: Installation, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_crawl_brings_the_documentation_home_or_says_no(
+    longhaul: Installation, capfd: pytest.CaptureFixture[str]
+) -> None:
     with demo._site(wanted=True) as pages:
         assert demo._crawl(pages[0], longhaul.local)
-    figures = re.fullmatch(r"crawl: ([0-9]+) pages, 0 failed, 0 missing, [0-9]+ credits, [0-9.]+ s", capfd.readouterr().err.splitlines()[-1])
+    figures = re.fullmatch(
+        r"crawl: ([0-9]+) pages, 0 failed, 0 missing, [0-9]+ credits, [0-9.]+ s",
+        capfd.readouterr().err.splitlines()[-1],
+    )
     assert figures
     # More than what the first page links to: the packages' own modules.
     assert 40 < int(figures[1]) <= demo.BUDGET
@@ -80,7 +85,14 @@ def test_the_crawl_brings_the_documentation_home_or_says_no(longhaul: Installati
 
 
 def test_make_hands_an_address_on_untouched_and_a_missing_file_is_a_line() -> None:
-    line = ["make", "--silent", "--assume-old=.venv/run", "demo", "URL=https://e.com/?a=1&b=2; echo $${HOME}", "URLS=/nowhere/urls"]
+    line = [
+        "make",
+        "--silent",
+        "--assume-old=.venv/run",
+        "demo",
+        "URL=https://e.com/?a=1&b=2; echo $${HOME}",
+        "URLS=/nowhere/urls",
+    ]
     ended = subprocess.run(line, env=clean_environ(), capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
     assert ended.returncode == 2
     assert "URLS: /nowhere/urls: No such file or directory" in ended.stderr

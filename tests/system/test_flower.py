@@ -29,11 +29,16 @@ def test_a_job_that_fails_is_a_failed_row_and_a_cancelled_one_a_cancelled(longha
     longhaul.caller.send_task("jobs.cancel", kwargs={"job_id": cancelled}).get(timeout=30)
     longhaul.envelope(cancelled)
     for job_id, state in ((failed, "FAILURE"), (cancelled, "CANCELLED")):
-        until(lambda j=job_id, s=state: longhaul.flower(f"/api/task/info/{j}").json().get("state") == s, f"a row at {state}")
+        until(
+            lambda j=job_id, s=state: longhaul.flower(f"/api/task/info/{j}").json().get("state") == s,
+            f"a row at {state}",
+        )
 
 
 def test_the_jobs_of_a_batch_have_no_row(longhaul: Installation) -> None:
-    result = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/no-row"], "queue": QUEUE})
+    result = longhaul.caller.send_task(
+        "jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/no-row"], "queue": QUEUE}
+    )
     (job_id,) = result.get(timeout=30)
     longhaul.envelope(job_id)
     until(lambda: longhaul.flower(f"/api/task/info/{result.id}").ok, "the batch's own row")

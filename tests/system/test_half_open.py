@@ -1,4 +1,6 @@
-"""Every connection of every process to Redis becomes half-open at once: bytes vanish, sockets stay. Each notices, and no job is lost by it."""
+"""Every connection of every process to Redis becomes half-open at once: bytes vanish, sockets stay. Each notices, and
+no job is lost by it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ import pytest
 import requests
 from celery import Celery
 
-from ledger.connection import connect
-from service.faults import body_for
+from longhaul.ledger.connection import connect
+from service.faults.words import body_for
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from tests.tcp_proxy import proxying
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 NOTICED_WITHIN = 60.0
 WAITING = 40
@@ -28,7 +30,9 @@ def answering(apart: Installation) -> set[str]:
 
 
 def at_work(apart: Installation, since: int) -> set[str]:
-    """Which of the two have taken a batch from the broker and written it into the ledger, by their own lines from `since` on."""
+    """Which of the two have taken a batch from the broker and written it into the ledger, by their own lines from
+    `since` on.
+    """
     return {name for name, line in apart.lines[since:] if name in WORKERS and "step=" in line and "claimed=" in line}
 
 
@@ -55,7 +59,8 @@ def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() ->
         late = {apart.submit(url): url for url in (f"http://ok.fault.invalid/after-{n}" for n in range(10))}
         for job_id, url in late.items():
             assert apart.envelope(job_id, seconds=NOTICED_WITHIN)["body"] == body_for(url)
-        # A worker, beat, service and its crew have all had a part in that; the other worker and the receiver may have been left out.
+        # A worker, beat, service and its crew have all had a part in that; the other worker and the receiver may have
+        # been left out.
         until(lambda: answering(apart) == set(WORKERS), "both workers' answers", NOTICED_WITHIN)
         # From here on, so that no line counts that was on its way when the freeze came.
         since = len(apart.lines)
@@ -65,7 +70,11 @@ def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() ->
             return at_work(apart, since) == set(WORKERS)
 
         until(both_at_work, "a batch by each worker", NOTICED_WITHIN)
-        until(lambda: requests.get(f"{apart.local.receiver_url}/health", timeout=15).ok, "a healthy receiver", NOTICED_WITHIN)
+        until(
+            lambda: requests.get(f"{apart.local.receiver_url}/health", timeout=15).ok,
+            "a healthy receiver",
+            NOTICED_WITHIN,
+        )
         assert time.monotonic() - began < NOTICED_WITHIN
         for job_id, url in zip(ids, urls, strict=True):
             assert apart.envelope(job_id, seconds=60)["body"] == body_for(url)

@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 import requests
 
-from service.faults import binary_for, body_for, object_for
+from service.faults.words import binary_for, body_for, object_for
 from tests.builders import envelopes
 from tests.installation import QUEUE, ROOT, Installation, clean_environ, until
 
@@ -92,7 +92,10 @@ def test_trouble_that_passes_ends_in_the_targets_own_body(
 ) -> None:
     envelope = longhaul.envelope(troubled[words, callback], seconds=90)
     assert envelope["status"] == "finished"
-    assert sha256(envelope["body"].encode()).hexdigest() == sha256(body_for(url_of(words, f"{callback}")).encode()).hexdigest()
+    assert (
+        sha256(envelope["body"].encode()).hexdigest()
+        == sha256(body_for(url_of(words, f"{callback}")).encode()).hexdigest()
+    )
     assert envelope["meta"] == {"case": words}
     assert envelope["statusCode"] == 200
     assert envelope["submissions"] == 1
@@ -140,7 +143,9 @@ def test_wrong_entries_of_a_batch_are_named_and_the_good_ones_taken_on_demand(lo
         longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": wanted}).get(timeout=30)
     assert type(refused.value).__name__ == "InvalidArgument"
     assert longhaul.books().submitted == before
-    answer = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": wanted, "partial": True, "queue": QUEUE}).get(timeout=30)
+    answer = longhaul.caller.send_task(
+        "jobs.submit_batch", kwargs={"requests": wanted, "partial": True, "queue": QUEUE}
+    ).get(timeout=30)
     assert [entry["index"] for entry in answer["rejected"]] == [1, 2]
     assert longhaul.envelope(answer["ids"][0])["status"] == "finished"
 
@@ -174,7 +179,9 @@ def test_a_job_is_a_task_to_its_caller(longhaul: Installation) -> None:
     assert outcome["status"] == "finished"
     assert "body" not in outcome
     assert longhaul.caller.AsyncResult(result.id).state == "SUCCESS"
-    failed = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("fail", "as-a-task"), "queue": QUEUE}).get(timeout=40)
+    failed = longhaul.caller.send_task("jobs.submit", kwargs={"url": url_of("fail", "as-a-task"), "queue": QUEUE}).get(
+        timeout=40
+    )
     assert (failed["status"], failed["failReason"]) == ("failed", "failed_due_to_timeout")
 
 
@@ -215,5 +222,12 @@ def test_no_secret_reaches_a_log(longhaul: Installation) -> None:
 def test_each_batch_is_one_line_and_each_job_has_its_id_in_its_lines(longhaul: Installation) -> None:
     job_id = longhaul.submit(url_of("ok", "log"), callback=False)
     longhaul.envelope(job_id)
-    until(lambda: [line for _, line in longhaul.lines if f"job={job_id}" in line and "decision=finish" in line], "the job's line")
-    assert [line for name, line in longhaul.lines if name.startswith("worker") and "event=batch" in line and "step=poll" in line]
+    until(
+        lambda: [line for _, line in longhaul.lines if f"job={job_id}" in line and "decision=finish" in line],
+        "the job's line",
+    )
+    assert [
+        line
+        for name, line in longhaul.lines
+        if name.startswith("worker") and "event=batch" in line and "step=poll" in line
+    ]

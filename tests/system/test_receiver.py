@@ -9,19 +9,22 @@ from typing import Any
 import pytest
 import requests
 
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.callback import USER, Callbacks
-from jobs.job import State, Step
-from jobs.store import JobStore, Limits
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.work.callbacks import USER, Callbacks
+from longhaul.work.item import State
 from tests.conftest import free_port
 from tests.flow.crawler import events, page
 from tests.installation import QUEUE, Installation, installed, until
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 
 @pytest.fixture(scope="module")
 def asleep() -> Iterator[Installation]:
-    """An installation in which nothing but the receiver moves a job: no beat, and a remote that pushes nothing by itself."""
+    """An installation in which nothing but the receiver moves a job: no beat, and a remote that pushes nothing by
+    itself.
+    """
     with serving(free_port()) as redis_url, installed(redis_url, leave_out=("flower", "beat")) as installation:
         yield installation
 
@@ -38,10 +41,17 @@ def waiting(asleep: Installation) -> Iterator[tuple[str, str, str]]:
 
 
 def finished(body: str = "pushed") -> dict[str, object]:
-    return {"id": "r1", "status": "finished", "url": "http://x/", "response": {"statusCode": 200, "headers": {}, "body": body}}
+    return {
+        "id": "r1",
+        "status": "finished",
+        "url": "http://x/",
+        "response": {"statusCode": 200, "headers": {}, "body": body},
+    }
 
 
-def test_a_pushed_result_is_the_jobs_end_and_a_second_one_changes_nothing(asleep: Installation, waiting: tuple[str, str, str]) -> None:
+def test_a_pushed_result_is_the_jobs_end_and_a_second_one_changes_nothing(
+    asleep: Installation, waiting: tuple[str, str, str]
+) -> None:
     job_id, url, password = waiting
     for body in ("first", "second"):
         assert requests.post(url, json=finished(body), auth=(USER, password), timeout=10).status_code == 200
@@ -49,10 +59,14 @@ def test_a_pushed_result_is_the_jobs_end_and_a_second_one_changes_nothing(asleep
     assert (envelope["body"], envelope.get("remoteId")) == ("first", None)
 
 
-def test_what_is_still_running_is_taken_and_changes_nothing(asleep: Installation, waiting: tuple[str, str, str]) -> None:
+def test_what_is_still_running_is_taken_and_changes_nothing(
+    asleep: Installation, waiting: tuple[str, str, str]
+) -> None:
     job_id, url, password = waiting
-    assert requests.post(url, json={"id": "r1", "status": "running"}, auth=(USER, password), timeout=10).status_code == 200
-    job = JobStore(asleep.redis, Limits()).get(job_id)
+    assert (
+        requests.post(url, json={"id": "r1", "status": "running"}, auth=(USER, password), timeout=10).status_code == 200
+    )
+    job = JobStore(asleep.redis, JobLimits()).get(job_id)
     assert job is not None
     assert job.state is State.QUEUED
 
@@ -63,7 +77,7 @@ def test_nobody_else_gets_in(asleep: Installation, waiting: tuple[str, str, str]
     url = {"token": url[:-1] + ("0" if url[-1] != "0" else "1"), "job": url.replace(job_id, "another")}.get(change, url)
     auth = {"password": (USER, "wrong"), "none": None}.get(change, (USER, password))
     assert requests.post(url, json=finished(), auth=auth, timeout=10).status_code == 404
-    job = JobStore(asleep.redis, Limits()).get(job_id)
+    job = JobStore(asleep.redis, JobLimits()).get(job_id)
     assert job is not None
     assert job.state is State.QUEUED
 
@@ -76,7 +90,10 @@ def test_what_is_no_event_is_refused(waiting: tuple[str, str, str], body: bytes,
 
 def test_the_steps_of_a_job_are_asleep_here(asleep: Installation) -> None:
     # What the other tests here rely on: without beat no job is sent.
-    assert all(lane.name.startswith((Step.SEND, Step.CANCEL)) for lane in JobStore(asleep.redis, Limits()).books().lanes)
+    assert all(
+        lane.name.startswith((JobStep.SEND, JobStep.CANCEL))
+        for lane in JobStore(asleep.redis, JobLimits()).books().lanes
+    )
 
 
 @pytest.fixture
@@ -94,10 +111,17 @@ def crawl(asleep: Installation) -> Iterator[tuple[str, str, str]]:
 
 def told(asleep: Installation, crawl_id: str, kind: str) -> list[dict[str, Any]]:
     asleep.read()
-    return [one for several in asleep.envelopes.values() for one in several if one.get("crawlId") == crawl_id and one["kind"] == kind]
+    return [
+        one
+        for several in asleep.envelopes.values()
+        for one in several
+        if one.get("crawlId") == crawl_id and one["kind"] == kind
+    ]
 
 
-def test_pages_and_the_summary_of_a_crawl_come_home_each_once(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+def test_pages_and_the_summary_of_a_crawl_come_home_each_once(
+    asleep: Installation, crawl: tuple[str, str, str]
+) -> None:
     crawl_id, url, password = crawl
     *pages, last = events("r1", "http://x/", 5)
     for event in (pages[0], pages[0], last, *pages[1:], last):
@@ -121,7 +145,9 @@ def test_many_events_at_once_are_each_taken_once(asleep: Installation, crawl: tu
     assert (end["received"], end["missing"]) == (100, 0)
 
 
-def test_an_event_of_a_crawl_that_only_a_newer_version_can_read_is_to_come_again(asleep: Installation, crawl: tuple[str, str, str]) -> None:
+def test_an_event_of_a_crawl_that_only_a_newer_version_can_read_is_to_come_again(
+    asleep: Installation, crawl: tuple[str, str, str]
+) -> None:
     crawl_id, url, password = crawl
     (event, *_) = events("r1", "http://x/", 1)
     for version, status in (("2", 503), ("1", 200)):
@@ -131,7 +157,12 @@ def test_an_event_of_a_crawl_that_only_a_newer_version_can_read_is_to_come_again
 
 
 def test_many_events_of_a_new_run_at_once_are_each_taken(asleep: Installation) -> None:
-    arguments = {"start_url": "http://site-3.fault.invalid/", "max_depth": 1, "queue": QUEUE, "schedule": {"interval": "daily"}}
+    arguments = {
+        "start_url": "http://site-3.fault.invalid/",
+        "max_depth": 1,
+        "queue": QUEUE,
+        "schedule": {"interval": "daily"},
+    }
     crawl_id = str(asleep.caller.send_task("crawls.create", kwargs=arguments).id)
     until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
     url = Callbacks(asleep.local.secret).url(asleep.local.receiver_url, "crawl", crawl_id)
@@ -157,7 +188,8 @@ def test_nobody_else_pushes_pages(asleep: Installation, crawl: tuple[str, str, s
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"[1]", 400), (b'{"jobId": "r1"}', 400), (b"\xff", 400), (b" " * (5 * 1024 * 1024), 413)]
+    ("body", "status"),
+    [(b"{", 400), (b"[1]", 400), (b'{"jobId": "r1"}', 400), (b"\xff", 400), (b" " * (5 * 1024 * 1024), 413)],
 )
 def test_what_is_no_event_of_a_crawl_is_refused(crawl: tuple[str, str, str], body: bytes, status: int) -> None:
     _, url, password = crawl
@@ -167,16 +199,29 @@ def test_what_is_no_event_of_a_crawl_is_refused(crawl: tuple[str, str, str], bod
 def test_a_crawl_that_nobody_knows_is_gone(asleep: Installation) -> None:
     callbacks = Callbacks(asleep.local.secret)
     assert (
-        requests.post(callbacks.url(asleep.local.receiver_url, "crawl", "nobody"), json=page("r1", "http://x/"), timeout=10).status_code == 410
+        requests.post(
+            callbacks.url(asleep.local.receiver_url, "crawl", "nobody"), json=page("r1", "http://x/"), timeout=10
+        ).status_code
+        == 410
     )
 
 
 def test_whoever_pushes_what_nobody_ordered_is_told_to_stop(asleep: Installation, crawl: tuple[str, str, str]) -> None:
     crawl_id, url, password = crawl
-    ordered = {"apiKey": "k", "start_url": "http://site-5000.fault.invalid/", "max_depth": 50, "url_regexp_include": ".*"}
+    ordered = {
+        "apiKey": "k",
+        "start_url": "http://site-5000.fault.invalid/",
+        "max_depth": 50,
+        "url_regexp_include": ".*",
+    }
     stray = requests.post(f"{asleep.local.service_url}/job", json=ordered, timeout=10).json()["jobId"]
     for remote_id in ("r1", stray):
-        assert requests.post(url, json=page(remote_id, "http://x/"), auth=(USER, password), timeout=10).status_code == 200
+        assert (
+            requests.post(url, json=page(remote_id, "http://x/"), auth=(USER, password), timeout=10).status_code == 200
+        )
     state = f"{asleep.local.service_url}/job/{stray}"
-    until(lambda: requests.get(state, timeout=10).json()["status"] in {"cancelled", "in delivery", "delivered"}, "the stray crawl stopped")
+    until(
+        lambda: requests.get(state, timeout=10).json()["status"] in {"cancelled", "in delivery", "delivered"},
+        "the stray crawl stopped",
+    )
     assert [one["remoteId"] for one in told(asleep, crawl_id, "page")] == ["r1"]

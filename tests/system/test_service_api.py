@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import requests
 
-from ledger.connection import connect
-from service import faults
-from service.runs import SPACE
+from longhaul.ledger.connection import connect
+from service.faults import words as faults
+from service.jobs.runs import SPACE
 from tests.conftest import free_port
 from tests.service_process import Service, eventually, service
 from tests.service_target import PAGE, Target, serve
-from workers.embedded import serving
+from workers.local.embedded_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,9 @@ def test_a_run_whose_time_is_over_fails(running: Service, target: Target) -> Non
 
 def test_a_batch_is_an_array_in_order(running: Service) -> None:
     urls = [f"http://ok.fault.invalid/batch/{n}" for n in range(300)]
-    answer = requests.post(f"{running.base}/batchjobs", json={"api_key": "k", "urls": urls, "meta": {"b": 1}}, timeout=10)
+    answer = requests.post(
+        f"{running.base}/batchjobs", json={"api_key": "k", "urls": urls, "meta": {"b": 1}}, timeout=10
+    )
     assert [made["url"] for made in answer.json()] == urls
     for made in answer.json():
         ended = running.ended(made["id"])
@@ -107,11 +109,16 @@ def test_fifty_thousand_are_taken_and_one_more_is_not(tmp_path: Path) -> None:
         try:
             one.start_web()
             refused = requests.post(f"{one.base}/batchjobs", json={"apiKey": "k", "urls": urls}, timeout=60)
-            assert (refused.status_code, refused.json()["error"]) == (400, "urls: 50001 entries: at most 50000 in one batch")
+            assert (refused.status_code, refused.json()["error"]) == (
+                400,
+                "urls: 50001 entries: at most 50000 in one batch",
+            )
             made = requests.post(f"{one.base}/batchjobs", json={"apiKey": "k", "urls": urls[:-1]}, timeout=60).json()
             assert [document["url"] for document in made] == urls[:-1]
             assert len({document["id"] for document in made}) == 50_000
-            assert one.get(made[-1]["id"]).json() == made[-1] | {"supposedToRunAt": one.get(made[-1]["id"]).json()["supposedToRunAt"]}
+            assert one.get(made[-1]["id"]).json() == made[-1] | {
+                "supposedToRunAt": one.get(made[-1]["id"]).json()["supposedToRunAt"]
+            }
         finally:
             one.stop_all()
 
@@ -119,7 +126,13 @@ def test_fifty_thousand_are_taken_and_one_more_is_not(tmp_path: Path) -> None:
 def test_cancelling_ends_it_whatever_is_under_way(running: Service, target: Target) -> None:
     made = running.post(f"{target.base}/slow/2")
     eventually(lambda: target.at("/slow/2"))
-    document = {"id": made["id"], "status": "cancelled", "statusUrl": made["statusUrl"], "url": made["url"], "attempts": 1}
+    document = {
+        "id": made["id"],
+        "status": "cancelled",
+        "statusUrl": made["statusUrl"],
+        "url": made["url"],
+        "attempts": 1,
+    }
     for _ in range(2):
         answer = requests.delete(made["statusUrl"], params={"api_key": "k"}, timeout=5)
         assert (answer.status_code, answer.json()) == (200, document)
@@ -144,7 +157,11 @@ def test_refusals_are_json_with_words(running: Service) -> None:
         answer = requests.post(running.base + path, data=body, timeout=5)
         assert (answer.status_code, answer.json()["status"], answer.json()["statusCode"]) == (400, "error", 400)
         assert words in answer.json()["error"]
-    for method, path, status in (("GET", "/nowhere", 404), ("PUT", "/jobs", 405), ("POST", "/structured/amazon/product", 404)):
+    for method, path, status in (
+        ("GET", "/nowhere", 404),
+        ("PUT", "/jobs", 405),
+        ("POST", "/structured/amazon/product", 404),
+    ):
         answer = requests.request(method, running.base + path, timeout=5)
         assert (answer.status_code, answer.json()["status"]) == (status, "error")
 
@@ -170,8 +187,12 @@ def test_private_targets_and_strangers_are_refused(tmp_path_factory: pytest.Temp
     with service(tmp_path_factory.mktemp("service"), **settings) as one:
         refused = requests.post(f"{one.base}/jobs", json={"apiKey": "good", "url": f"{target.base}/secret"}, timeout=5)
         assert refused.status_code == 400
-        hidden = requests.post(f"{one.base}/jobs", json={"apiKey": "good", "url": "http://never.fault.invalid/"}, timeout=5).json()
-        assert one.get(hidden["id"]).json()["status"] == "running"  # the dial is off, so this is a name that nobody knows
+        hidden = requests.post(
+            f"{one.base}/jobs", json={"apiKey": "good", "url": "http://never.fault.invalid/"}, timeout=5
+        ).json()
+        assert (
+            one.get(hidden["id"]).json()["status"] == "running"
+        )  # the dial is off, so this is a name that nobody knows
         for key, status in (("good", 200), ("bad", 401)):
             assert requests.get(hidden["statusUrl"], params={"api_key": key}, timeout=5).status_code == status
             assert requests.get(hidden["statusUrl"], params={"apiKey": key}, timeout=5).status_code == status

@@ -1,4 +1,6 @@
-"""Crawls as a client meets them: web process, Celery worker and Redis server, a real site, a real receiver, real waiting."""
+"""Crawls as a client meets them: web process, Celery worker and Redis server, a real site, a real receiver, real
+waiting.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from typing import Any
 import pytest
 import requests
 
-from ledger.connection import connect
-from service import crawl_faults
-from service.crawl_register import SPACE
+from longhaul.ledger.connection import connect
+from service.crawls.store import SPACE
+from service.faults import crawl_faults
 from tests.conftest import free_port
 from tests.service_process import Service, eventually, service
 from tests.service_site import DEPTHS, FAILED, UNCHARGED
@@ -24,7 +26,12 @@ SHORT = {"http_timeout": "2", "batch_timeout": "3", "lease": "4"}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    settings = {"service_faults": "1", "service_page_retry_for": "2", "service_max_body_bytes": "200000", "crawl_max_depth": "9"}
+    settings = {
+        "service_faults": "1",
+        "service_page_retry_for": "2",
+        "service_max_body_bytes": "200000",
+        "crawl_max_depth": "9",
+    }
     with service(tmp_path_factory.mktemp("service"), **settings) as one:
         yield one
 
@@ -82,11 +89,24 @@ def test_a_site_full_of_traps_is_crawled_to_its_last_page(running: Service, targ
     assert max(page["currentCost"] for page in hook.pages) == len(DEPTHS) - len(UNCHARGED)
     [summary] = hook.summaries
     assert hook.documents[-1] == summary
-    assert (summary["jobId"], summary["jobState"], summary["crawlBudget"], summary["cancelled"]) == (crawl, "finished", 500, [])
-    assert {entry["url"].removeprefix(root): entry["cost"] for entry in summary["completed"]} == dict.fromkeys(DEPTHS.keys() - FAILED.keys(), 1)
+    assert (summary["jobId"], summary["jobState"], summary["crawlBudget"], summary["cancelled"]) == (
+        crawl,
+        "finished",
+        500,
+        [],
+    )
+    assert {entry["url"].removeprefix(root): entry["cost"] for entry in summary["completed"]} == dict.fromkeys(
+        DEPTHS.keys() - FAILED.keys(), 1
+    )
     assert {entry["url"].removeprefix(root): entry["failReason"] for entry in summary["failed"]} == failed
     assert summary["jobCost"] == len(summary["completed"])
-    figures = {"done": len(summary["completed"]), "failed": 3, "active": 0, "jobCost": summary["jobCost"], "crawlBudget": 500}
+    figures = {
+        "done": len(summary["completed"]),
+        "failed": 3,
+        "active": 0,
+        "jobCost": summary["jobCost"],
+        "crawlBudget": 500,
+    }
     assert end == {"crawler_job_id": crawl, "jobId": crawl, "status": "delivered", **figures}
     assert not [asked for asked in target.asked if asked.path.endswith(("off", "from-huge", "from-image", "style.css"))]
 
@@ -111,14 +131,20 @@ def test_the_same_crawl_twice_gives_the_same_set_and_a_limit_cuts_it(running: Se
 def test_expressions_say_which_links_are_crawled(running: Service, target: Target, hook: Hook) -> None:
     root = f"{target.base}/tree/120/0/"
     crawl = running.crawl(
-        root, callback=hook.callback, url_regexp_include=r"/[0-9]$", url_regexp_exclude="/[3-9]$", api_params={"output_format": "text"}
+        root,
+        callback=hook.callback,
+        url_regexp_include=r"/[0-9]$",
+        url_regexp_exclude="/[3-9]$",
+        api_params={"output_format": "text"},
     )
     running.delivered(crawl)
     assert sorted(page["url"].removeprefix(root) for page in hook.pages) == ["", "1", "2"]
     assert all("<" not in page["response"]["body"] for page in hook.pages)
 
 
-def test_a_worker_that_dies_in_the_middle_loses_no_page(tmp_path_factory: pytest.TempPathFactory, target: Target, hook: Hook) -> None:
+def test_a_worker_that_dies_in_the_middle_loses_no_page(
+    tmp_path_factory: pytest.TempPathFactory, target: Target, hook: Hook
+) -> None:
     root = f"{target.base}/tree/100/0.02/"
     with service(tmp_path_factory.mktemp("service"), **SHORT) as one:
         crawl = one.crawl(root, callback=hook.callback)
@@ -131,7 +157,9 @@ def test_a_worker_that_dies_in_the_middle_loses_no_page(tmp_path_factory: pytest
     assert (end["done"], end["failed"], end["jobCost"]) == (100, 0, 100)
     assert {int(page["url"].removeprefix(root) or 0) for page in hook.pages} == set(range(100))
     documents = {page["url"]: page["currentCost"] for page in hook.pages}
-    assert len({(page["url"], page["currentCost"]) for page in hook.pages}) == len(documents)  # told again is told the same
+    assert len({(page["url"], page["currentCost"]) for page in hook.pages}) == len(
+        documents
+    )  # told again is told the same
     assert len({json.dumps(summary, sort_keys=True) for summary in hook.summaries}) == 1
 
 
@@ -141,7 +169,9 @@ def test_cancelling_ends_it_at_once_and_tells_what_there_is(running: Service, ta
     eventually(lambda: running.progress(crawl)["done"] >= 10)
     answers = [requests.delete(f"{running.base}/job/{crawl}", timeout=5) for _ in range(2)]
     asked = len(target.asked)
-    assert [answer.json() for answer in answers] == [{"status": "OK", "message": f"Job ID: {crawl} has been cancelled"}] * 2
+    assert [answer.json() for answer in answers] == [
+        {"status": "OK", "message": f"Job ID: {crawl} has been cancelled"}
+    ] * 2
     end = running.delivered(crawl)
     [summary] = hook.summaries
     assert (summary["jobState"], summary["failed"], end["active"]) == ("cancelled", [], 0)
@@ -184,11 +214,17 @@ def test_without_a_callback_the_status_tells_it_all(running: Service) -> None:
     crawl = running.crawl("http://site-30.fault.invalid/")
     assert running.delivered(crawl)["done"] == 30
     whole = requests.get(f"{running.base}/job/{crawl}", timeout=5).json()
-    assert (whole["start_url"], whole["url_regexp_include"], whole["outcome"]) == ("http://site-30.fault.invalid/", ".*", "completed")
+    assert (whole["start_url"], whole["url_regexp_include"], whole["outcome"]) == (
+        "http://site-30.fault.invalid/",
+        ".*",
+        "completed",
+    )
 
 
 def test_a_recurring_crawl_runs_again(running: Service, hook: Hook) -> None:
-    crawl = running.crawl("http://site-3.fault.invalid/", callback=hook.callback, schedule={"name": "n", "interval": "hourly"})
+    crawl = running.crawl(
+        "http://site-3.fault.invalid/", callback=hook.callback, schedule={"name": "n", "interval": "hourly"}
+    )
     running.delivered(crawl)
     with connect(running.redis_url) as redis:  # as if an hour had passed
         redis.zadd(f"{SPACE}:due:schedule", {crawl: 0})
@@ -208,7 +244,10 @@ def test_one_that_is_not_enabled_waits(running: Service, hook: Hook) -> None:
 
 
 def test_the_dial_loses_doubles_and_reorders_events(running: Service, target: Target) -> None:
-    hooks = {word: Hook(target, f"/hook/{word}") for word in ("lose-4", "duplicate", "nosummary", "summaryfirst", "nowebhook", "late-1")}
+    hooks = {
+        word: Hook(target, f"/hook/{word}")
+        for word in ("lose-4", "duplicate", "nosummary", "summaryfirst", "nowebhook", "late-1")
+    }
     began = time.monotonic()
     for word, one in hooks.items():
         crawl = running.crawl(f"http://site-13.{word}.fault.invalid/", callback=one.callback)
@@ -269,20 +308,35 @@ def test_refusals_are_json_with_words(running: Service) -> None:
     for method, path in (("GET", "/job/nobody"), ("GET", "/job/nobody/status"), ("DELETE", "/job/nobody")):
         answer = requests.request(method, running.base + path, timeout=5)
         assert (answer.status_code, answer.json()["status"]) == (404, "error")
-    assert {"/job", "/job/{crawl_id}", "/job/{crawl_id}/status"} <= requests.get(f"{running.base}/openapi.json", timeout=5).json()[
-        "paths"
-    ].keys()
+    assert {"/job", "/job/{crawl_id}", "/job/{crawl_id}/status"} <= requests.get(
+        f"{running.base}/openapi.json", timeout=5
+    ).json()["paths"].keys()
 
 
 def test_plans_and_keys(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with service(tmp_path_factory.mktemp("service"), service_api_keys='["paid"]', service_free_keys='["free"]', service_faults="1") as one:
+    with service(
+        tmp_path_factory.mktemp("service"),
+        service_api_keys='["paid"]',
+        service_free_keys='["free"]',
+        service_faults="1",
+    ) as one:
 
         def post(key: str, **more: Any) -> requests.Response:
-            body = {"api_key": key, "start_url": "http://ok.fault.invalid/", "url_regexp_include": ".*", "max_depth": 1, **more}
+            body = {
+                "api_key": key,
+                "start_url": "http://ok.fault.invalid/",
+                "url_regexp_include": ".*",
+                "max_depth": 1,
+                **more,
+            }
             return requests.post(f"{one.base}/job", json=body, timeout=5)
 
         assert [post(key).status_code for key in ("paid", "free", "neither", "")] == [200, 200, 401, 401]
-        for forbidden in ({"max_depth": 2}, {"max_depth": None, "crawl_budget": 5}, {"schedule": {"interval": "daily"}}):
+        for forbidden in (
+            {"max_depth": 2},
+            {"max_depth": None, "crawl_budget": 5},
+            {"schedule": {"interval": "daily"}},
+        ):
             answer = post("free", **forbidden)
             assert (answer.status_code, "paid plan" in answer.json()["error"]) == (403, True)
             assert post("paid", **forbidden).status_code == 200

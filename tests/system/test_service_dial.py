@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from service import faults
+from service.faults import words as faults
 from tests.service_process import Service, eventually, service
 from tests.service_target import PAGE, serve
 
@@ -72,7 +72,10 @@ def test_results_that_vanish(running: Service, word: str, status: int) -> None:
 
 
 def test_bodies_of_every_kind(running: Service) -> None:
-    made = {word: running.post(f"http://{word}.fault.invalid/") for word in ("huge-3", "binary", "object", "status-403", "fail", "flaky-1")}
+    made = {
+        word: running.post(f"http://{word}.fault.invalid/")
+        for word in ("huge-3", "binary", "object", "status-403", "fail", "flaky-1")
+    }
     ended = {word: running.ended(document["id"]) for word, document in made.items()}
     assert ended["huge-3"]["response"]["body"] == faults.huge_for(made["huge-3"]["url"], 3)
     assert "base64EncodedBody" in ended["binary"]["response"]
@@ -84,7 +87,9 @@ def test_bodies_of_every_kind(running: Service) -> None:
 
 def test_a_header_does_it_with_a_real_target_that_does_not_see_it(running: Service) -> None:
     with serve() as target:
-        made = running.post(f"{target.base}/page", headers={"X-Longhaul-Fault": "get503-1"}, apiParams={"keep_headers": True})
+        made = running.post(
+            f"{target.base}/page", headers={"X-Longhaul-Fault": "get503-1"}, apiParams={"keep_headers": True}
+        )
         assert running.get(made["id"]).status_code == 503
         assert running.ended(made["id"])["response"]["body"] == PAGE
         assert not [name for name in target.at("/page")[0].headers if "longhaul" in name]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service import faults
+from service.faults import words as faults
 from tests.service_process import Service, eventually, service
 from tests.service_target import Asked, Target, serve
 
@@ -71,7 +71,9 @@ def test_the_dial_can_send_it_twice_late_or_never(running: Service, receiver: Ta
     assert not receiver.at("/hook/never")
 
 
-def test_a_refused_webhook_is_tried_again_even_after_a_restart_and_a_reader(tmp_path_factory: pytest.TempPathFactory, receiver: Target) -> None:
+def test_a_refused_webhook_is_tried_again_even_after_a_restart_and_a_reader(
+    tmp_path_factory: pytest.TempPathFactory, receiver: Target
+) -> None:
     receiver.refusals = 1
     with service(tmp_path_factory.mktemp("service"), service_faults="1") as one:
         made = push(one, receiver, "ok")

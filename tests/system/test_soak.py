@@ -13,7 +13,7 @@ import requests
 from redis import Redis
 
 from benchmarks.rig import listens
-from tests.chaos.cargo import digest
+from tests.chaos.workload import digest
 from tests.conftest import free_port
 from tests.installation import ROOT, until
 from tests.soak.course import go
@@ -136,7 +136,9 @@ def test_an_attempt_that_was_burned_and_a_second_submission_are_found() -> None:
     good = {"attempts": Counter({"0": JOBS}), "submissions": Counter({"1": JOBS}), "state": Counter({"finished": JOBS})}
     once = dict.fromkeys(range(JOBS), 1)
     assert judge_records(good, JOBS, once) == []
-    assert judge_records({**good, "attempts": Counter({"0": 2, "1": 1})}, JOBS, once) == ["1 records have attempts '1', not '0'"]
+    assert judge_records({**good, "attempts": Counter({"0": 2, "1": 1})}, JOBS, once) == [
+        "1 records have attempts '1', not '0'"
+    ]
     assert judge_records({**good, "state": Counter({"finished": 2})}, JOBS, once) == ["2 records with state, not 3"]
     assert len(judge_records(good, JOBS, {**once, 1: 2})) == 1
     assert len(judge_records(good, JOBS, {**once, 7: 1})) == 1
@@ -183,7 +185,10 @@ def test_the_remote_answers_as_it_is_told_and_writes_down_what_it_hears(remote: 
     def tell(what: str) -> None:
         assert requests.put(f"{remote}/{what}", timeout=5).ok
 
-    assert requests.post(f"{remote}/jobs", json={"apiKey": "k", "url": "http://target.invalid/7"}, timeout=5).json()["id"] == "7"
+    assert (
+        requests.post(f"{remote}/jobs", json={"apiKey": "k", "url": "http://target.invalid/7"}, timeout=5).json()["id"]
+        == "7"
+    )
     assert look().json()["status"] == "running"
     assert look("00000000-0000-4000-8000-000000000000").status_code == 404
     tell("sync")

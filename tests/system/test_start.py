@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from config.queues import UPKEEP
+from config.celery_settings import UPKEEP
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, installed, until
 
 WORKER = ("-m", "celery", "-A", "workers.app", "worker")
 BEAT = ("-m", "celery", "-A", "workers.app", "beat")
-RECEIVER = ("-m", "uvicorn", "workers.webhook:api", "--port", "0")
+RECEIVER = ("-m", "uvicorn", "workers.receiver.app:api", "--port", "0")
 
 
 def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     env = {**clean_environ(), **settings}
-    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    return subprocess.run(
+        [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
 
 
 @pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
@@ -33,13 +35,18 @@ def test_a_ledger_that_does_not_answer_is_named_with_the_mend(process: tuple[str
 
 @pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
 def test_a_wrong_setting_is_named(process: tuple[str, ...], redis_url: str) -> None:
-    ended = start(*process, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_LOOK_GROWTH="0.5")
+    ended = start(*process, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_POLL_GROWTH="0.5")
     assert ended.returncode == 78
-    assert "LONGHAUL_LOOK_GROWTH: Input should be greater than 1" in ended.stderr
+    assert "LONGHAUL_POLL_GROWTH: Input should be greater than 1" in ended.stderr
 
 
 def test_a_broker_that_does_not_answer_is_named(redis_url: str) -> None:
-    ended = start(*WORKER, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0", LONGHAUL_API_KEY="k")
+    ended = start(
+        *WORKER,
+        LONGHAUL_REDIS_URL=redis_url,
+        LONGHAUL_BROKER_URL=f"redis://127.0.0.1:{free_port()}/0",
+        LONGHAUL_API_KEY="k",
+    )
     assert ended.returncode == 69
     assert "LONGHAUL_BROKER_URL" in ended.stderr
 
@@ -51,7 +58,9 @@ def test_a_worker_without_an_account_says_what_to_set(redis_url: str) -> None:
 
 
 def test_a_key_that_the_remote_refuses_ends_the_worker(redis_url: str) -> None:
-    with installed(redis_url, {"LONGHAUL_SERVICE_API_KEYS": '["right", "local"]'}, leave_out=("flower", "webhook", "beat")) as longhaul:
+    with installed(
+        redis_url, {"LONGHAUL_SERVICE_API_KEYS": '["right", "local"]'}, leave_out=("flower", "webhook", "beat")
+    ) as longhaul:
         ended = start(*WORKER, **{**longhaul.local.env, "LONGHAUL_API_KEY": "wr0ng"})
     assert ended.returncode == 69
     assert "refuses the key of account `default`" in ended.stderr
@@ -71,13 +80,17 @@ def test_an_argument_of_a_schedule_that_is_wrong_is_named(redis_url: str, tmp_pa
     file.write_text('[[schedule]]\nname = "a"\nevery = 5\narguments = { url = "example.com" }\n')
     ended = start(*BEAT, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_SCHEDULES_FILE=str(file))
     assert ended.returncode == 78
-    assert f"{file}, schedule 'a': arguments: url: 'example.com': must be an http:// or https:// address" in ended.stderr
+    assert (
+        f"{file}, schedule 'a': arguments: url: 'example.com': must be an http:// or https:// address" in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
 
 
 def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> None:
     file = tmp_path / "schedules.toml"
-    file.write_text('[[schedule]]\nname = "often"\nevery = 1\narguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n')
+    file.write_text(
+        '[[schedule]]\nname = "often"\nevery = 1\narguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n'
+    )
     with installed(redis_url, {"LONGHAUL_SCHEDULES_FILE": str(file)}, leave_out=("flower",)) as longhaul:
         until(lambda: longhaul.redis.xlen("longhaul:results:often") >= 3, "three scheduled envelopes")
         longhaul.stop_for_good("beat")

@@ -1,4 +1,6 @@
-"""Told to stop, a process finishes what it has in hand and takes nothing new; told twice, it ends at once and loses nothing."""
+"""Told to stop, a process finishes what it has in hand and takes nothing new; told twice, it ends at once and loses
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from crawls.intake import Order
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.balance import balance
-from jobs.store import JobStore, Limits
-from scraperapi.crawl_models import CrawlRequest
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.scraperapi.crawl_models import CrawlRequest
+from longhaul.work.balance import balance
 from tests.builders import a_submission, envelopes
 from tests.flow.scraper import Scraper
 from tests.installation import FAST, ROOT, clean_environ, until
@@ -38,7 +40,9 @@ SLOW = {**FAST, "LONGHAUL_HTTP_TIMEOUT": "8", "LONGHAUL_BATCH_TIMEOUT": "9", "LO
 
 @dataclass
 class Holding:
-    """A remote that hands out each result once, and may hold its answers: those to looks at `held` jobs wait for `gate`."""
+    """A remote that hands out each result once, and may hold its answers: those to looks at `held` jobs wait for
+    `gate`.
+    """
 
     scraper: Scraper
     gate: threading.Event
@@ -122,7 +126,7 @@ class Scene:
                 process.wait(10)
 
     def submit(self, *ids: str) -> None:
-        self.store.submit([(id_, a_submission(f"https://example.com/{id_}")) for id_ in ids], watched=False)
+        self.store.submit([(id_, a_submission(f"https://example.com/{id_}")) for id_ in ids], tracked=False)
 
     def tick(self) -> bool:
         self.caller.send_task("jobs.dispatch", queue="longhaul.upkeep", expires=60)
@@ -132,10 +136,17 @@ class Scene:
         return balance(self.store.books())
 
     def due(self, lane: str) -> dict[str, float]:
-        return {str(id_): float(at) for id_, at in self.redis.zrange(f"longhaul:{{jobs}}:due:{lane}", 0, -1, withscores=True)}
+        return {
+            str(id_): float(at)
+            for id_, at in self.redis.zrange(f"longhaul:{{jobs}}:due:{lane}", 0, -1, withscores=True)
+        }
 
     def tokens(self) -> int:
-        return sum(int(self.redis.zcard(f"longhaul:{{jobs}}:{kind}:{step}")) for kind in ("started", "working") for step in ("send", "poll"))
+        return sum(
+            int(self.redis.zcard(f"longhaul:{{jobs}}:{kind}:{step}"))
+            for kind in ("started", "working")
+            for step in ("send", "poll")
+        )
 
 
 @pytest.fixture
@@ -149,7 +160,7 @@ def holding() -> Iterator[Holding]:
 def scene(redis: Redis, redis_url: str, holding: Holding, tmp_path: Path) -> Iterator[Scene]:
     caller = Celery(broker=redis_url)
     with wire(holding) as remote:
-        yield Scene(redis, redis_url, JobStore(redis, Limits(lease=LEASE)), caller, remote.base, tmp_path)
+        yield Scene(redis, redis_url, JobStore(redis, JobLimits(lease=LEASE)), caller, remote.base, tmp_path)
         holding.gate.set()
     caller.close()
 
@@ -159,7 +170,10 @@ def test_told_to_stop_a_worker_finishes_what_the_remote_gave_and_holds_nothing(s
     with scene.worker() as worker:
         holding.held = lambda _: True
         scene.submit(*ids)
-        until(lambda: scene.tick() and len(holding.scraper.reads) == JOBS, "every result given by the remote, and none arrived")
+        until(
+            lambda: scene.tick() and len(holding.scraper.reads) == JOBS,
+            "every result given by the remote, and none arrived",
+        )
         assert scene.books().envelopes == 0
         worker.tell()
         until(lambda: worker.says("Warm shutdown"), "a worker that stops")
@@ -220,7 +234,7 @@ def test_told_twice_a_worker_that_waits_for_anything_else_is_ended(scene: Scene,
     holding.deaf, holding.held = True, lambda path: path == "/job"
     crawls = CrawlStore(scene.redis, CrawlLimits(lease=LEASE))
     with scene.worker() as worker:
-        crawls.order("crawl-1", Order(CrawlRequest("https://example.com/", max_depth=1), "http://receiver.test"))
+        crawls.order("crawl-1", NewCrawl(CrawlRequest("https://example.com/", max_depth=1), "http://receiver.test"))
         until(lambda: scene.tick() and "/job" in holding.asked, "a crawl that is being created")
         worker.tell()
         until(lambda: worker.says("Warm shutdown"), "a worker that stops")
@@ -253,7 +267,9 @@ def test_told_to_stop_a_fetcher_finishes_its_pages_and_takes_no_more(tmp_path: P
         assert len({ask.path for ask in target.asked}) == len(target.asked) == 41
 
 
-def test_told_twice_a_fetcher_ends_at_once_and_its_pages_are_fetched_after_the_lease(tmp_path: Path, redis_url: str) -> None:
+def test_told_twice_a_fetcher_ends_at_once_and_its_pages_are_fetched_after_the_lease(
+    tmp_path: Path, redis_url: str
+) -> None:
     gate = threading.Event()
     with wire(lambda _: Reply(200, b"page", after=gate)) as target, fetching(redis_url, tmp_path) as service:
         run = service.post(f"{target.base}/page")["id"]
@@ -286,4 +302,7 @@ def told_to_stop(service: Service, name: str) -> None:
 
 def _due(service: Service, lane: str) -> dict[str, float]:
     with Redis.from_url(service.redis_url, decode_responses=True) as redis:
-        return {str(id_): float(at) for id_, at in redis.zrange(f"longhaul:service:{{runs}}:due:{lane}", 0, -1, withscores=True)}
+        return {
+            str(id_): float(at)
+            for id_, at in redis.zrange(f"longhaul:service:{{runs}}:due:{lane}", 0, -1, withscores=True)
+        }

@@ -1,4 +1,6 @@
-"""Told to stop, the receiver and the service's web process finish the requests that they have begun to hear; told twice, they wait for none."""
+"""Told to stop, the receiver and the service's web process finish the requests that they have begun to hear; told
+twice, they wait for none.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ from urllib.parse import urlsplit
 import requests
 from redis import Redis
 
-from jobs.callback import Callbacks
-from jobs.store import JobStore, Limits
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.work.callbacks import Callbacks
 from tests.builders import a_submission, envelopes
 from tests.installation import ROOT, clean_environ, until
 from tests.service_process import Service, eventually
-from workers.local import Local, free_ports
+from workers.local.stack import Stack, free_ports
 
 QUICK = 5.0
 SECRET = "0123456789abcdef" * 3
@@ -30,7 +32,7 @@ SECRET = "0123456789abcdef" * 3
 def receiving(redis_url: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A receiver as `longhaul up` starts it, and its port."""
     ports = free_ports()
-    local = Local(ports, redis_url, self_hosted=True, workers=1, secret=SECRET)
+    local = Stack(ports, redis_url, self_hosted=True, workers=1, secret=SECRET)
     part = local.own()[0]
     process = subprocess.Popen(part.command, env={**clean_environ(), **part.env}, cwd=ROOT)
     try:
@@ -78,8 +80,8 @@ class Push:
 
 
 def test_told_to_stop_a_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, Limits())
-    store.submit([("job-1", a_submission())], watched=False)
+    store = JobStore(redis, JobLimits())
+    store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")
         process.terminate()
@@ -91,8 +93,8 @@ def test_told_to_stop_a_receiver_takes_what_is_being_pushed(redis: Redis, redis_
 
 
 def test_told_twice_a_receiver_waits_for_no_push(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, Limits())
-    store.submit([("job-1", a_submission())], watched=False)
+    store = JobStore(redis, JobLimits())
+    store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")
         process.terminate()

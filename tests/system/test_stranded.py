@@ -1,4 +1,6 @@
-"""`longhaul books` and `longhaul retry`, and what `status` and `doctor` say of what waits for a person: real commands on a real ledger."""
+"""`longhaul books` and `longhaul retry`, and what `status` and `doctor` say of what waits for a person: real commands
+on a real ledger.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,15 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from crawls.crawl import CrawlStep
-from crawls.intake import Order
-from crawls.store import CrawlLimits, CrawlStore
-from jobs.decide import Fail, Sent
-from jobs.job import Step
-from jobs.store import JobStore, Limits
-from ledger.aside import Stumble
-from ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
-from scraperapi.crawl_models import CrawlRequest
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.jobs.job import JobStep
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
+from longhaul.ledger.quarantine import Crash
+from longhaul.scraperapi.crawl_models import CrawlRequest
+from longhaul.work.decisions import Fail, Sent
 from tests.builders import submit
 from tests.installation import ROOT, clean_environ
 
@@ -33,7 +35,7 @@ def command(redis_url: str) -> Callable[..., Answer]:
     """Runs `longhaul` against the ledger; (exit code, rows, stderr)."""
 
     def run(*arguments: str) -> Answer:
-        line = [sys.executable, "-m", "workers.cli", *arguments]
+        line = [sys.executable, "-m", "cli.main", *arguments]
         env = {**clean_environ(), "LONGHAUL_REDIS_URL": redis_url}
         done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
         return done.returncode, [json.loads(row) for row in done.stdout.splitlines()], done.stderr
@@ -44,15 +46,19 @@ def command(redis_url: str) -> Callable[..., Answer]:
 @pytest.fixture
 def store(redis: Redis) -> JobStore:
     """A queued, a running and an ended job, and two that are set aside; a crawl that is, too."""
-    store = JobStore(redis, Limits())
+    store = JobStore(redis, JobLimits())
     submit(store, "bad-1", "bad-2")
     for _ in range(3):
         redis.zadd("longhaul:{jobs}:due:send:default", {"bad-1": 1, "bad-2": 2})
-        jobs = store.claim(Step.SEND, "default").jobs
-        store.stumble(Step.SEND, "default", [Stumble(job.id, job.fence, "cannot be read: subject") for job in jobs])
+        jobs = store.claim(JobStep.SEND, "default").jobs
+        store.count_crashes(
+            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: subject") for job in jobs]
+        )
     submit(store, "running", "ended")
-    for job in store.claim(Step.SEND, "default").jobs:
-        store.apply(Step.SEND, [(job, Fail("x") if job.id == "ended" else Sent("r", store.now() + 1000))], store.now())
+    for job in store.claim(JobStep.SEND, "default").jobs:
+        store.apply(
+            JobStep.SEND, [(job, Fail("x") if job.id == "ended" else Sent("r", store.now() + 1000))], store.now()
+        )
     submit(store, "queued")
     return store
 
@@ -60,19 +66,23 @@ def store(redis: Redis) -> JobStore:
 @pytest.fixture
 def crawls(redis: Redis) -> CrawlStore:
     crawls = CrawlStore(redis, CrawlLimits())
-    crawls.order("bad-crawl", Order(CrawlRequest("http://x/", max_depth=1), "http://receiver.test"))
+    crawls.order("bad-crawl", NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://receiver.test"))
     for _ in range(3):
         redis.zadd("longhaul:{crawls}:due:create:default", {"bad-crawl": 1})
         _, crawl, *_ = crawls.claim(CrawlStep.CREATE, "default")
         assert crawl is not None
-        crawls.stumble(CrawlStep.CREATE, "default", [Stumble(crawl.id, crawl.fence, "working on it: KeyError")])
+        crawls.count_crashes(CrawlStep.CREATE, "default", [Crash(crawl.id, crawl.fence, "working on it: KeyError")])
     return crawls
 
 
 class TestBooks:
     def test_of_an_empty_ledger_balance(self, command: Callable[..., Answer]) -> None:
         code, pages, _ = command("books")
-        assert (code, [page["what"] for page in pages], {page["submitted"] for page in pages}) == (0, ["jobs", "crawls"], {0})
+        assert (code, [page["what"] for page in pages], {page["submitted"] for page in pages}) == (
+            0,
+            ["jobs", "crawls"],
+            {0},
+        )
 
     @pytest.mark.usefixtures("crawls", "store")
     def test_balance_with_what_is_set_aside(self, command: Callable[..., Answer]) -> None:
@@ -99,14 +109,16 @@ class TestBooks:
     def test_that_are_off_exit_with_1_and_name_the_ids(self, command: Callable[..., Answer], redis: Redis) -> None:
         redis.zrem("longhaul:{jobs}:due:poll:default", "running")
         redis.zadd("longhaul:{crawls}:due:watch:default", {"ghost": 1})
-        redis.sadd("longhaul:{crawls}:lanes", "watch:default")
+        redis.sadd("longhaul:{crawls}:lanes", "poll:default")
         code, (jobs, crawls, *faults), _ = command("books")
         assert (code, jobs["balanced"], crawls["balanced"]) == (1, False, False)
         assert {"what": "jobs", "id": "running", "fault": "open, and in no lane"} in faults
         assert {"what": "crawls", "id": "ghost", "fault": "in watch:default, without a record"} in faults
         assert {"what": "jobs", "fault": "4 open, but 3 in the due index"} in faults
 
-    def test_whose_envelopes_do_not_fit_are_off(self, command: Callable[..., Answer], store: JobStore, redis: Redis) -> None:
+    def test_whose_envelopes_do_not_fit_are_off(
+        self, command: Callable[..., Answer], store: JobStore, redis: Redis
+    ) -> None:
         assert store.state("ended") == "failed"
         redis.hincrby("longhaul:{jobs}:books", "envelopes", 1)
         code, (*_, fault), _ = command("books")
@@ -121,14 +133,21 @@ class TestBooks:
 
 
 class TestRetry:
-    def test_named_ones_are_put_back_and_told(self, command: Callable[..., Answer], store: JobStore, crawls: CrawlStore) -> None:
+    def test_named_ones_are_put_back_and_told(
+        self, command: Callable[..., Answer], store: JobStore, crawls: CrawlStore
+    ) -> None:
         code, lines, _ = command("retry", "bad-2", "bad-crawl")
-        assert (code, lines) == (0, [{"id": "bad-2", "due in": "send:default"}, {"id": "bad-crawl", "due in": "create:default"}])
-        assert (store.aside.ids(), crawls.aside.ids()) == (["bad-1"], [])
-        assert {job.id for job in store.claim(Step.SEND, "default").jobs} == {"queued", "bad-2"}
+        assert (code, lines) == (
+            0,
+            [{"id": "bad-2", "due in": "send:default"}, {"id": "bad-crawl", "due in": "create:default"}],
+        )
+        assert (store.quarantine.ids(), crawls.quarantine.ids()) == (["bad-1"], [])
+        assert {job.id for job in store.claim(JobStep.SEND, "default").jobs} == {"queued", "bad-2"}
 
     @pytest.mark.usefixtures("crawls")
-    def test_one_that_is_not_there_is_said_and_exits_with_1(self, command: Callable[..., Answer], store: JobStore) -> None:
+    def test_one_that_is_not_there_is_said_and_exits_with_1(
+        self, command: Callable[..., Answer], store: JobStore
+    ) -> None:
         code, lines, said = command("retry", "bad-1", "nobody", "queued", "ended")
         assert (code, [line["id"] for line in lines]) == (1, ["bad-1"])
         assert said.splitlines() == [
@@ -136,12 +155,12 @@ class TestRetry:
             "'queued' is not set aside: it goes on by itself",
             "'ended' is not set aside: it goes on by itself",
         ]
-        assert store.aside.ids() == ["bad-2"]
+        assert store.quarantine.ids() == ["bad-2"]
 
     def test_all_of_them(self, command: Callable[..., Answer], store: JobStore, crawls: CrawlStore) -> None:
         code, lines, _ = command("retry", "--all")
         assert (code, [line["id"] for line in lines]) == (0, ["bad-1", "bad-2", "bad-crawl"])
-        assert (store.aside.count(), crawls.aside.count()) == (0, 0)
+        assert (store.quarantine.count(), crawls.quarantine.count()) == (0, 0)
         assert command("retry", "--all") == (0, [], "Nothing is set aside.\n")
 
     @pytest.mark.parametrize("arguments", [(), ("--all", "--dead-letters"), ("a", "--all"), ("a", "--dead-letters")])
@@ -149,25 +168,37 @@ class TestRetry:
         code, _, said = command("retry", *arguments)
         assert (code, "one of these" in said) == (2, True)
 
-    def test_dead_letters_go_back_into_their_queues_as_they_were(self, command: Callable[..., Answer], redis: Redis) -> None:
+    def test_dead_letters_go_back_into_their_queues_as_they_were(
+        self, command: Callable[..., Answer], redis: Redis
+    ) -> None:
         letters = DeadLetters(redis)
         for n, queue in enumerate(["celery", "longhaul.batches"]):
             headers = {"task": f"t{n}", "id": f"i{n}", "kwargsrepr": SECRET}
             body, ids = b'[[], {"n": %d}, {}]' % n, {"correlation_id": f"i{n}"}
             letters.keep(DeadLetter(queue, "why", body, "application/json", "utf-8", headers, ids))
         code, lines, _ = command("retry", "--dead-letters")
-        assert (code, lines) == (0, [{"task": "t0", "queue": "celery", "size": 18}, {"task": "t1", "queue": "longhaul.batches", "size": 18}])
+        assert (code, lines) == (
+            0,
+            [{"task": "t0", "queue": "celery", "size": 18}, {"task": "t1", "queue": "longhaul.batches", "size": 18}],
+        )
         assert letters.count() == 0
         message = json.loads(redis.lindex("longhaul.batches", 0) or "")
         assert message["headers"] == {"task": "t1", "id": "i1"}
         assert (message["content-type"], message["content-encoding"]) == ("application/json", "utf-8")
-        assert (base64.b64decode(message["body"]), message["properties"]["correlation_id"]) == (b'[[], {"n": 1}, {}]', "i1")
+        assert (base64.b64decode(message["body"]), message["properties"]["correlation_id"]) == (
+            b'[[], {"n": 1}, {}]',
+            "i1",
+        )
         assert command("retry", "--dead-letters") == (0, [], "There are no dead letters.\n")
 
 
 @pytest.mark.usefixtures("crawls", "store")
 def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[..., Answer], redis: Redis) -> None:
-    DeadLetters(redis).keep(DeadLetter("celery", "its task is unknown", SECRET.encode(), headers={"task": "jobs.sumbit", "kwargsrepr": SECRET}))
+    DeadLetters(redis).keep(
+        DeadLetter(
+            "celery", "its task is unknown", SECRET.encode(), headers={"task": "jobs.sumbit", "kwargsrepr": SECRET}
+        )
+    )
     code, lines, _ = command("status")
     counts = {line["what"]: line["count"] for line in lines if "count" in line}
     assert code == 0
@@ -184,7 +215,9 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
 
 
 @pytest.mark.usefixtures("store")
-def test_doctor_finds_what_is_set_aside_and_takes_it_for_no_late_work(command: Callable[..., Answer], redis: Redis) -> None:
+def test_doctor_finds_what_is_set_aside_and_takes_it_for_no_late_work(
+    command: Callable[..., Answer], redis: Redis
+) -> None:
     redis.zadd("longhaul:{jobs}:due:aside:default", {"bad-1": 1.0})
     _, lines, _ = command("doctor")
     findings = {line["check"]: line for line in lines}
@@ -199,7 +232,9 @@ def test_without_anything_that_waits_status_says_nothing_of_it(command: Callable
     assert not [line for line in lines if "aside" in line["what"] or "letter" in line["what"]]
 
 
-def test_beyond_the_most_the_oldest_dead_letter_is_dropped_and_status_counts_it(command: Callable[..., Answer], redis: Redis) -> None:
+def test_beyond_the_most_the_oldest_dead_letter_is_dropped_and_status_counts_it(
+    command: Callable[..., Answer], redis: Redis
+) -> None:
     letters, more = DeadLetters(redis), DeadLetter("celery", "why", b"5", headers={"task": "newest"})
     pipe = redis.pipeline(transaction=False)
     for n in range(MOST - 1):

@@ -18,8 +18,8 @@ import pytest
 import requests
 from redis import Redis
 
-from jobs.store import JobStore, Limits
-from ledger.connection import connect
+from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.ledger.connection import connect
 from tests.builders import a_submission, envelopes
 from tests.installation import FAST, ROOT, clean_environ, until
 from tests.wire import Reply, wire
@@ -28,11 +28,11 @@ from tests.wire import Reply, wire
 UP = """
 import sys
 from pathlib import Path
-from workers.local import Local, free_ports
-from workers.up import run
+from workers.local.stack import Stack, free_ports
+from workers.local.up import run
 ports = free_ports()
 redis_url, secret = f"redis://127.0.0.1:{ports.redis}/0", "0123456789abcdef" * 3
-run(Local(ports, redis_url, self_hosted=sys.argv[2] == "", workers=1, secret=secret), Path(sys.argv[1]))
+run(Stack(ports, redis_url, self_hosted=sys.argv[2] == "", workers=1, secret=secret), Path(sys.argv[1]))
 """
 
 
@@ -60,7 +60,13 @@ class Up:
 
 @contextmanager
 def started(folder: Path, remote: str = "") -> Iterator[Up]:
-    env = {**clean_environ(), **FAST, "LONGHAUL_HTTP_TIMEOUT": "30", "LONGHAUL_BATCH_TIMEOUT": "31", "LONGHAUL_LEASE": "32"}
+    env = {
+        **clean_environ(),
+        **FAST,
+        "LONGHAUL_HTTP_TIMEOUT": "30",
+        "LONGHAUL_BATCH_TIMEOUT": "31",
+        "LONGHAUL_LEASE": "32",
+    }
     env |= {"LONGHAUL_VISIBILITY_TIMEOUT": "40"}
     if remote:
         env |= {"LONGHAUL_ASYNC_URL": remote, "LONGHAUL_CRAWLER_URL": remote, "LONGHAUL_API_KEY": "k"}
@@ -75,7 +81,9 @@ def started(folder: Path, remote: str = "") -> Iterator[Up]:
         sys.stderr.write(said.read_text()[-20_000:])
         raise
     finally:
-        for child in [*psutil.Process(up.process.pid).children(recursive=True), up.process] if up.process.poll() is None else []:
+        for child in (
+            [*psutil.Process(up.process.pid).children(recursive=True), up.process] if up.process.poll() is None else []
+        ):
             child.kill()
         up.process.wait(10)
 
@@ -94,7 +102,7 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
     worker.kill()
     until(lambda: up.says("worker1  | ended (exit -9); starting it again"), "a word about it")
     redis = up.redis()
-    JobStore(redis, Limits()).submit([("job-1", a_submission("http://ok.fault.invalid/"))], watched=False)
+    JobStore(redis, JobLimits()).submit([("job-1", a_submission("http://ok.fault.invalid/"))], tracked=False)
     until(lambda: envelopes(redis), "an envelope")
     redis.close()
     children = up.children()
@@ -106,9 +114,12 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
 
 def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
     gate = threading.Event()
-    with wire(lambda ask: Reply(200, b"{}", after=gate if ask.method == "POST" else None)) as remote, started(tmp_path, remote.base) as up:
+    with (
+        wire(lambda ask: Reply(200, b"{}", after=gate if ask.method == "POST" else None)) as remote,
+        started(tmp_path, remote.base) as up,
+    ):
         redis = up.redis()
-        JobStore(redis, Limits()).submit([("job-1", a_submission())], watched=False)
+        JobStore(redis, JobLimits()).submit([("job-1", a_submission())], tracked=False)
         until(lambda: any(ask.method == "POST" for ask in remote.asked), "a job that is being sent")
         redis.close()
         children = up.children()

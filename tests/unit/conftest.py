@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger.due import Due
+from longhaul.ledger.due import Due
 from tests.builders import Clock
 from tests.rows import SPACE, TABLE
 

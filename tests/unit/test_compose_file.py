@@ -64,7 +64,10 @@ def test_a_service_waits_for_health_and_not_for_a_process(service):
 def test_secrets_are_files(service):
     assert not [name for name in service.get("environment", {}) if SECRET_VALUE.search(name)]
     assert set(service.get("secrets", ())) <= set(read()["secrets"])
-    if any(name in Settings.model_fields for name in (secret.removeprefix("longhaul_") for secret in service.get("secrets", ()))):
+    if any(
+        name in Settings.model_fields
+        for name in (secret.removeprefix("longhaul_") for secret in service.get("secrets", ()))
+    ):
         assert service["environment"]["LONGHAUL_SECRETS_DIR"] == "/run/secrets"
 
 
@@ -110,8 +113,8 @@ def test_the_image_runs_without_root():
 def test_the_image_is_built_from_every_package():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     let_in = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {f"!{package}/**" for package in setuptools["packages"]} <= set(let_in)
-    assert set(setuptools["package-data"]) == {package for package in setuptools["packages"] if list((ROOT / package).glob("scripts/*.lua"))}
+    assert {f"!{package.removesuffix('*')}/**" for package in setuptools["packages"]["find"]["include"]} <= set(let_in)
+    assert setuptools["package-data"] == {"*": ["scripts/*.lua"]}
 
 
 def test_jobs_and_crawls_go_to_the_same_remote_unless_somebody_says_otherwise():

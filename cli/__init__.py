@@ -1,0 +1,1 @@
+"""The `longhaul` command: one file for each of its commands."""

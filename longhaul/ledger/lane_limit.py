@@ -1,0 +1,34 @@
+"""What one lane may ask of the remote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from longhaul.ledger.lua import Value
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimit:
+    """`per_second`: requests, shared by all lanes that give this `name`: this one and its `rivals`. A bucket holds one
+    second's worth.
+
+    `size`: most records of one batch; `batches`: most batches of the lane at once, in all processes. Zero anywhere: no
+    limit.
+    """
+
+    name: str = ""
+    per_second: float = 0.0
+    rivals: tuple[str, ...] = ()
+    size: int = 0
+    batches: int = 0
+
+    def size_of(self, batch: int) -> int:
+        """How many records a batch of up to `batch` may have."""
+        return min(batch, self.size) if self.size else batch
+
+    def arguments(self) -> list[Value]:
+        """As the scripts take it."""
+        return [self.per_second, self.batches, self.name, len(self.rivals), *self.rivals]
+
+
+UNLIMITED = LaneLimit()

@@ -1,0 +1,230 @@
+"""The crawls in the ledger: made, looked at, cancelled, and run again by their schedules.
+
+longhaul:service:{crawls}:record:<id>   hash: state, created, started, ended, delivered (epoch s), run, depth (the
+present level), cost, events,
+                                        untold (bytes of events), keep (s), outcome (how the run ended), host (of the start page), wide (there
+                                        are others), and where there is one: budget, recurs (the interval), next (epoch s),
+                                        summary (due | first | written)
+longhaul:service:{crawls}:order:<id>    what was ordered, JSON
+The rest belongs to the run that is under way or was last: `scripts/prelude.lua` has its names, `frontier` and `tidings`
+their verbs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+import structlog
+from redis import Redis
+
+from longhaul.ledger.due import Clock
+from longhaul.ledger.lua import Lua, Value
+from longhaul.links.extract import normalised
+from longhaul.scraperapi.protocol import dump_json
+from service.crawls.order import CrawlOrder
+from service.crawls.timetable import next_run
+from service.faults.crawl_faults import summary_of
+from service.jobs.submission import RunRequest
+
+SPACE = "longhaul:service:{crawls}"
+CRAWL = "crawl"
+TELL = "tell"
+SCHEDULE = "schedule"
+TRANSITIONS = {
+    "delayed": ("running", "cancelled"),
+    "running": ("completed", "failed", "cancelled"),
+    "completed": ("in delivery", "delivered"),
+    "failed": ("in delivery", "delivered"),
+    "cancelled": ("in delivery", "delivered"),
+    "in delivery": ("delivered",),
+    "delivered": ("delayed",),
+}
+BUSY_WAIT = 5.0
+"""Seconds until a run is begun that is due while the one before still goes on."""
+UNREADABLE_WAIT = 300.0
+"""Seconds until an order is looked at again that could not be read."""
+BEGUN_AT_ONCE = 100
+TOKEN_LIFE = 20.0
+"""Seconds until a round that does not ask for more is given up for lost, with its slots; a living one asks each
+`streams.BEAT` seconds.
+"""
+LISTED_AT_ONCE = 10_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlSnapshot:
+    """A crawl at one moment: its record; how many pages wait, are under way, are done, and failed."""
+
+    fields: Mapping[str, str]
+    waiting: int
+    taken: int
+    done: int
+    failed: int
+
+    @property
+    def active(self) -> int:
+        """Pages that have no outcome yet, and will get one."""
+        return self.waiting + self.taken if self.fields["state"] in ("delayed", "running") else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunLists:
+    """How a run ended: `completed` and `failed` are the summary's entries as JSON, `left` the URLs that got no outcome."""
+
+    completed: list[str]
+    failed: list[str]
+    left: list[str]
+
+
+class ServiceCrawls:
+    """All crawls. `retention` in seconds; `clock` (epoch seconds) replaces the ledger's time in tests."""
+
+    def __init__(self, redis: Redis, *, retention: float, clock: Clock | None = None) -> None:
+        self.redis = redis
+        self.lua = Lua(redis, SPACE, TRANSITIONS, own=files("service.crawls") / "scripts")
+        self._keep = math.ceil(retention)
+        self._clock = clock
+
+    def create(self, order: CrawlOrder) -> str:
+        """Write a crawl, due at once if it is enabled; its id."""
+        crawl_id, created = str(uuid.uuid4()), self.now()
+        later = next_run(created, order.interval, created) if order.enabled else None
+        fields: dict[str, Value] = {"keep": self._keep}
+        if order.budget is not None:
+            fields["budget"] = order.budget
+        if summary := summary_of(order):
+            fields["summary"] = summary
+        if later is not None:
+            fields |= {"recurs": order.interval, "next": f"{later:.3f}"}
+        flat = [part for pair in fields.items() for part in pair]
+        next_time = "" if later is None else f"{later:.3f}"
+        self.lua.run(
+            "crawl_create",
+            self.given_now(),
+            crawl_id,
+            start_of(order),
+            _written(order),
+            int(order.enabled),
+            next_time,
+            *flat,
+        )
+        return crawl_id
+
+    def order(self, crawl_id: str) -> CrawlOrder | None:
+        """What was ordered; None where nobody knows the crawl (any more)."""
+        text = self.redis.get(f"{SPACE}:order:{crawl_id}")
+        return None if text is None else _read(str(text))
+
+    def look(self, crawl_id: str) -> CrawlSnapshot | None:
+        """The crawl as it is now, seen at one moment; None where nobody knows it."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hgetall(f"{SPACE}:record:{crawl_id}")
+        for name in ("wait", "next"):
+            pipe.llen(f"{SPACE}:{name}:{crawl_id}")
+        for name in ("again", "taken"):
+            pipe.zcard(f"{SPACE}:{name}:{crawl_id}")
+        for name in ("completed", "failed"):
+            pipe.llen(f"{SPACE}:{name}:{crawl_id}")
+        fields, wait, later, again, taken, completed, failed = pipe.execute()
+        return CrawlSnapshot(fields, wait + later + again, taken, completed, failed) if fields else None
+
+    def lists(self, crawl_id: str) -> RunLists:
+        """The pages of a run that has ended, for its summary. Nothing is added to them any more, so they are read piece
+        by piece.
+        """
+        waiting = [*self._members("taken", crawl_id), *self._members("again", crawl_id)]
+        waiting += [*self._listed("wait", crawl_id), *self._listed("next", crawl_id)]
+        return RunLists(self._listed("completed", crawl_id), self._listed("failed", crawl_id), waiting)
+
+    def _listed(self, name: str, crawl_id: str) -> list[str]:
+        entries: list[str] = []
+        while piece := self.redis.lrange(f"{SPACE}:{name}:{crawl_id}", len(entries), len(entries) + LISTED_AT_ONCE - 1):
+            entries += map(str, piece)
+        return entries
+
+    def _members(self, name: str, crawl_id: str) -> list[str]:
+        return [str(member) for member in self.redis.zrange(f"{SPACE}:{name}:{crawl_id}", 0, -1)]
+
+    def cancel(self, crawl_id: str) -> bool:
+        """End the crawl, and its schedule, whatever is under way; False where nobody knows it. One that has ended stays
+        as it ended.
+        """
+        return bool(self.lua.run("crawl_cancel", self.given_now(), crawl_id) != "missing")
+
+    def begin_due_runs(self) -> int:
+        """Begin the runs that their schedules want by now; how many. Repeating it changes nothing."""
+        now, begun = self.now(), 0
+        schedule = f"{SPACE}:due:{SCHEDULE}"
+        for crawl_id in map(str, self.redis.zrangebyscore(schedule, "-inf", f"{now:.3f}", start=0, num=BEGUN_AT_ONCE)):
+            try:
+                order, seen = self.order(crawl_id), self.look(crawl_id)
+            except (ValueError, TypeError, KeyError):
+                # Of another release perhaps; the others go on, and so does the rest of the waking.
+                log.exception("a crawl's order cannot be read", crawl=crawl_id)
+                self.redis.zadd(schedule, {crawl_id: now + UNREADABLE_WAIT})
+                continue
+            if order is None or seen is None:
+                self.redis.zrem(schedule, crawl_id)
+                continue
+            later = next_run(float(seen.fields["created"]), order.interval, now) or now
+            args: list[Value] = [
+                crawl_id,
+                seen.fields["run"],
+                start_of(order),
+                f"{later:.3f}",
+                summary_of(order),
+                BUSY_WAIT,
+            ]
+            begun += self.lua.run("crawl_begin", self.given_now(), *args) == "begun"
+        return begun
+
+    def dispatch(self, step: str, *, size: int, bound: int, share: int, most: int) -> list[str]:
+        """Tokens of the rounds to start now: as many as there is work for, at most `most` at once in all processes.
+        `size`: what a round can have under way; `bound`: what one crawl can, in all rounds; `share`: what it can in
+        one."""
+        return [
+            str(token)
+            for token in self.lua.run("crawl_dispatch", self.given_now(), step, size, bound, share, most, TOKEN_LIFE)
+        ]
+
+    def leave(self, step: str, token: str) -> None:
+        """Give a round's token back, whether it has claimed or not."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.zrem(f"{SPACE}:started:{step}", token)
+        pipe.zrem(f"{SPACE}:working:{step}", token)
+        pipe.execute()
+
+    def now(self) -> float:
+        """The ledger's time, epoch seconds."""
+        if self._clock is not None:
+            return self._clock()
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
+
+    def given_now(self) -> Value:
+        """What the scripts take for now: empty, so that it is the server's time, but for a clock that a test has
+        brought.
+        """
+        return "" if self._clock is None else self._clock()
+
+
+def start_of(order: CrawlOrder) -> str:
+    """The first page of a crawl, as the frontier has it."""
+    return normalised(order.start_url) or order.start_url
+
+
+def _written(order: CrawlOrder) -> str:
+    return dump_json(asdict(order)).decode()
+
+
+def _read(text: str) -> CrawlOrder:
+    document: dict[str, Any] = json.loads(text)
+    return CrawlOrder(**document | {"page": RunRequest(**document["page"])})

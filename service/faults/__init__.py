@@ -1,0 +1,1 @@
+"""The fault dial: what a test can make the service do wrong."""

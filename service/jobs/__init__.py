@@ -1,0 +1,1 @@
+"""Scrape jobs of the service: submitted, fetched, read once, pushed."""

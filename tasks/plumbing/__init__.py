@@ -1,0 +1,1 @@
+"""What stands between Celery and the steps: the runtime, batches, events, results."""

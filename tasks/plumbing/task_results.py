@@ -1,0 +1,37 @@
+"""How a job's end looks to Celery: what `AsyncResult(id)` finds.
+
+The note is written by the very script that ends the job, so a caller who waits learns of the end exactly when the
+envelope is in its queue, and no crash can come between. It is what Celery's own Redis backend would write;
+`tests/contract` holds it against a real `AsyncResult`.
+
+A job that failed or expired is still a successful *task*: its result says how the job ended. `get()` returns the
+envelope and does not raise.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from longhaul.ledger.due import StoredResult
+from longhaul.scraperapi.models import Json
+from longhaul.work.envelope import without_body
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResults:
+    """`ttl`: for how many seconds the outcome is kept."""
+
+    ttl: int
+
+    def note(self, task_id: str, document: Json) -> StoredResult:
+        """The note for a job or a crawl that ended with the envelope `document`."""
+        meta = {
+            "status": "SUCCESS",
+            "result": without_body(document),
+            "traceback": None,
+            "children": [],
+            "date_done": document["finishedAt"],
+            "task_id": task_id,
+        }
+        return StoredResult(f"celery-task-meta-{task_id}", json.dumps(meta), self.ttl)

@@ -1,0 +1,135 @@
+"""What a follower sees of a crawl, beside consumers who may be faster than he is."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+from celery import Celery
+
+from cli.crawl.tail import CrawlTail
+from longhaul.crawls.arguments import NewCrawl
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.decider import Complete
+from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.ledger.connection import connect
+from longhaul.ledger.results import Reader, stream
+from longhaul.scraperapi.crawl_models import CrawlRequest, PageEvent, SummaryEvent
+from longhaul.work.decisions import Sent
+from tasks.plumbing.task_results import TaskResults
+from tests.conftest import free_port
+from tests.installation import until
+from workers.local.embedded_server import serving
+
+
+class World:
+    """Crawls of one ledger, moved on by hand."""
+
+    def __init__(self, redis, redis_url):
+        self.redis = redis
+        self.store = CrawlStore(redis, CrawlLimits(), TaskResults(3600).note)
+        self.app = Celery(broker=redis_url, backend=redis_url)
+        self.away = []
+
+    def following(self):
+        return CrawlTail(self.redis, self.app, "q", self.away.append)
+
+    def begin(self, crawl_id):
+        self.store.order(crawl_id, NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://r", queue="q"))
+        now, crawl, *_ = self.store.claim(CrawlStep.CREATE, "default")
+        self.store.apply(CrawlStep.CREATE, crawl, Sent(f"remote-{crawl_id}", now + 60), now)
+
+    def page(self, crawl_id, url):
+        crawl = self.store.get(crawl_id)
+        self.store.record([self.store.taking(crawl, PageEvent(crawl.remote_id, url, 1, 1, 1, reason="no answer"))])
+
+    def end(self, crawl_id):
+        crawl = self.store.get(crawl_id)
+        told = SummaryEvent(crawl.remote_id, "finished", 0, 0, crawl.arrived.pages)
+        self.store.record([self.store.summarising(crawl, told)])
+        self.store.apply(CrawlStep.POLL, self.store.get(crawl_id), Complete(), time.time())
+
+
+@pytest.fixture
+def world(redis, redis_url):
+    world = World(redis, redis_url)
+    with closing(world.app):
+        yield world
+
+
+def seen(following, crawl_id):
+    """(addresses of all pages, the last news)."""
+    news = list(following.news(crawl_id))
+    assert not [one for one in news[:-1] if one.ended]
+    return [page["url"] for one in news for page in one.pages], news[-1]
+
+
+def test_every_page_comes_before_the_end_and_stays_in_the_queue(world):
+    following = world.following()
+    world.begin("mine")
+    world.begin("other")
+    for n in range(250):
+        world.page("mine", f"http://x/{n}")
+        world.page("other", f"http://other/{n}")
+    world.end("mine")
+    urls, last = seen(following, "mine")
+    assert urls == [f"http://x/{n}" for n in range(250)]
+    assert (last.ended["status"], last.ended["received"], last.ended["missing"]) == ("finished", 250, 0)
+    assert last.crawl.arrived.failed == 250
+    assert world.redis.xlen(stream("q")) == 501
+
+
+def test_what_came_before_is_not_shown(world):
+    world.begin("mine")
+    world.page("mine", "http://x/before")
+    following = world.following()
+    world.page("mine", "http://x/after")
+    world.end("mine")
+    assert seen(following, "mine")[0] == ["http://x/after"]
+
+
+def test_the_end_is_seen_where_a_consumer_has_taken_everything(world):
+    following = world.following()
+    world.begin("mine")
+    world.page("mine", "http://x/1")
+    world.end("mine")
+    reader = Reader(world.redis, "q", "group", "faster")
+    reader.acknowledge(reader.read())
+    urls, last = seen(following, "mine")
+    assert urls == []
+    assert last.ended["received"] == 1
+
+
+def test_a_crawl_that_the_ledger_has_lost_ends_the_news(world):
+    following = world.following()
+    world.begin("mine")
+    news = following.news("mine")
+    assert next(news).crawl.id == "mine"
+    world.redis.flushall()
+    last = next(news)
+    assert (last.crawl, last.ended) == (None, None)
+    assert list(news) == []
+
+
+def test_a_crawl_is_recorded_or_not(world):
+    following = world.following()
+    assert not following.recorded("mine")
+    world.begin("mine")
+    assert following.recorded("mine")
+    assert following.refusal("mine") == ""
+
+
+def test_a_ledger_that_goes_away_is_said_and_waited_for(tmp_path):
+    port = free_port()
+    with serving(port, tmp_path) as url, closing(connect(url)) as redis:
+        world = World(redis, url)
+        following = world.following()
+        world.begin("mine")
+        news = following.news("mine")
+        next(news)
+    with ThreadPoolExecutor(1) as pool, closing(world.app), closing(redis):
+        coming = pool.submit(next, news)
+        until(lambda: world.away, "words about it")
+        assert not following.recorded("mine")
+        with serving(port, tmp_path):
+            assert coming.result(20).crawl.id == "mine"

@@ -1,0 +1,70 @@
+"""Batches leave room in their process: however slow the remote is, submissions and ticks find a thread."""
+
+from threading import BoundedSemaphore
+from types import SimpleNamespace
+
+import pytest
+from celery.worker import state
+
+from config.settings import Settings
+from longhaul.jobs.flow import BatchReport
+from longhaul.jobs.job import JobStep
+from tasks.plumbing import run_batch as batches
+from tasks.plumbing import runtime
+
+
+class Recorder:
+    def __init__(self, more=False):
+        self.ran, self.left, self.more = [], [], more
+
+    def run_batch(self, step, account, token):
+        self.ran.append((step, account, token))
+        return BatchReport(step, account, more=self.more)
+
+    def leave(self, step, token):
+        self.left.append((step, token))
+
+
+@pytest.fixture
+def process(monkeypatch):
+    """A process with room for one batch; what it starts is recorded."""
+    recorder = Recorder()
+    made = SimpleNamespace(batches=BoundedSemaphore(1), flow=recorder, store=recorder)
+    monkeypatch.setattr(batches, "runtime", lambda: made)
+    recorder.started = []
+    monkeypatch.setattr(batches, "start", lambda *batch: recorder.started.append(batch))
+    recorder.room = made.batches
+    return recorder
+
+
+def test_a_batch_runs_where_there_is_room_and_gives_it_back(process):
+    for _ in range(3):
+        batches.run(JobStep.POLL, "default", "t")
+    assert (len(process.ran), process.left, process.started) == (3, [], [])
+
+
+def test_a_batch_that_left_work_starts_the_next(process):
+    process.more = True
+    batches.run(JobStep.POLL, "default", "t")
+    assert process.started == [(JobStep.POLL, "default", "t")]
+
+
+def test_without_room_the_token_goes_back_and_nothing_runs(process):
+    with process.room:
+        batches.run(JobStep.POLL, "default", "t")
+    assert (process.ran, process.left, process.started) == ([], [(JobStep.POLL, "t")], [])
+
+
+@pytest.mark.parametrize(("threads", "room"), [(8, 6), (3, 1), (1, 1)])
+def test_two_threads_are_always_left(redis_url, threads, room):
+    made = runtime.build(Settings(redis_url=redis_url, worker_threads=threads))
+    assert sum(made.batches.acquire(blocking=False) for _ in range(10)) == room
+    made.close()
+
+
+@pytest.mark.parametrize("flag", ["should_stop", "should_terminate"])
+def test_a_worker_that_is_to_stop_gives_the_token_back_and_runs_nothing(process, monkeypatch, flag):
+    # Celery's own flag: the exit code of a clean end.
+    monkeypatch.setattr(state, flag, 0)
+    batches.run(JobStep.POLL, "default", "t")
+    assert (process.ran, process.left, process.started) == ([], [(JobStep.POLL, "t")], [])

@@ -1,0 +1,1 @@
+"""Everything on one machine: the embedded server, the processes, `longhaul up` and the demo."""

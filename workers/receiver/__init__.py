@@ -1,0 +1,1 @@
+"""The webhook receiver: what the remote pushes goes the same way as what a poll finds."""

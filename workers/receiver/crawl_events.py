@@ -1,0 +1,107 @@
+"""The receiver's half for crawls: `POST /crawls/<id>/<token>` takes one page or one summary.
+
+It has to keep up with a remote that pushes thousands a second, so it reads a crawl's record once and writes events in
+groups.
+"""
+
+from __future__ import annotations
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from longhaul.crawls.crawl import Crawl
+from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.recorder import IncomingEvent, Recorder
+from longhaul.crawls.store import EventOutcome
+from longhaul.scraperapi.crawl_models import NoEvent, PageEvent, SummaryEvent
+from longhaul.scraperapi.crawl_protocol import read_event
+from longhaul.work.corrupt_records import CorruptRecord
+from workers.receiver.webhook_request import OK, document_of, refuse
+from workers.receiver.write_coalescer import WriteCoalescer
+
+REMEMBERED = 1000
+"""Crawls whose records are kept at hand: what events need of them never changes."""
+WRITTEN_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of events after which a write has enough: big pages neither hold the ledger up nor fill its memory twice."""
+_TAKEN = JSONResponse(OK)
+"""One answer for all."""
+
+log = structlog.get_logger()
+
+
+class CrawlEvents:
+    """Takes events for `flow`, and writes them over `redis`; one instance an event loop."""
+
+    def __init__(self, flow: CrawlFlow, redis: Redis) -> None:
+        self._flow = flow
+        self._gathering: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(
+            Recorder(flow.store, redis).record, WRITTEN_AT_ONCE
+        )
+        self._known: dict[str, Crawl] = {}
+        self._stopping: set[str] = set()
+
+    async def receive(self, crawl_id: str, body: bytes) -> Response:
+        """Take one event; 2xx only once it is in the ledger."""
+        document = await document_of(body, carrying=True)
+        event = document if isinstance(document, NoEvent) else read_event(document)
+        if isinstance(event, NoEvent):
+            return refuse(400, event.words)
+        try:
+            received = await self._take(crawl_id, event, len(body))
+        except RedisError as error:
+            log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
+            return refuse(503, "the ledger does not answer")
+        except CorruptRecord as error:
+            log.warning(
+                "an event of a crawl whose record cannot be read; the remote will try again",
+                crawl=crawl_id,
+                error=str(error),
+            )
+            return refuse(503, "the crawl's record cannot be read")
+        match received:
+            case EventReceipt.UNKNOWN:
+                return refuse(410, "no such crawl, or it has ended long ago")
+            case EventReceipt.FOREIGN:
+                log.warning(
+                    "events of a crawl that is not on record: it is told to stop",
+                    crawl=crawl_id,
+                    remote=event.remote_id,
+                )
+                return JSONResponse(OK, background=BackgroundTask(self._stop, event.remote_id))
+            case EventReceipt.TAKEN | EventReceipt.DROPPED:
+                return _TAKEN
+
+    async def _take(self, crawl_id: str, event: PageEvent | SummaryEvent, size: int) -> EventReceipt:
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
+        if crawl is None:
+            return EventReceipt.UNKNOWN
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[crawl_id] = crawl
+        became = await self._gathering.add((crawl, event), size)
+        if became in {"ahead", "turned"}:
+            # The run that we know of is over, or nearly.
+            self._known.pop(crawl_id, None)
+            return await run_in_threadpool(self._flow.take, crawl, event)
+        if became == "missing":
+            self._known.pop(crawl_id, None)
+        if became == "complete":
+            return await run_in_threadpool(self._flow.settle, crawl_id, became)
+        return self._flow.settle(crawl_id, became)
+
+    def _stop(self, remote_id: str) -> None:
+        """A crawl that was created and then not recorded, for its creator died: it costs credits. Its next event asks
+        again, if need be.
+        """
+        if remote_id in self._stopping:
+            return
+        self._stopping.add(remote_id)
+        try:
+            seen = self._flow.remote.stop(remote_id, self._flow.store.now())
+            log.info("told to stop", remote=remote_id, seen=type(seen).__name__)
+        finally:
+            self._stopping.discard(remote_id)
