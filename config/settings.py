@@ -18,6 +18,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from config.addresses import broker_url, http_base, redis_url
+
 HOUR = 3600.0
 SHORTEST_SECRET = 16
 ALIKE = 0.85
@@ -28,28 +30,7 @@ INJECTED = re.compile(r"_SERVICE_HOST$|_PORT(_|$)")
 
 
 class SettingsError(Exception):
-    """A setting is wrong. The message names the variable, the value's fault and the mend."""
-
-
-def _http_base(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("must be an http:// or https:// address")
-    return url.rstrip("/")
-
-
-def _redis_url(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://")):
-        raise ValueError("must be a redis:// or rediss:// address")
-    return url
-
-
-def _broker_url(url: str) -> str:
-    # Any other transport would be given none of the options that keep it from hanging: see config/celery_settings.py.
-    if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
-        raise ValueError(
-            "must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported"
-        )
-    return url
+    """A setting is wrong. The message names the variable, what is wrong with its value, and the remedy."""
 
 
 def _long(secret: SecretStr) -> SecretStr:
@@ -60,9 +41,9 @@ def _long(secret: SecretStr) -> SecretStr:
     return secret
 
 
-HttpBase = Annotated[str, AfterValidator(_http_base)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
+HttpBase = Annotated[str, AfterValidator(http_base)]
+RedisUrl = Annotated[str, AfterValidator(redis_url)]
+BrokerUrl = Annotated[str, AfterValidator(broker_url)]
 LongSecret = Annotated[SecretStr, AfterValidator(_long)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -87,9 +68,12 @@ class Settings(BaseSettings):
     )
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
-    """The ledger and the results queues."""
+    """The ledger and the results queues: `redis://[user:password@]host:port/db`, or `rediss://` for TLS, whose
+    certificate is verified: `?ssl_ca_certs=/path` names its CA, `?ssl_cert_reqs=none` turns verification off. See
+    `config.addresses`.
+    """
     broker_url: BrokerUrl | None = Field(None, repr=False)
-    """Celery's broker; default: `redis_url`."""
+    """Celery's broker, spelled likewise, or `amqp://` for RabbitMQ; default: `redis_url`."""
     async_url: HttpBase = "https://async.scraperapi.com"
     """The remote's Async API, or this repository's own service."""
     crawler_url: HttpBase = "https://crawler.scraperapi.com"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
-from config.celery_settings import INTAKE, QUEUE_TYPE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings, is_redis
+from config.addresses import is_redis
+from config.celery_settings import INTAKE, QUEUE_TYPE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
 from config.settings import load
 from workers.lifecycle import connect_signals, exit_with_reason
 from workers.schedule_arguments import check_schedule_arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from config.celery_settings import UPKEEP
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, installed, until
+from workers.local.embedded_server import serving
 
 WORKER = ("-m", "celery", "-A", "workers.app", "worker")
 BEAT = ("-m", "celery", "-A", "workers.app", "beat")
@@ -103,3 +105,35 @@ def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> N
         until(ended, "every job ended")
         longhaul.read("often")
     assert {envelopes[0]["url"] for envelopes in longhaul.envelopes.values()} == {"http://ok.fault.invalid/often"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that runs as a node of a cluster."""
+    options = ("--cluster-enabled", "yes", "--dir", str(tmp_path_factory.mktemp("cluster")))
+    with serving(free_port(), options=options) as url:
+        yield url
+
+
+@pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
+def test_a_cluster_as_the_ledger_is_refused_with_the_reason(process: tuple[str, ...], cluster: str) -> None:
+    ended = start(*process, LONGHAUL_REDIS_URL=cluster, LONGHAUL_API_KEY="k")
+    assert ended.returncode in {69, 3}
+    assert f"The ledger at {cluster} is a node of a cluster" in ended.stderr
+    assert "cluster mode switched off" in ended.stderr
+    assert "MovedError" not in ended.stderr
+
+
+def test_a_cluster_as_the_broker_is_refused_with_the_reason(cluster: str, redis_url: str) -> None:
+    ended = start(*WORKER, LONGHAUL_REDIS_URL=redis_url, LONGHAUL_BROKER_URL=cluster, LONGHAUL_API_KEY="k")
+    assert ended.returncode == 69
+    assert f"The broker at {cluster} is a node of a cluster" in ended.stderr
+
+
+@pytest.mark.parametrize(("command", "code"), [("doctor", 1), ("status", 69), ("submit", 69), ("books", 69)])
+def test_the_command_refuses_a_cluster_with_the_reason(command: str, code: int, cluster: str) -> None:
+    urls = ("http://x/",) if command == "submit" else ()
+    said = start("-m", "cli.main", command, *urls, LONGHAUL_REDIS_URL=cluster)
+    assert said.returncode == code, said.stderr
+    assert "is a node of a cluster" in said.stdout + said.stderr
+    assert "Traceback" not in said.stderr

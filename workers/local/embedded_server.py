@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,13 +42,14 @@ def find_server() -> str:
 
 
 @contextmanager
-def serving(port: int, folder: Path | None = None) -> Iterator[str]:
+def serving(port: int, folder: Path | None = None, options: Sequence[str] = ()) -> Iterator[str]:
     """A server on loopback port `port` while the block runs; gives its address.
 
-    With `folder` it keeps an append-only file there and goes on from it; without, it keeps nothing.
+    With `folder` it keeps an append-only file there and continues with what it finds; without, it keeps nothing.
+    `options` are added to its command line.
     """
     process = subprocess.Popen(  # noqa: S603  (our own command line)
-        command(port, folder), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
+        [*command(port, folder), *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
         _await(port, process)
