@@ -40,7 +40,7 @@ def doctor() -> None:
                 "": "ok" if one.ok else "!!",
                 "check": one.check,
                 "finding": one.words,
-                "what to do": one.mend,
+                "what to do": one.remedy,
                 "ok": one.ok,
             }
             for one in findings
@@ -73,7 +73,7 @@ def _tried(check: str, attempt: Callable[[], None], words: str) -> Finding:
     try:
         attempt()
     except PreflightFailed as error:
-        return Finding(check, ok=False, words="does not serve", mend=str(error))
+        return Finding(check, ok=False, words="does not serve", remedy=str(error))
     return Finding(check, ok=True, words=words)
 
 
@@ -97,7 +97,7 @@ def _crawler(url: str) -> Finding:
         "crawler",
         ok=False,
         words=f"{url} does not answer",
-        mend="Is LONGHAUL_CRAWLER_URL right? Crawls wait for it; jobs do not.",
+        remedy="Is LONGHAUL_CRAWLER_URL right? Crawls wait for it; jobs do not.",
     )
 
 
@@ -114,7 +114,7 @@ def _work(all_books: Iterable[Books]) -> Finding:
             "workers",
             ok=False,
             words=f"due work has waited {late:.0f} s",
-            mend="Are workers running (celery -A workers.app worker)? Add more if they are busy.",
+            remedy="Are workers running (celery -A workers.app worker)? Add more if they are busy.",
         )
     return Finding("workers", ok=True, words="no due work is waiting")
 
@@ -127,15 +127,15 @@ def _pauses(books: Books) -> Iterator[Finding]:
                 f"account {account}",
                 ok=False,
                 words=f"{step} is paused: {lane.reason}",
-                mend="Nothing is lost; one job or crawl will be tried by itself. Repair the account if it is refused.",
+                remedy="Nothing is lost; one job or crawl is tried again by itself. Is the account refused?",
             )
 
 
 def _quarantine(runtime: Runtime) -> Finding:
     found = waiting_rows(quarantines(runtime), DeadLetters(runtime.redis))
     words = "; ".join(f"{line['count']} {line['what']}" for line in found if line.get("count"))
-    mend = "`longhaul status` says why; repair the reason, then `longhaul retry`, or cancel the job." if words else ""
-    return Finding("quarantine", ok=not words, words=words or "nothing waits for a person", mend=mend)
+    remedy = "`longhaul status` says why; repair the reason, then `longhaul retry`, or cancel the job." if words else ""
+    return Finding("quarantine", ok=not words, words=words or "nothing waits for a person", remedy=remedy)
 
 
 def _balance(books_of: Mapping[str, Books]) -> Finding:
@@ -144,7 +144,7 @@ def _balance(books_of: Mapping[str, Books]) -> Finding:
         "books",
         ok=not faults,
         words="; ".join(faults) or "balance",
-        mend="Please report this, with the output of `longhaul status`." if faults else "",
+        remedy="Please report this, with the output of `longhaul status`." if faults else "",
     )
 
 
@@ -159,8 +159,8 @@ def _receiver(url: str | None) -> Finding:
         ok = requests.get(f"{url}/health", timeout=5).ok
     except requests.RequestException:
         ok = False
-    mend = (
+    remedy = (
         "Is `uvicorn workers.receiver.app:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are "
         "polled, and a page of a crawl that could not be delivered in three tries is missing."
     )
-    return Finding("receiver", ok=ok, words=url, mend="" if ok else mend)
+    return Finding("receiver", ok=ok, words=url, remedy="" if ok else remedy)

@@ -57,7 +57,7 @@ def check_tls(url: str) -> None:
         raise ValueError(f"{min(options)} needs TLS: write rediss:// instead of redis://")
     known = ("ssl_cert_reqs", *TLS_FILES)
     if strangers := sorted(set(options) - set(known)):
-        raise ValueError(f"{strangers[0]} is not an option of TLS here; those are {', '.join(known)}")
+        raise ValueError(f"{strangers[0]} is no option of TLS here; those are {', '.join(known)}")
     if (reqs := options.get("ssl_cert_reqs", "required")) not in CERT_REQS:
         raise ValueError(f"ssl_cert_reqs: {reqs!r}: must be {' or '.join(CERT_REQS)}")
     for name in TLS_FILES:

@@ -51,7 +51,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         # The default gives up after 100 tries; a worker has to outlive any outage.
         "broker_connection_max_retries": None,
-        # The jobs' own results: written by the script that ends the job, read by whoever holds its id.
+        # The jobs' own results: written by the script that ends the job, read by any client that has its id.
         "result_backend": celery_url(settings.redis_url),
         "result_backend_always_retry": True,
         # Beyond 72 hours, for here a result means that a job has ended.
@@ -138,8 +138,8 @@ def _on_rabbitmq() -> dict[str, Any]:
         # The worker's own connection: two missed heartbeats, and it is made anew. The default notices after four
         # minutes.
         "broker_heartbeat": 10,
-        # Queues on the disks of a majority of the servers; the classic ones live on one. Callers must name the same
-        # type: see operations.md.
+        # Queues on the disks of a majority of the servers; the classic ones live on one. Clients must name the same
+        # type: see the operations manual.
         "task_default_queue_type": QUEUE_TYPE,
     }
 

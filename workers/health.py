@@ -32,12 +32,12 @@ BEAT_ENTRY = "longhaul:redbeat:longhaul-dispatch"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of one check; `mend` says what to do where it is not ok."""
+    """The outcome of one check; `remedy` says what to do where it is not ok."""
 
     check: str
     ok: bool
     words: str
-    mend: str = ""
+    remedy: str = ""
 
 
 class Unhealthy(Exception):
@@ -87,13 +87,13 @@ def examine_beat(redis: Redis, now: float) -> Finding:
     meta = redis.hget(BEAT_ENTRY, "meta")
     ran = _last_run(str(meta)) if meta else None
     if ran is None:
-        return Finding("beat", ok=False, words="has never ticked", mend="Start one: celery -A workers.app beat")
+        return Finding("beat", ok=False, words="has never ticked", remedy="Start one: celery -A workers.app beat")
     if now - ran > BEAT_LATE_SECONDS:
         return Finding(
             "beat",
             ok=False,
             words=f"last ticked {now - ran:.0f} s ago",
-            mend="Is `celery -A workers.app beat` running? Jobs wait for its tick.",
+            remedy="Is `celery -A workers.app beat` running? Jobs wait for its tick.",
         )
     return Finding("beat", ok=True, words=f"ticked {max(now - ran, 0):.0f} s ago")
 

@@ -19,7 +19,7 @@ RECEIVER = "http://receiver.invalid"
 
 
 def check_schedule_arguments(entries: Mapping[str, Mapping[str, Any]], settings: Settings) -> None:
-    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of one of the user's entries."""
+    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry."""
     for name, entry in entries.items():
         if not name.startswith(PREFIX):
             continue

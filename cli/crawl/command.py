@@ -124,7 +124,7 @@ def _interrupts() -> Iterator[Event]:
 
 
 def _await_record(tail: CrawlTail, crawl_id: str, pressed: Event) -> None:
-    """Wait until the crawl is on record; ends the process where it is refused, or nobody answers."""
+    """Wait until the crawl is on record; ends the process where it is refused, or no worker answers."""
     until = time.monotonic() + ANSWER_SECONDS
     while not tail.recorded(crawl_id):
         if words := tail.refusal(crawl_id):

@@ -110,7 +110,7 @@ class CrawlView:
 
 
 def progress(crawl: Crawl, seconds: float) -> str:
-    """One line about a crawl that goes on; how many pages the remote has found is left out until the remote has said."""
+    """One line about a crawl that goes on; the number of pages found is left out until the remote has given it."""
     found, arrived, budget = crawl.progress, crawl.arrived, crawl.request.crawl_budget
     state = "being cancelled" if crawl.cancelled and crawl.state not in ENDS else crawl.state
     parts = [

@@ -23,8 +23,8 @@ AWAY = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 """What passes by itself: the server is not there, is starting, is full, or is a replica in the middle of a failover."""
 
 MODES = {
-    "cluster": "is a node of a cluster, whose keys lie on several servers, while a script here needs all of its keys on "
-    "one: use a server with cluster mode switched off",
+    "cluster": "is a node of a cluster, whose keys lie on several servers, while a script here needs all of its keys "
+    "on one: use a server with cluster mode switched off",
     "sentinel": "is a Sentinel, which holds no data: use the address of the server that it watches",
 }
 """Why a server that runs in such a mode is refused, and what to do."""

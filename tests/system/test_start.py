@@ -1,4 +1,4 @@
-"""Processes prove at their start that their parts answer, or end with the reason and the mend."""
+"""Processes prove at start that the servers they need answer, or end with the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("process", [WORKER, BEAT, RECEIVER], ids=["worker", "beat", "receiver"])
-def test_a_ledger_that_does_not_answer_is_named_with_the_mend(process: tuple[str, ...]) -> None:
+def test_a_ledger_that_does_not_answer_is_named_with_the_remedy(process: tuple[str, ...]) -> None:
     ended = start(*process, LONGHAUL_REDIS_URL=f"redis://:secret@127.0.0.1:{free_port()}/0", LONGHAUL_API_KEY="k")
     assert ended.returncode in {69, 3}  # 3: uvicorn's own code for a start that failed
     assert "The ledger at redis://:**@127.0.0.1" in ended.stderr
@@ -91,7 +91,8 @@ def test_an_argument_of_a_schedule_that_is_wrong_is_named(redis_url: str, tmp_pa
 def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> None:
     file = tmp_path / "schedules.toml"
     file.write_text(
-        '[[schedule]]\nname = "often"\nevery = 1\narguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n'
+        '[[schedule]]\nname = "often"\nevery = 1\n'
+        'arguments = { url = "http://ok.fault.invalid/often", queue = "often" }\n'
     )
     with installed(redis_url, {"LONGHAUL_SCHEDULES_FILE": str(file)}, leave_out=("flower",)) as longhaul:
         until(lambda: longhaul.redis.xlen("longhaul:results:often") >= 3, "three scheduled envelopes")

@@ -204,7 +204,7 @@ def test_told_twice_a_worker_ends_at_once_and_another_brings_home_what_it_had(sc
         worker.tell()
         assert worker.ends(30) == 0
         assert time.monotonic() - began < QUICK
-    assert worker.says("told to stop a second time")
+    assert worker.says("second shutdown signal")
     # What was in flight is left to its lease, which is not over; no failure was counted.
     assert scene.books().envelopes == JOBS // 2
     waiting = scene.due("poll:default")

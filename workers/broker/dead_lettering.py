@@ -22,8 +22,8 @@ from tasks.plumbing.runtime import runtime
 log = structlog.get_logger()
 
 RETRY_SECONDS = 5.0
-"""Pause before a ledger that was away is tried again. Meanwhile the message is not acknowledged, and occupies one of the
-worker's places.
+"""Pause before a ledger that was away is tried again. Meanwhile the message is not acknowledged and occupies a place in
+the worker.
 """
 BODY_PARTS = 3
 """A body is [arguments, keywords, embedded options]."""

@@ -40,8 +40,8 @@ TAKE = """
 -- Take the next message of the first queue that has one, and record who has it; {place of the queue, message}, or nil.
 -- KEYS: the hash and the index of the messages that are taken, then the queues in the order in which to try them.
 -- ARGV: the tag under which it is recorded, the time, then the queues' names as JSON.
--- The record is [message, exchange, routing key], as kombu's restore reads it: without an exchange the message goes back
--- to the queue that it came from.
+-- The record is [message, exchange, routing key], as kombu's restore reads it: without an exchange it goes back to
+-- the queue that it came from.
 for at = 3, #KEYS do
   local message = redis.call('RPOP', KEYS[at])
   if message then

@@ -123,8 +123,8 @@ _rest = Starlette(
 
 
 async def api(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application. Events of crawls, of which a remote sends thousands a second, bypass the framework's layers, which
-    would cost half as much as the event.
+    """The application. Events of crawls, of which a remote sends thousands a second, bypass the framework's layers:
+    these would cost half as much as the event.
     """
     match scope["path"].split("/") if scope["type"] == "http" and scope["method"] == "POST" else ():
         case "", "crawls", crawl_id, token:

@@ -90,8 +90,8 @@ class CrawlEvents:
         return self._flow.settle(crawl_id, became)
 
     def _stop(self, remote_id: str) -> None:
-        """Stop a crawl that was created but never recorded because its creator died: it costs credits. If that fails, its
-        next event tries again.
+        """Stop a crawl that was created but never recorded, because its creator died: it costs credits. If that fails,
+        its next event tries again.
         """
         if remote_id in self._being_stopped:
             return

@@ -72,7 +72,7 @@ def test_variables_and_their_types_arrive(monkeypatch):
         (
             "BROKER_URL",
             "rediss://h/0?ssl_check_hostname=false",
-            "ssl_check_hostname is not an option of TLS here; those are ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile",
+            "ssl_check_hostname is no option of TLS here; those are ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile",
         ),
         (
             "WEBHOOK_SECRET",
