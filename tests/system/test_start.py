@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from config.celery_settings import UPKEEP
+from tests.cluster_node import cluster_node
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, installed, until
-from workers.local.embedded_server import serving
 
 WORKER = ("-m", "celery", "-A", "workers.app", "worker")
 BEAT = ("-m", "celery", "-A", "workers.app", "beat")
@@ -111,8 +111,7 @@ def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> N
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that runs as a node of a cluster."""
-    options = ("--cluster-enabled", "yes", "--dir", str(tmp_path_factory.mktemp("cluster")))
-    with serving(free_port(), options=options) as url:
+    with cluster_node(tmp_path_factory.mktemp("cluster")) as url:
         yield url
 
 

