@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 
 from longhaul.errors import PreflightFailed
 from longhaul.ledger.connection import MINIMUM
@@ -178,6 +178,9 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
                 # file is read.
                 if client.info("server")["process_id"] == process.pid and client.ping():
                     return
+            except BusyLoadingError:
+                # A large file may take minutes.
+                until = time.monotonic() + START_SECONDS
             except RedisError:
                 pass
             time.sleep(POLL_SECONDS)
