@@ -1,52 +1,58 @@
--- Take events to be told, under a lease that ends by itself. Its end is the fence as well.
--- ARGV: now, limit, lease (s), life (s) of the round's token, unless it asks again, events of one crawl at once in this round, and in all,
---       bytes that are enough, token of the round or '', (id, events of it that this round has under way)*
--- Returns {now, 1 if there is more to take, {id, number, event or '', tries, end of lease}, ...}. Number `summary`: the event is the caller's to write.
-local now, limit, lease, life = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local share, per_crawl, bytes, token = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+-- Claim events to deliver, under a lease that ends by itself. Its end is the fence as well.
+-- USES: states, batches
+-- ARGS: now, limit:number
+--       lease:number               seconds
+--       life:number                seconds of the round's token, unless it claims again
+--       share:number               events of one crawl at once in this round
+--       per_crawl:number           events of one crawl at once in all rounds
+--       bytes:number               that are enough for one claim
+--       token?                     of the round
+--       held...(crawl, events:number)  what the round has under way
+-- KEYS: record, due, lanes, books, started, working, outbox, delivering, events, delivery_tries
+-- RETURNS: {now, 1 if there is more to claim, {id, number, event or '', tries, end of lease}, ...}
+--          The event with the number 'summary' is the caller's to write.
+local EXAMINED = 64
 local ends = seconds(now + lease)
-if token ~= '' then
-  redis.call('ZADD', space .. ':working:tell', seconds(now + life), token)
-  redis.call('ZREM', space .. ':started:tell', token)
-end
-local LOOKED_AT = 64
--- The places of this round are shared out among the crawls that have something to tell, so that none has to wait for another's slow receiver.
-local under_way, places, crawls = {}, limit, redis.call('ZCOUNT', due_of('tell'), '-inf', seconds(now))
-for at = 9, #ARGV, 2 do
-  under_way[ARGV[at]] = tonumber(ARGV[at + 1])
-  places = places + under_way[ARGV[at]]
-  if tonumber(redis.call('ZSCORE', due_of('tell'), ARGV[at]) or now + 1) > now then crawls = crawls + 1 end
+if token then enter_batch('deliver', token, now + life) end
+-- The places of this round are shared out among the crawls that have events due, so that none waits for another's slow
+-- receiver.
+local due = key('due', 'deliver')
+local under_way, places, crawls = {}, limit, redis.call('ZCOUNT', due, '-inf', seconds(now))
+for crawl, events in held do
+  under_way[crawl] = events
+  places = places + events
+  if tonumber(redis.call('ZSCORE', due, crawl) or now + 1) > now then crawls = crawls + 1 end
 end
 share = math.min(share, math.max(1, math.floor(places / math.max(1, crawls))))
-local taken, more = {}, 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of('tell'), '-inf', seconds(now), 'LIMIT', 0, LOOKED_AT)) do
+local claimed, more = {}, 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', seconds(now), 'LIMIT', 0, EXAMINED)) do
   if limit <= 0 or bytes <= 0 then
-    -- Who is not served now keeps its place before those who were.
+    -- A crawl that is not served now keeps its place before those that were.
     more = 1
     break
   end
-  local tell, telling = of('tell', id), of('telling', id)
-  redis.call('ZREMRANGEBYSCORE', telling, '-inf', seconds(now))
-  local most = math.min(limit, share - (under_way[id] or 0), per_crawl - redis.call('ZCARD', telling))
-  local state = redis.call('HGET', record_of(id), 'state')
+  local outbox, delivering = key('outbox', id), key('delivering', id)
+  redis.call('ZREMRANGEBYSCORE', delivering, '-inf', seconds(now))
+  local most = math.min(limit, share - (under_way[id] or 0), per_crawl - redis.call('ZCARD', delivering))
+  local state = redis.call('HGET', key('record', id), 'state')
   if state == 'completed' or state == 'failed' or state == 'cancelled' then change_state(id, state, 'in delivery') end
   if most > 0 then
-    for _, number in ipairs(redis.call('ZRANGEBYSCORE', tell, '-inf', seconds(now), 'LIMIT', 0, most)) do
-      redis.call('ZADD', tell, ends, number)
-      redis.call('ZADD', telling, ends, number)
-      local event = redis.call('HGET', of('events', id), number) or ''
-      taken[#taken + 1] = {id, number, event, redis.call('HGET', of('told', id), number) or '0', ends}
+    for _, number in ipairs(redis.call('ZRANGEBYSCORE', outbox, '-inf', seconds(now), 'LIMIT', 0, most)) do
+      redis.call('ZADD', outbox, ends, number)
+      redis.call('ZADD', delivering, ends, number)
+      local event = redis.call('HGET', key('events', id), number) or ''
+      claimed[#claimed + 1] = {id, number, event, redis.call('HGET', key('delivery_tries', id), number) or '0', ends}
       limit, bytes = limit - 1, bytes - #event
       if bytes <= 0 then break end
     end
-    redis.call('EXPIRE', telling, math.ceil(lease) + 1)
+    redis.call('EXPIRE', delivering, math.ceil(lease) + 1)
   end
-  local first = tonumber(redis.call('ZRANGE', tell, 0, 0, 'WITHSCORES')[2])
+  local first = tonumber(redis.call('ZRANGE', outbox, 0, 0, 'WITHSCORES')[2])
   if not first then
-    redis.call('ZREM', due_of('tell'), id)
+    redis.call('ZREM', due, id)
   else
     if first <= now then more = 1 end
-    place(id, 'tell', math.max(first, now))
+    place(id, 'deliver', math.max(first, now))
   end
 end
-return {seconds(now), more, unpack(taken)}
+return {seconds(now), more, unpack(claimed)}

@@ -1,18 +1,25 @@
--- Write a crawl; its first run is due at once, unless it is not enabled.
--- ARGV: now, id, start url (normalised), order (JSON), 1 if enabled, when it runs next ('' = never again), (field, value)*
-local now, id = clock(ARGV[1]), ARGV[2]
-local record = record_of(id)
--- One of the values may be the state of the summary: `due`, or, of the fault dial, `first`.
-redis.call('HSET', record, 'state', 'delayed', 'created', seconds(now), 'run', 1, 'cost', 0, 'depth', 0, 'events', 0, unpack(ARGV, 7))
-redis.call('SET', of('order', id), ARGV[4])
-redis.call('HINCRBY', space .. ':books', 'submitted', 1)
-redis.call('HINCRBY', space .. ':books', 'delayed', 1)
-if ARGV[5] == '1' then
-  start_run(id, ARGV[3], now)
+-- Write a crawl; its first run is due at once, unless the crawl is not enabled.
+-- USES: crawl
+-- ARGS: now, id
+--       url                        the start page, normalised
+--       order                      JSON
+--       enabled:flag
+--       next_run:number?           when its schedule wants the next run
+--       fields{}                   one may be the state of the summary: `due`, or, of the fault dial, `first`
+-- KEYS: record, due, lanes, books, order, seen, waiting
+-- RETURNS: nothing
+local record, order_key = key('record', id), key('order', id)
+redis.call('HSET', record, 'state', 'delayed', 'created', seconds(now), 'run', 1)
+redis.call('HSET', record, 'cost', 0, 'depth', 0, 'events', 0, unpack(fields))
+redis.call('SET', order_key, order)
+redis.call('HINCRBY', key('books'), 'submitted', 1)
+redis.call('HINCRBY', key('books'), 'delayed', 1)
+if enabled then
+  start_run(id, url, now)
 else
   -- It will never run, so it is kept as if it had ended.
   local keep = redis.call('HGET', record, 'keep')
   redis.call('EXPIRE', record, keep)
-  redis.call('EXPIRE', of('order', id), keep)
+  redis.call('EXPIRE', order_key, keep)
 end
-if ARGV[6] ~= '' then place(id, 'schedule', tonumber(ARGV[6])) end
+if next_run then place(id, 'schedule', next_run) end

@@ -1,30 +1,33 @@
--- How many rounds to start: as many as there is work and room for. Each gets a token that is given up for lost when its life is over.
--- ARGV: now, step ('crawl' or 'tell'), size of a round, what one crawl can have under way at once, a round's share of that, most rounds,
---       life (s) of a token
--- Returns tokens.
-local now, step, size, bound, share = clock(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local most, life = tonumber(ARGV[6]), tonumber(ARGV[7])
-local LOOKED_AT = 500
-local started, working = space .. ':started:' .. step, space .. ':working:' .. step
-redis.call('ZREMRANGEBYSCORE', started, '-inf', seconds(now))
-redis.call('ZREMRANGEBYSCORE', working, '-inf', seconds(now))
+-- Say how many rounds to start: as many as there is work and room for. Each gets a token, which is given up for lost
+-- when its life is over.
+-- USES: batches
+-- ARGS: now
+--       step                       'crawl' or 'deliver'
+--       size:number                pieces of work of a round
+--       bound:number               pieces that one crawl can have under way at once
+--       share:number               how many of these one round can have
+--       most:number                rounds at once in all processes
+--       life:number                seconds of a token
+-- KEYS: due, started, working, serial, waiting, retry, claimed, outbox
+-- RETURNS: the tokens
+local EXAMINED = 500
+drop_lost_batches(step, now)
 local all, widest = 0, 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', due_of(step), '-inf', seconds(now), 'LIMIT', 0, LOOKED_AT)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('due', step), '-inf', seconds(now), 'LIMIT', 0, EXAMINED)) do
   local open
   if step == 'crawl' then
-    open = redis.call('LLEN', of('wait', id)) + redis.call('ZCOUNT', of('again', id), '-inf', seconds(now))
-      + redis.call('ZCOUNT', of('taken', id), '-inf', seconds(now))
+    open = redis.call('LLEN', key('waiting', id)) + redis.call('ZCOUNT', key('retry', id), '-inf', seconds(now))
+      + redis.call('ZCOUNT', key('claimed', id), '-inf', seconds(now))
   else
-    open = redis.call('ZCOUNT', of('tell', id), '-inf', seconds(now))
+    open = redis.call('ZCOUNT', key('outbox', id), '-inf', seconds(now))
   end
   open = math.min(open, bound)
   all, widest = all + open, math.max(widest, open)
 end
 local wanted = math.min(most, math.max(math.ceil(all / size), math.ceil(widest / share)))
+local started, working = redis.call('ZCARD', key('started', step)), redis.call('ZCARD', key('working', step))
 local tokens = {}
-for _ = 1, wanted - redis.call('ZCARD', started) - redis.call('ZCARD', working) do
-  local token = step .. '#' .. redis.call('INCR', space .. ':serial')
-  redis.call('ZADD', started, seconds(now + life), token)
-  tokens[#tokens + 1] = token
+for _ = 1, wanted - started - working do
+  tokens[#tokens + 1] = start_batch(step, step, now + life)
 end
 return tokens

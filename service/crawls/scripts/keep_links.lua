@@ -1,6 +1,10 @@
--- Links of a page that is still taken; for pages with many, some at a time, before they are settled.
--- ARGV: now, id, url, end of lease, links ...
--- Returns 'kept', or 'stale' where the page is not the caller's any more.
-if not is_holder(ARGV[2], ARGV[3], ARGV[4]) then return 'stale' end
-keep_links(ARGV[2], 5)
+-- Keep links of a page that is still claimed; for pages with many, some at a time, before the page is settled.
+-- USES: crawl
+-- ARGS: id, url
+--       ends                       of the page's lease
+--       links[]
+-- KEYS: record, claimed, seen, next
+-- RETURNS: 'kept', or 'stale' where the caller does not have the page any more
+if not is_holder(id, url, ends) then return 'stale' end
+keep_links(id, links)
 return 'kept'
