@@ -1,10 +1,6 @@
 """The runs in the ledger: create, read, cancel, and the writes that end a claimed run or give it its next action.
 
-longhaul:service:{runs}:record:<id>    hash: state, lane, fence, created (epoch s), url, attempts, and where there is
-one: next (epoch s),
-                                       meta (JSON), callback, report (1), faults, reason, deliveries, retrieved (epoch s)
-longhaul:service:{runs}:request:<id>   what to fetch as JSON, until the run ends
-longhaul:service:{runs}:result:<id>    the contract's `response` as JSON, until it is retrieved or too old
+The package's docstring has the keys.
 """
 
 from __future__ import annotations
