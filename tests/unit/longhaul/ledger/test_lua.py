@@ -1,8 +1,8 @@
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from longhaul.ledger.due import Due
-from longhaul.ledger.lua import Lua, _lua_table
+from longhaul.ledger.lua import Lua, _lua_table, unwrapped
 
 TABLE = {"open": ["done", "shut"], "done": (), "shut": frozenset()}
 SPACE = "longhaul:{test}"
@@ -76,6 +76,15 @@ def test_the_time_is_the_servers_unless_a_clock_is_given(redis):
     assert Lua(redis, SPACE, TABLE, clock=lambda: 17.5).run("books")[0] == "17.500"
     seconds, _ = redis.time()
     assert abs(float(Lua(redis, SPACE, TABLE).run("books")[0]) - float(seconds)) < 60
+
+
+@pytest.mark.parametrize(("words", "error"), [("OOM command", OutOfMemoryError), ("READONLY You", ReadOnlyError)])
+def test_an_error_that_an_old_server_hides_in_the_scripts_own_is_itself(words, error):
+    hidden = ResponseError(f"Error running script (call to f_1): @user_script:41: @user_script: 41: -{words} ...")
+    other, fine = ResponseError(f"WRONGTYPE {words}"), ["1"]
+    found = unwrapped([fine, hidden, other])
+    assert type(found[1]) is error
+    assert (found[0], found[2]) == (fine, other)
 
 
 def test_an_error_is_raised_after_all_calls_have_run(lua, redis):
