@@ -54,6 +54,11 @@ class Runtime:
     the remote is.
     """
 
+    @property
+    def families(self) -> dict[str, JobStore | CrawlStore]:
+        """Every kind of work by its name: what status, doctor, books and health walk over."""
+        return {"jobs": self.store, "crawls": self.crawls}
+
     def close(self) -> None:
         """End the connections."""
         self.calls.close()

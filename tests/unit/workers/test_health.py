@@ -56,22 +56,22 @@ def test_a_heartbeat_touches_the_file(tmp_path, heartbeats):
     assert (tmp_path / "heartbeat").exists()
 
 
-def test_a_task_that_hangs_stops_the_pulse(tmp_path, heartbeats, monkeypatch):
+def test_a_task_that_hangs_stops_the_heartbeat(tmp_path, heartbeats, monkeypatch):
     monkeypatch.setattr(
-        pulse, "active_requests", [SimpleNamespace(time_start=time.time() - 11), SimpleNamespace(time_start=None)]
+        heartbeat, "active_requests", [SimpleNamespace(time_start=time.time() - 11), SimpleNamespace(time_start=None)]
     )
     write_heartbeats(tmp_path / "heartbeat", longest=10)
     heartbeats()
     assert not (tmp_path / "heartbeat").exists()
 
 
-def test_without_a_file_there_is_no_pulse():
+def test_without_a_file_there_is_no_heartbeat():
     known = len(heartbeat_sent.receivers or ())
     write_heartbeats(None, longest=10)
     assert len(heartbeat_sent.receivers or ()) == known
 
 
-def test_a_fetcher_is_healthy_by_its_pulse(settings):
+def test_a_fetcher_is_healthy_by_its_heartbeat(settings):
     with pytest.raises(Unhealthy, match="no heartbeat yet"):
         health.fetcher(settings)
     settings.heartbeat_file.touch()
