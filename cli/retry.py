@@ -16,6 +16,11 @@ from longhaul.process.terminal import legible, rows, say
 from tasks.plumbing.runtime import Runtime
 
 MISSING = "missing"
+WHY_LEFT = {
+    MISSING: "is neither a job nor a crawl that this ledger knows",
+    "not in quarantine": "is not in quarantine: it goes on by itself",
+}
+"""Why a record was left alone, by what `Quarantine.retry` says of it in the place of a lane."""
 
 
 @click.command()
@@ -39,21 +44,14 @@ def _release(quarantine_of: Mapping[str, Quarantine], ids: tuple[str, ...]) -> b
     for quarantine in quarantine_of.values():
         wanted = [id_ for id_ in ids if became.get(id_, MISSING) == MISSING] if ids else quarantine.ids()
         became |= dict(zip(wanted, quarantine.retry(wanted), strict=True))
-    # The answer is the lane that the record is in now, `step:account`, or a word for why it was left alone.
-    released = {id_: lane for id_, lane in became.items() if ":" in lane}
+    released = {id_: lane for id_, lane in became.items() if lane not in WHY_LEFT}
     rows(["id", "due in"], [{"id": legible(id_), "due in": lane} for id_, lane in released.items()])
     if not became:
         say("Nothing is in quarantine.")
     left = {id_: word for id_, word in became.items() if id_ not in released} if ids else {}
     for id_, word in left.items():
-        say(f"{id_!r} {_why_left(word)}")
+        say(f"{id_!r} {WHY_LEFT[word]}")
     return not left
-
-
-def _why_left(word: str) -> str:
-    if word == MISSING:
-        return "is neither a job nor a crawl that this ledger knows"
-    return "is not in quarantine: it goes on by itself"
 
 
 def _send(runtime: Runtime) -> None:

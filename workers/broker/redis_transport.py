@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import suppress
-from hashlib import sha1
+from importlib.resources import files
 from queue import Empty
 from time import monotonic, time
 from typing import Any
@@ -23,6 +23,8 @@ from kombu.transport import redis, virtual
 from kombu.utils.json import dumps, loads
 from kombu.utils.uuid import uuid
 from redis.exceptions import NoScriptError, ResponseError
+
+from longhaul.ledger.script import load_script
 
 log = structlog.get_logger()
 
@@ -36,23 +38,7 @@ REFUSED_PAUSE_SECONDS = 1.0
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What kombu raises on its way from the bytes to a message."""
 
-TAKE = """
--- Take the next message of the first queue that has one, and record who has it; {place of the queue, message}, or nil.
--- KEYS: the hash and the index of the messages that are taken, then the queues in the order in which to try them.
--- ARGV: the tag under which it is recorded, the time, then the queues' names as JSON.
--- The record is [message, exchange, routing key], as kombu's restore reads it: without an exchange it goes back to
--- the queue that it came from.
-for at = 3, #KEYS do
-  local message = redis.call('RPOP', KEYS[at])
-  if message then
-    redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-    redis.call('HSET', KEYS[1], ARGV[1], '[' .. message .. ',"",' .. ARGV[at] .. ']')
-    return {at - 2, message}
-  end
-end
-return false
-"""
-DIGEST = sha1(TAKE.encode(), usedforsecurity=False).hexdigest()
+TAKE_MESSAGE = load_script("take_message", files("workers.broker") / "scripts")
 
 
 class QoS(redis.QoS):
@@ -138,17 +124,12 @@ class Channel(redis.Channel):
         prefixed = [
             self.global_keyprefix + key for key in (self.unacked_key, self.unacked_index_key, *(key for key, _ in keys))
         ]
-        script = ("EVALSHA", DIGEST) if self._script_loaded else ("EVAL", TAKE)
+        script = ("EVALSHA", TAKE_MESSAGE.digest) if self._script_loaded else ("EVAL", TAKE_MESSAGE.text)
+        names = [dumps(queue) for queue in self._requested_queues]
+        arguments = TAKE_MESSAGE.arguments.of({"tag": self._requested, "taken_at": time(), "names": names})
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        self._in_poll.send_command(
-            *script,
-            len(prefixed),
-            *prefixed,
-            self._requested,
-            time(),
-            *(dumps(queue) for queue in self._requested_queues),
-        )
+        self._in_poll.send_command(*script, len(prefixed), *prefixed, *arguments)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver the message in the answer; raises `Empty` where there is none."""
