@@ -66,7 +66,7 @@ def submit(store: JobStore, *ids: str, **changes: Any) -> None:
 
 def claim_one(store: JobStore, step: JobStep) -> Job:
     """The only job that is due for `step`."""
-    (job,) = store.claim(step, "default").jobs
+    (job,) = store.claim(step, "default").items
     return job
 
 

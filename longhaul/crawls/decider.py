@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import assert_never
+from typing import Any, assert_never
 
-from longhaul.crawls.crawl import Crawl
+from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.scraperapi.crawl_models import CrawlCancelSeen, CrawlProgress, CreateSeen, ProgressSeen
 from longhaul.scraperapi.models import (
     Accepted,
@@ -76,6 +76,18 @@ class CrawlDecider:
     policies: Policies
     grace: float
 
+    def decide(self, step: CrawlStep, crawl: Crawl, seen: Any, now: float) -> CrawlDecision:
+        """What follows from what `step` has seen of a crawl."""
+        match step:
+            case CrawlStep.CREATE:
+                return self.after_create(crawl, seen, now)
+            case CrawlStep.POLL:
+                return self.after_poll(crawl, seen, now)
+            case CrawlStep.CANCEL:
+                return self.after_cancel(crawl, seen, now)
+            case _:
+                assert_never(step)
+
     def after_create(self, crawl: Crawl, seen: CreateSeen, now: float) -> CrawlDecision:
         """What follows from the answer to a creation."""
         match seen:
@@ -122,9 +134,9 @@ class CrawlDecider:
         """What follows from an event: the end, once the summary is there with every page of it, or the time to wait for
         them is over.
         """
-        if crawl.summary is None or crawl.told is None:
+        if crawl.summary is None or crawl.summarised is None:
             return None
-        if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.told + self.grace:
+        if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.summarised + self.grace:
             return None
         return self._end(crawl, crawl.summary.state, "", now)
 

@@ -10,7 +10,7 @@ from itertools import chain
 from redis.asyncio import Redis
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.store import CrawlStore, EventOutcome, each
+from longhaul.crawls.store import CrawlStore, EventOutcome, outcomes
 from longhaul.ledger.lua import ScriptCall
 from longhaul.scraperapi.crawl_models import PageEvent, SummaryEvent
 
@@ -31,14 +31,14 @@ class Recorder:
         """
         groups = _grouped(arrivals)
         answers = await self._scripts.run_all([self._call([arrivals[at] for at in group]) for group in groups])
-        became = dict(zip(chain.from_iterable(groups), each(answers), strict=True))
+        became = dict(zip(chain.from_iterable(groups), outcomes(answers), strict=True))
         return [became[at] for at in range(len(arrivals))]
 
     def _call(self, arrivals: Sequence[IncomingEvent]) -> ScriptCall:
         crawl, event = arrivals[0]
         if isinstance(event, SummaryEvent):
-            return self._store.summarising(crawl, event)
-        return self._store.taking(crawl, *(event for _, event in arrivals if isinstance(event, PageEvent)))
+            return self._store.record_summary(crawl, event)
+        return self._store.record_pages(crawl, *(event for _, event in arrivals if isinstance(event, PageEvent)))
 
 
 def _grouped(arrivals: Sequence[IncomingEvent]) -> list[list[int]]:

@@ -5,9 +5,9 @@ checker knows that it does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
-from longhaul.jobs.job import Job
+from longhaul.jobs.job import Job, JobStep
 from longhaul.scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -47,8 +47,20 @@ Decision = Sent | Snooze | Retry | Resend | Pause | End
 
 
 @dataclass(frozen=True, slots=True)
-class Decider(TroubleDecider):
+class JobDecider(TroubleDecider):
     """The cases of a job; trouble that a crawl may have as well is decided in `work.decisions`."""
+
+    def decide(self, step: JobStep, job: Job, seen: Any, now: float) -> Decision:
+        """What follows from what `step` has seen of a job."""
+        match step:
+            case JobStep.POLL:
+                return self.after_poll(job, seen, now)
+            case JobStep.SEND:
+                return self.after_send(job, seen, now)
+            case JobStep.CANCEL:
+                return self.after_cancel(job, seen, now)
+            case _:
+                assert_never(step)
 
     def after_send(self, job: Job, seen: SubmitSeen, now: float) -> Decision:
         """What follows from the answer to a submission."""

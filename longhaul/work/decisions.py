@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from longhaul.scraperapi.crawl_models import CrawlProgress
 from longhaul.scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -20,7 +21,6 @@ from longhaul.scraperapi.models import (
     Rejected,
     RemoteTrouble,
     Running,
-    Seen,
     Throttled,
     TooLarge,
     Unreachable,
@@ -197,9 +197,13 @@ class TroubleDecider:
         return Retry(self._in_time(item, now + pause, now), reason)
 
 
-def ends_pause(seen: Seen) -> bool:
-    """Whether this answer shows that the account is in order again: the remote has dealt with the call itself."""
-    return isinstance(seen, Accepted | Running | Finished | Failed | Cancelled | NotFound | Rejected)
+DEALT_WITH = (Accepted, Running, Finished, Failed, Cancelled, NotFound, Rejected, CrawlProgress)
+"""Answers with which the remote has dealt with the call itself, and not with the account."""
+
+
+def ends_pause(seen: object) -> bool:
+    """Whether what was seen shows that the account is in order again."""
+    return isinstance(seen, DEALT_WITH)
 
 
 def hours(seconds: float) -> str:

@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from longhaul.jobs.flow import Flow
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import JobPushes
+from longhaul.work.batch_runner import BatchRunner
 from tests.flow.conftest import LEASE, World
 from tests.flow.crash_points import Around, Crash, Seams
 from tests.flow.scraper import result
 
 
-def crashing(flow: Flow, seams: Seams) -> Flow:
-    wrapped = {name: Around(getattr(flow, name), seams) for name in ("store", "remote", "decider")}
-    return replace(flow, **wrapped, watch=Around(flow, seams).watch)
+def crashing(runner: BatchRunner, seams: Seams) -> BatchRunner:
+    wrapped = {name: Around(getattr(runner, name), seams) for name in ("store", "remote", "decider")}
+    return replace(runner, **wrapped, watch=Around(runner, seams).watch)
 
 
 def every_crash(
@@ -37,7 +38,7 @@ def every_crash(
         seams = Seams(at)
         crashed = False
         try:
-            scenario(world, crashing(world.flow, seams))
+            scenario(world, crashing(world.runner, seams))
         except Crash:
             crashed = True
         world.clock.now += LEASE + 1
@@ -63,12 +64,12 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
     lost_and_fetched_again = []
     seams = []
 
-    def scenario(world, flow):
-        seams[:] = [flow.store._seams]
+    def scenario(world, runner):
+        seams[:] = [runner.store._seams]
         world.submit("a", "b")
         for _ in range(3):
             for step in (JobStep.SEND, JobStep.POLL):
-                flow.run_batch(step, "default")
+                runner.run(step, "default")
             world.clock.now += 10
 
     def check(world):
@@ -89,7 +90,7 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         "after claim",
         "before act",
         "an answer was read",
-        "after after_poll",
+        "after decide",
         "before apply",
         "after apply",
     } <= set(crossed)
@@ -99,13 +100,13 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
 
 
 def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("a")
         world.scraper.jobs.clear()
         world.clock.now += 100
         for _ in range(3):
             for step in (JobStep.POLL, JobStep.SEND):
-                flow.run_batch(step, "default")
+                runner.run(step, "default")
             world.clock.now += 10
 
     def check(world):
@@ -122,12 +123,12 @@ def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(f
 
 
 def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_running(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("running")
         world.submit("queued")
         for id_ in ("running", "queued"):
-            flow.store.cancel(id_)
-        flow.run_batch(JobStep.CANCEL, "default")
+            runner.store.cancel(id_)
+        runner.run(JobStep.CANCEL, "default")
 
     def check(world):
         for envelope in world.results().values():
@@ -140,10 +141,11 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
 
 
 def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("a")
-        assert flow.take_pushed("a", result("remote-1", "https://example.com/a"))
-        flow.run_batch(JobStep.POLL, "default")
+        pushes = JobPushes(runner.store, runner.decider, runner.watch)
+        assert pushes.take("a", result("remote-1", "https://example.com/a"))
+        runner.run(JobStep.POLL, "default")
 
     every_crash(fresh, scenario, billed, looks=0)
 
@@ -155,7 +157,7 @@ def test_a_claimant_that_dies_again_and_again_loses_nothing(fresh, looks):
     for at in (2, 4, 6):
         for step in (JobStep.SEND, JobStep.POLL):
             try:
-                crashing(world.flow, Seams(at)).run_batch(step, "default")
+                crashing(world.runner, Seams(at)).run(step, "default")
             except Crash:
                 world.clock.now += LEASE + 1
     world.bring_home()

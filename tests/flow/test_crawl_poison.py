@@ -13,9 +13,9 @@ from redis import Redis
 
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.flow import CrawlFlow
 from longhaul.crawls.store import CrawlStore
 from longhaul.work.account_limits import AccountLimit
+from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.item import State
 from longhaul.work.retry_policies import Policies
 from tests.flow.crawl_world import GRACE, CrawlWorld
@@ -102,40 +102,40 @@ class Bug:
         if not callable(found):
             return found
 
-        def decide(crawl: Any, *args: Any) -> Any:
+        def decide(step: CrawlStep, crawl: Any, *args: Any) -> Any:
             if crawl.id == self._id:
                 raise KeyError("apiKey=hunter2")
-            return found(crawl, *args)
+            return found(step, crawl, *args)
 
         return decide
 
 
 def test_a_crawl_on_which_nothing_can_be_decided_does_not_end_the_round(crawls, caplog):
     crawls.order("bad", "good")
-    flow = replace(crawls.flow, decider=Bug("bad"))
+    runner = replace(crawls.runner, decider=Bug("bad"))
     with caplog.at_level(logging.INFO):
         for _ in range(4):
-            flow.run_round(CREATE, "default")
+            runner.run(CREATE, "default")
             crawls.clock.now += 130
     assert crawls.store.state("good") is State.RUNNING
     ((lane, words),) = aside(crawls).values()
-    assert (lane, words.partition(" at ")[0]) == ("create:default", "working on it: KeyError")
+    assert (lane, words.partition(" at ")[0]) == ("create:default", "deciding: KeyError")
     said = [record.levelname for record in caplog.records if record.name == "longhaul.work.store"]
     assert said == ["WARNING"] * 3 + ["ERROR"]
     assert "hunter2" not in caplog.text + words
 
 
-def limited(world: CrawlWorld, **allowance: Any) -> CrawlFlow:
+def limited(world: CrawlWorld, **allowance: Any) -> BatchRunner:
     limits = replace(world.store.limits, accounts={"default": AccountLimit(**allowance)})
-    return replace(world.flow, store=CrawlStore(world.redis, limits, None, world.clock))
+    return replace(world.runner, store=CrawlStore(world.redis, limits, None, world.clock))
 
 
 def test_crawls_are_created_as_fast_as_the_account_may_and_no_faster(crawls):
     crawls.order(*(f"c{n}" for n in range(10)))
-    flow, created = limited(crawls, per_second=3), []
+    runner, created = limited(crawls, per_second=3), []
     for _ in range(5):
         before = len(crawls.crawler.orders)
-        report = flow.run_round(CREATE, "default")
+        report = runner.run(CREATE, "default")
         created.append(len(crawls.crawler.orders) - before)
         assert report.more is False
         crawls.clock.now += 1
@@ -145,17 +145,17 @@ def test_crawls_are_created_as_fast_as_the_account_may_and_no_faster(crawls):
 
 def test_no_more_rounds_of_a_step_than_calls_may_be_open(crawls: CrawlWorld, redis: Redis):
     crawls.order("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
-    flow = limited(crawls, open=2)
-    assert len(flow.store.dispatch(CREATE)) == 2
+    runner = limited(crawls, open=2)
+    assert len(runner.store.dispatch(CREATE)) == 2
     redis.delete(f"{SPACE}:started:create")
-    tokens = [flow.store.token(CREATE, "default") for _ in range(3)]
-    assert [flow.store.claim(CREATE, "default", token)[1] is not None for token in tokens] == [True, True, False]
+    tokens = [runner.store.token(CREATE, "default") for _ in range(3)]
+    assert [len(runner.store.claim(CREATE, "default", token).items) for token in tokens] == [1, 1, 0]
     # A round that nobody has dispatched counts, too, and gives its token back.
-    assert flow.run_round(CREATE, "default").claimed == 0
+    assert runner.run(CREATE, "default").claimed == 0
     for token in tokens:
-        flow.store.leave(CREATE, token)
+        runner.store.leave(CREATE, token)
     at_work = []
     crawls.crawler.before = lambda _: at_work.append(redis.zcard(f"{SPACE}:working:create"))
-    assert flow.run_round(CREATE, "default").claimed == 9
+    assert runner.run(CREATE, "default").claimed == 9
     assert at_work == [1] * 9
     assert redis.zcard(f"{SPACE}:working:create") == 0

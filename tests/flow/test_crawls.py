@@ -208,9 +208,9 @@ class TestTroubleWithCreating:
         )
 
     def test_an_account_without_a_key_waits_for_one(self, crawls):
-        replace(crawls.flow, remote=replace(crawls.flow.remote, keys={})).run_round(CREATE, "default")
+        replace(crawls.runner, remote=replace(crawls.runner.remote, keys={})).run(CREATE, "default")
         crawls.order("a")
-        replace(crawls.flow, remote=replace(crawls.flow.remote, keys={})).run_round(CREATE, "default")
+        replace(crawls.runner, remote=replace(crawls.runner.remote, keys={})).run(CREATE, "default")
         assert lanes(crawls)["create:default"].reason == "account `default` has no key here: set LONGHAUL_API_KEYS"
 
     def test_the_remotes_id_outlasts_a_reply_that_the_ledger_lost(self, crawls):
@@ -231,7 +231,7 @@ class TestTroubleWithCreating:
                 return answer
 
         crawls.order("a")
-        replace(crawls.flow, store=Loses()).run_round(CREATE, "default")
+        replace(crawls.runner, store=Loses()).run(CREATE, "default")
         assert crawls.store.get("a").remote_id == "remote-1"
         assert len(crawls.crawler.orders) == 1
 
@@ -241,7 +241,7 @@ class TestRounds:
         crawls.order("a")
         ((account, token),) = crawls.store.dispatch(CREATE)
         assert crawls.store.dispatch(CREATE) == []
-        crawls.flow.run_round(CREATE, account, token)
+        crawls.runner.run(CREATE, account, token)
         assert crawls.redis.exists("longhaul:{crawls}:started:create", "longhaul:{crawls}:working:create") == 0
         crawls.order("b")
         assert [account for account, _ in crawls.store.dispatch(CREATE)] == ["default"]
@@ -259,6 +259,6 @@ class TestBooks:
 
 def test_a_round_that_is_to_stop_claims_no_further_crawl(crawls):
     crawls.order("c1", "c2")
-    report = crawls.flow.run_round(CrawlStep.CREATE, "default", stopping=lambda: True)
+    report = crawls.runner.run(CrawlStep.CREATE, "default", stopping=lambda: True)
     assert (report.claimed, report.more) == (1, True)
     assert crawls.books().states == {**crawls.books().states, "queued": 1, "running": 1}

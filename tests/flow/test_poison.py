@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
-from longhaul.jobs.decider import Decider
-from longhaul.jobs.flow import Flow, PushOutcome
+from longhaul.jobs.decider import JobDecider
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import PushOutcome
 from longhaul.work.balance import balance
+from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Snooze
 from longhaul.work.item import State
@@ -128,34 +129,34 @@ def test_a_record_without_a_queue_does_not_keep_the_others_from_being_looked_at(
 class Bug:
     """A decider with a bug that meets one job: the fault of a program cannot be made at the far end."""
 
-    def __init__(self, id_: str, at: str) -> None:
-        self._decider, self._id, self._at = Decider(Policies()), id_, at
+    def __init__(self, id_: str) -> None:
+        self._decider, self._id = JobDecider(Policies()), id_
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._decider, name)
 
-        def decide(job: Any, *args: Any) -> Any:
-            if name == self._at and job.id == self._id:
+        def decide(step: JobStep, job: Any, *args: Any) -> Any:
+            if job.id == self._id:
                 raise KeyError("apiKey=hunter2")
-            return found(job, *args)
+            return found(step, job, *args)
 
         return decide
 
 
-def buggy(world: World, id_: str, at: str) -> Flow:
-    return replace(world.flow, decider=Bug(id_, at))
+def buggy(world: World, id_: str) -> BatchRunner:
+    return replace(world.runner, decider=Bug(id_))
 
 
-@pytest.mark.parametrize(("step", "at"), [(JobStep.SEND, "after_send"), (JobStep.POLL, "after_poll")])
+@pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
 def test_a_job_on_which_nothing_can_be_decided_is_set_aside_after_three_tries_and_says_where_but_not_with_what(
-    world, caplog, step, at
+    world, caplog, step
 ):
     (world.send if step is JobStep.POLL else world.submit)("bad", "good")
-    flow = buggy(world, "bad", at)
+    runner = buggy(world, "bad")
     tries = []
-    with caplog.at_level(logging.INFO, logger="longhaul.jobs.flow"):
+    with caplog.at_level(logging.INFO, logger="longhaul.work.store"):
         for _ in range(5):
-            tries.append(flow.run_batch(step, "default").crashed)
+            tries.append(runner.run(step, "default").crashed)
             world.clock.now += 130
     assert tries == [1, 1, 1, 0, 0]
     ((id_, (lane, words)),) = aside(world).items()
@@ -172,7 +173,7 @@ def test_the_tries_are_half_a_minute_and_a_minute_apart_and_cost_nothing_that_wa
     spoil(world, "bad", "created", "x")
     begun, tried = world.clock.now, []
     for _ in range(130):
-        if world.flow.run_batch(JobStep.SEND, "default").crashed:
+        if world.runner.run(JobStep.SEND, "default").crashed:
             tried.append(world.clock.now - begun)
         world.clock.now += 1
     assert tried == [0, 30, 90]
@@ -181,7 +182,7 @@ def test_the_tries_are_half_a_minute_and_a_minute_apart_and_cost_nothing_that_wa
 
 def test_a_job_whose_answer_was_read_counts_as_asked(world):
     world.submit("bad")
-    buggy(world, "bad", "after_send").run_batch(JobStep.SEND, "default")
+    buggy(world, "bad").run(JobStep.SEND, "default")
     assert world.store.get("bad").submissions == 1
 
 
@@ -194,7 +195,7 @@ def test_a_job_whose_envelope_cannot_be_written_keeps_no_other_back(fresh):
     world.clock.now += 10
 
     world.scraper.before = lambda _: world.redis.set("longhaul:results:wrong", "x") and None
-    report = world.flow.run_batch(JobStep.POLL, "default")
+    report = world.runner.run(JobStep.POLL, "default")
     assert (report.claimed, report.crashed, report.counts["finish"]) == (2, 1, 1)
     assert world.redis.hget(f"{SPACE}:record:bad", "stumble") == "writing: ResponseError"
     # The result is gone with that reading, and the job is submitted again, once its queue is one.
@@ -210,7 +211,7 @@ def test_a_ledger_that_refuses_every_write_is_no_fault_of_the_records(world):
     world.scraper.before = lambda _: world.redis.config_set("min-replicas-to-write", 1) and None
     try:
         with pytest.raises(ResponseError, match="NOREPLICAS"):
-            world.flow.run_batch(JobStep.POLL, "default")
+            world.runner.run(JobStep.POLL, "default")
     finally:
         world.redis.config_set("min-replicas-to-write", 0)
     assert "stumbles" not in world.redis.hgetall(f"{SPACE}:record:a")
@@ -247,7 +248,7 @@ class TestBack:
         spoil(world, "bad", "created", "x")
         wait_out(world)
         world.store.quarantine.retry(world.store.quarantine.ids())
-        assert [world.flow.run_batch(JobStep.SEND, "default").crashed for _ in range(2)] == [1, 0]
+        assert [world.runner.run(JobStep.SEND, "default").crashed for _ in range(2)] == [1, 0]
         assert aside(world) == {}
         wait_out(world)
         assert list(aside(world)) == ["bad"]
@@ -260,7 +261,7 @@ class TestBack:
 
     def test_a_late_writer_does_not_move_what_was_set_aside(self, world):
         world.send("bad")
-        (job,) = world.store.claim(JobStep.POLL, "default").jobs
+        (job,) = world.store.claim(JobStep.POLL, "default").items
         world.clock.now += LEASE
         spoil(world, "bad", "created", "x")
         wait_out(world)
@@ -311,16 +312,16 @@ class TestPushes:
     def test_a_result_of_a_job_that_cannot_be_read_stays_with_the_remote(self, world):
         world.send("bad")
         spoil(world, "bad", "created", "x")
-        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.LATER
+        assert world.pushes.take("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.LATER
         with pytest.raises(CorruptRecord, match=r"cannot be read: created"):
             world.store.get("bad")
 
     def test_a_result_of_a_job_that_is_set_aside_ends_it(self, world):
         world.send("bad")
-        flow = buggy(world, "bad", "after_poll")
+        runner = buggy(world, "bad")
         for _ in range(3):
-            flow.run_batch(JobStep.POLL, "default")
+            runner.run(JobStep.POLL, "default")
             world.clock.now += 130
         assert list(aside(world)) == ["bad"]
-        assert world.flow.take_pushed("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.TAKEN
+        assert world.pushes.take("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.TAKEN
         assert world.results()["bad"]["status"] == "finished"

@@ -97,10 +97,10 @@ class TestTrouble:
         with wire(Scraper()) as gone:
             base = gone.base
         away = replace(
-            world.flow, remote=type(world.flow.remote)(base, {"default": "key"}, world.calls, lambda _: None)
+            world.runner, remote=type(world.runner.remote)(base, {"default": "key"}, world.calls, lambda _: None)
         )
         for _ in range(15):
-            away.run_batch(JobStep.SEND, "default")
+            away.run(JobStep.SEND, "default")
             world.clock.now += 100
         assert (world.store.get("a").attempts, world.store.get("a").submissions) == (0, 0)
         world.bring_home()

@@ -10,8 +10,8 @@ import pytest
 from longhaul.crawls import crawl as crawl_record
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.jobs import job as job_record
-from longhaul.jobs.flow import PushOutcome
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import PushOutcome
 from longhaul.ledger.records import Row
 from longhaul.ledger.versions import FIELD
 from longhaul.work.corrupt_records import CorruptRecord
@@ -51,7 +51,7 @@ def test_a_newer_job_is_left_to_newer_workers_and_the_others_go_on(world, step: 
 def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
     world.send("new")
     world.redis.hset(f"{JOBS}:record:new", FIELD, 2)
-    assert world.flow.take_pushed("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
+    assert world.pushes.take("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
     assert envelopes(world.redis) == []
 
 
@@ -63,7 +63,7 @@ def test_a_result_whose_job_a_newer_worker_has_taken_over_keeps_none_of_the_othe
         world.redis.hset(f"{JOBS}:record:new", mapping={FIELD: 2, "fence": 99})
 
     world.scraper.before = take_over
-    report = world.flow.run_batch(JobStep.POLL, "default")
+    report = world.runner.run(JobStep.POLL, "default")
     assert (report.counts, report.late) == ({"finish": 1}, 1)
     assert [one["id"] for one in envelopes(world.redis)] == ["old"]
 

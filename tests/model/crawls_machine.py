@@ -228,8 +228,8 @@ class CrawlsMachine(CrawlsCheck):
         if not pages or crawl is None:
             return
         self.met(entry, pages[0].remote_id)
-        for became in self.store.record([self.store.taking(crawl, *pages, pages[0])]):
-            self.flow.settle(entry.id, became)
+        for became in self.store.record([self.store.record_pages(crawl, *pages, pages[0])]):
+            self.pushes.settle(entry.id, became)
         self.ended_meanwhile(entry)
 
     @rule(seconds=st.sampled_from(STEPS))

@@ -60,7 +60,7 @@ class JobsHarm(JobsCheck):
         hand = self.take(*pick(which, self.lanes()), "")
         if hand is None:
             return
-        entry = self.entries[hand.claimed.jobs[0].id]
+        entry = self.entries[hand.claimed.items[0].id]
         self.stop(entry)
         self.ask(hand, luck)
         self.finish(hand)
@@ -105,20 +105,20 @@ class JobsHarm(JobsCheck):
         hand = pick(which, self.hands)
         if seen and hand.seen is None:
             self.ask(hand, [])
-        if cancelled and hand.claimed.jobs:
-            self.stop(self.entries[hand.claimed.jobs[0].id])
+        if cancelled and hand.claimed.items:
+            self.stop(self.entries[hand.claimed.items[0].id])
         self.hands.remove(hand)
 
-    @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
+    @precondition(lambda self: any(hand.claimed.items for hand in self.hands))
     @rule(which=WHICH, cancelled=st.booleans(), ended=st.booleans())
     def count_crashes(self, which: int, cancelled: bool, ended: bool) -> None:
         """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes
         on.
         """
-        busy = [hand for hand in self.hands if hand.claimed.jobs]
-        over = [hand for hand in busy if self.entries[hand.claimed.jobs[0].id].ended] if ended else []
+        busy = [hand for hand in self.hands if hand.claimed.items]
+        over = [hand for hand in busy if self.entries[hand.claimed.items[0].id].ended] if ended else []
         hand = pick(which, over or busy)
-        job = hand.claimed.jobs.pop(0)
+        job = hand.claimed.items.pop(0)
         if cancelled:
             self.stop(self.entries[job.id])
         hand.seen = hand.seen and [one for one in hand.seen if one[0] is not job]

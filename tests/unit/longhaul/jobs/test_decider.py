@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import longhaul.jobs.decider
-from longhaul.jobs.decider import Decider, Finish, Resend
+from longhaul.jobs.decider import Finish, JobDecider, Resend
 from longhaul.scraperapi import models
 from longhaul.scraperapi.models import (
     Accepted,
@@ -32,7 +32,7 @@ from longhaul.work.retry_policies import Policies
 from tests.builders import HOUR, START, a_job, finished
 
 POLICIES = Policies(poll_jitter=0)
-DECIDER = Decider(POLICIES)
+DECIDER = JobDecider(POLICIES)
 AT_DEADLINE = START + 72 * HOUR
 LATER = START + 1000.0
 
@@ -172,7 +172,7 @@ class TestDeadline:
         assert DECIDER.after_send(a_job(cancelled=True), NothingAsked(), LATER) == Cancel()
 
     def test_the_words_name_the_deadline_that_is_set(self):
-        decider = Decider(Policies(deadline=5400))
+        decider = JobDecider(Policies(deadline=5400))
         assert decider.after_send(a_job(), NothingAsked(), START + 5400) == Expire(
             "not accepted by the remote within 1.5 hours"
         )
@@ -187,7 +187,7 @@ class TestDeadline:
     def test_nothing_is_ever_due_before_now_or_after_the_deadline(self, age, attempts, polls, case, id_):
         job = a_job(id=id_.encode("utf-8", "replace").decode(), attempts=attempts, polls=polls)
         now = START + age
-        decider = Decider(Policies())
+        decider = JobDecider(Policies())
         for decide in (decider.after_send, decider.after_poll):
             if (decide == decider.after_send) == (case in SEND):
                 decision = decide(job, case[0], now)
@@ -300,7 +300,7 @@ class TestLooking:
     @given(st.integers(0, 1000), st.floats(0, 71 * HOUR))
     def test_jitter_is_at_most_a_fifth_and_no_result_waits_beyond_13_minutes_of_its_24_hours(self, polls, age):
         plain = DECIDER.after_poll(a_job(polls=polls), Running(), START + age).due - START - age
-        pause = Decider(Policies()).after_poll(a_job(polls=polls), Running(), START + age).due - START - age
+        pause = JobDecider(Policies()).after_poll(a_job(polls=polls), Running(), START + age).due - START - age
         assert 0.799 * plain <= pause <= 1.201 * plain
         assert pause <= 720.001
 

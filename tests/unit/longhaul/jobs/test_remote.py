@@ -3,7 +3,7 @@ import json
 import pytest
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.remote import Remote
+from longhaul.jobs.remote import JobRemote
 from longhaul.scraperapi.models import Accepted, Cancelled, NothingAsked, Running
 from longhaul.scraperapi.protocol import HttpAnswer
 from tests.builders import HOUR, START, a_job
@@ -31,7 +31,9 @@ def caller():
 
 @pytest.fixture
 def remote(caller):
-    return Remote("http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda receiver, _: receiver)
+    return JobRemote(
+        "http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda receiver, _: receiver
+    )
 
 
 def act(remote, step, *jobs, now=START):

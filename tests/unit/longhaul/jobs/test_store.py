@@ -36,7 +36,7 @@ def apply(store, step, job, decision, now=None):
 def running(store, *ids):
     """Jobs that the remote has taken, their first look due now."""
     submit(store, *ids)
-    for job in store.claim(JobStep.SEND, "default").jobs:
+    for job in store.claim(JobStep.SEND, "default").items:
         assert apply(store, JobStep.SEND, job, Sent(f"remote-{job.id}", store.now())) == "moved"
 
 
@@ -100,7 +100,7 @@ class TestPhases:
         assert apply(store, JobStep.SEND, claim_one(store, JobStep.SEND), Sent("r1", START + 2)) == "moved"
         job = store.get("a")
         assert (job.state, job.remote_id, job.sent, job.submissions, job.polls) == (State.RUNNING, "r1", START, 1, 0)
-        assert store.claim(JobStep.POLL, "default").jobs == []
+        assert store.claim(JobStep.POLL, "default").items == []
         clock.now += 2
         assert claim_one(store, JobStep.POLL).id == "a"
 
@@ -146,7 +146,7 @@ class TestPhases:
     @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     def test_a_held_job_loses_nothing_and_is_due_by_its_age_when_the_pause_ends(self, store, clock, step):
         (running if step is JobStep.POLL else submit)(store, "a", "b")
-        jobs = store.claim(step, "default").jobs
+        jobs = store.claim(step, "default").items
         before = (store.get("a").polls, store.get("a").attempts)
         clock.now += 5
         store.apply(
@@ -156,7 +156,7 @@ class TestPhases:
         assert (job.polls, job.attempts, job.submissions) == (*before, 1 if step is JobStep.POLL else 0)
         (lane,) = [lane for lane in store.books().lanes if lane.name == f"{step}:default"]
         assert (lane.paused_until, lane.reason, lane.oldest, lane.due) == (START + 35, "HTTP 401", START, 2)
-        assert store.claim(step, "default").jobs == []
+        assert store.claim(step, "default").items == []
         clock.now = START + 35
         assert claim_one(store, step).pauses == 1
 
@@ -164,7 +164,7 @@ class TestPhases:
         running(store, "a")
         store.submit([("b", a_submission(account="second")), ("c", a_submission())], tracked=False)
         apply(store, JobStep.SEND, claim_one(store, JobStep.SEND), Pause(START + 9, "x"))
-        assert [job.id for job in store.claim(JobStep.SEND, "second").jobs] == ["b"]
+        assert [job.id for job in store.claim(JobStep.SEND, "second").items] == ["b"]
         assert claim_one(store, JobStep.POLL).id == "a"
 
     @pytest.mark.parametrize(
@@ -201,14 +201,14 @@ class TestPhases:
         )
         for id_, tracked in (("a", True), ("b", False)):
             store.submit([(id_, a_submission())], tracked=tracked)
-        store.apply(JobStep.SEND, [(job, Fail("x")) for job in store.claim(JobStep.SEND, "default").jobs], START)
+        store.apply(JobStep.SEND, [(job, Fail("x")) for job in store.claim(JobStep.SEND, "default").items], START)
         assert (redis.get("note-a"), redis.get("note-b")) == ("failed", None)
 
     def test_what_became_of_each_decision_is_told(self, store):
         running(store, "a", "b")
-        one, two = store.claim(JobStep.POLL, "default").jobs
+        one, two = store.claim(JobStep.POLL, "default").items
         done = store.apply(JobStep.POLL, [(one, RESULT), (two, Snooze(START)), (two, Snooze(START))], START + 1)
-        assert [(applied.job.id, applied.written, applied.now) for applied in done] == [
+        assert [(applied.item.id, applied.written, applied.now) for applied in done] == [
             (one.id, "finished", START + 1),
             (two.id, "moved", START + 1),
             (two.id, "stale", START + 1),
@@ -227,13 +227,13 @@ class TestCancel:
     def test_a_queued_job(self, store):
         submit(store, "a")
         assert store.cancel("a") == ("marked", "default")
-        assert store.claim(JobStep.SEND, "default").jobs == []
+        assert store.claim(JobStep.SEND, "default").items == []
         self.cancelled(store)
 
     def test_a_running_job(self, store):
         running(store, "a")
         store.cancel("a")
-        assert store.claim(JobStep.POLL, "default").jobs == []
+        assert store.claim(JobStep.POLL, "default").items == []
         self.cancelled(store)
 
     @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ class TestCancel:
         (running if step is JobStep.POLL else submit)(store, "a")
         job = claim_one(store, step)
         store.cancel("a")
-        assert store.claim(JobStep.CANCEL, "default").jobs == []
+        assert store.claim(JobStep.CANCEL, "default").items == []
         assert apply(store, step, job, decision) == "moved"
         self.cancelled(store)
 
@@ -262,7 +262,7 @@ class TestCancel:
         claim_one(store, step)
         store.cancel("a")
         clock.now += 120
-        assert store.claim(step, "default").jobs == []
+        assert store.claim(step, "default").items == []
         self.cancelled(store)
 
     def test_a_cancellation_whose_claimant_died_is_made_again(self, store, clock):
@@ -283,7 +283,7 @@ class TestPressure:
         for _ in range(2):
             redis.xadd(stream("results"), {"envelope": "{}"})
         submit(store, "b")
-        assert store.claim(JobStep.POLL, "default").jobs == []
+        assert store.claim(JobStep.POLL, "default").items == []
         assert claim_one(store, JobStep.SEND).id == "b"
         redis.delete(stream("results"))
         clock.now += 30
@@ -293,7 +293,7 @@ class TestPressure:
         store = a_store(redis, clock, high_entries=1)
         running(store, "a")
         redis.xadd(stream("results"), {"envelope": "{}"})
-        while not store.claim(JobStep.POLL, "default").jobs:
+        while not store.claim(JobStep.POLL, "default").items:
             clock.now += 600
         assert clock.now - START <= 22 * HOUR + 600
 
@@ -314,7 +314,7 @@ class TestDispatch:
         store.submit([("a", a_submission(account="my:account"))], tracked=False)
         ((account, _),) = store.dispatch(JobStep.SEND)
         assert account == "my:account"
-        (job,) = store.claim(JobStep.SEND, account).jobs
+        (job,) = store.claim(JobStep.SEND, account).items
         assert job.account == "my:account"
 
 
@@ -325,12 +325,12 @@ def test_a_waiting_job_takes_at_most_1_kb(redis, clock):
     wanted = a_submission("https://example.com/" + "x" * 80, meta={"n": 1})
     store.submit([(f"8a6e1c0e-6f6b-4a0e-9d0f-3f1f7d6f0f{n:04d}", wanted) for n in range(count)], tracked=True)
     queued = redis.info("memory")["used_memory_dataset"]
-    jobs = store.claim(JobStep.SEND, "default").jobs
+    jobs = store.claim(JobStep.SEND, "default").items
     store.apply(
         JobStep.SEND, [(job, Sent(f"11111111-2222-4333-8444-{job.id[-12:]}", START + 2)) for job in jobs], START
     )
     clock.now += 2
-    jobs = store.claim(JobStep.POLL, "default").jobs
+    jobs = store.claim(JobStep.POLL, "default").items
     assert len(jobs) == count
     store.apply(JobStep.POLL, [(job, Snooze(START + 5)) for job in jobs], clock.now)
     waiting = redis.info("memory")["used_memory_dataset"]
@@ -340,7 +340,7 @@ def test_a_waiting_job_takes_at_most_1_kb(redis, clock):
 
 def test_the_books_are_the_same_for_a_store_opened_later(redis, clock, store):
     running(store, "a", "b")
-    apply(store, JobStep.POLL, store.claim(JobStep.POLL, "default").jobs[0], RESULT)
+    apply(store, JobStep.POLL, store.claim(JobStep.POLL, "default").items[0], RESULT)
     assert a_store(redis, clock).books() == store.books()
 
 

@@ -11,7 +11,7 @@ from config.celery_settings import celery_settings
 from config.settings import Settings
 from longhaul.jobs.decider import Finish
 from longhaul.jobs.envelope import envelope
-from longhaul.jobs.store import AppliedJob
+from longhaul.work.batch import Applied
 from longhaul.work.decisions import Cancel, Expire, Fail, Retry, Sent, Snooze
 from tasks.plumbing.task_events import send, watch
 from tests.builders import START, a_job, finished
@@ -23,7 +23,7 @@ ENDS = (Finish, Fail, Expire, Cancel)
 
 def applied(decision, tracked=True):
     job = a_job(tracked=tracked)
-    return AppliedJob(
+    return Applied(
         job, decision, "moved", START + 5, envelope(job, decision, START + 5) if isinstance(decision, ENDS) else None
     )
 
