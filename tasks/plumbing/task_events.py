@@ -36,8 +36,9 @@ def watch(written: Sequence[Applied[Job, Any]] | Sequence[Applied[Crawl, Any]]) 
     """Log each write at DEBUG, and send the events of a whole batch as one message."""
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         for applied in written:
-            decision, reason = type(applied.decision).__name__.lower(), getattr(applied.decision, "reason", None)
-            log.debug("written", kind=_kind(applied), id=applied.item.id, decision=decision, reason=reason)
+            kind, decision = _kind(applied), type(applied.decision).__name__.lower()
+            reason = getattr(applied.decision, "reason", None)
+            log.debug(kind, **{kind: applied.item.id}, decision=decision, reason=reason)
     send([event for applied in written if applied.item.tracked for event in _events(applied)])
 
 
