@@ -9,4 +9,9 @@ pushes      pages and summaries that the remote pushes; `recorder` writes many o
 envelope    the records of pages, of crawls and of runs
 
 What goes through these is `longhaul.work.batch_runner`: claim -> act -> decide -> apply.
+
+The space of crawls has these keys beside the ledger's:
+
+    <space>:seen:<id>       set of the pages of the present run that are in the results queue
+    <space>:previous:<id>   set of those of the run before, of a recurring crawl
 """

@@ -45,7 +45,7 @@ class Crawl(Item):
     """One crawl; its `polls` ask for the progress.
 
     `run` counts the runs of a recurring crawl from 1. `progress`: what the last poll showed. `idle`: since when the
-    remote has shown nothing active. `summary`: the remote's own, which came at `summarised`. `dropped`: pages that came
+    remote has shown nothing active. `summary`: the remote's own, which came at `summary_at`. `dropped`: pages that came
     after it was cancelled.
     """
 
@@ -55,7 +55,7 @@ class Crawl(Item):
     progress: CrawlProgress | None = None
     idle: float | None = None
     summary: SummaryEvent | None = None
-    summarised: float | None = None
+    summary_at: float | None = None
     dropped: int = 0
 
 
@@ -88,11 +88,11 @@ def parse_row(row: Row, pauses: int = 0) -> Crawl:
         meta=document("meta"),
         callback=fields["callback"],
         run=int(fields.get("run", 1)),
-        arrived=PageCounts(*(int(fields.get(name, 0)) for name in ("pages", "bad", "credits"))),
+        arrived=PageCounts(*(int(fields.get(name, 0)) for name in ("pages", "failed", "credits"))),
         progress=CrawlProgress(**progress) if progress else None,
         idle=time("idle"),
         summary=SummaryEvent(**summary) if summary else None,
-        summarised=time("told"),
+        summary_at=time("summary_at"),
         dropped=int(fields.get("dropped", 0)),
     )
 

@@ -42,7 +42,7 @@ class CrawlPushes:
         """
         while True:
             (outcome,) = self.store.record([self.call_for(crawl, event)])
-            if outcome not in {"turned", "ahead"}:
+            if outcome not in {"run over", "ahead"}:
                 return self.settle(crawl.id, outcome)
             present = self.store.get(crawl.id)
             if present is None:
@@ -78,7 +78,7 @@ class CrawlPushes:
                 return EventReceipt.UNKNOWN
             case "foreign":
                 return EventReceipt.FOREIGN
-            case "ahead" | "turned":
+            case "ahead" | "run over":
                 raise ValueError(f"{outcome}: this event has to be taken again")
             case _:
                 assert_never(outcome)

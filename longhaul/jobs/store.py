@@ -133,7 +133,7 @@ class JobStore(Family[Job, JobStep, Decision]):
             case Sent() | Snooze() | Retry() | Pause():
                 return self._next_action(step, job, decision, now), None
             case Resend():
-                forgotten = {"remote": "", "sent": "", "looked": ""}
+                forgotten = {"remote": "", "sent": "", "polled": ""}
                 return self._move(job, State.QUEUED, JobStep.SEND, now, forgotten, {"losses": 1}), None
             case Finish() | Fail() | Expire() | Cancel():
                 return self._end(step, job, decision, now)

@@ -244,8 +244,8 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
                 return self._move(item, State.RUNNING, self._kind.polling, due, fields)
             case Snooze(due, alive):
                 # Kept for 24 hours from here at least, for here it was not finished: see the claim's back-pressure.
-                looked = {"looked": f"{now:.3f}"} if alive else {}
-                return self._move(item, item.state, step, due, looked, self._refund(step))
+                polled = {"polled": f"{now:.3f}"} if alive else {}
+                return self._move(item, item.state, step, due, polled, self._refund(step))
             case Retry(due, _):
                 return self._move(item, item.state, step, due, {}, {"attempts": 1})
             case Pause():
