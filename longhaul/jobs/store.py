@@ -104,8 +104,9 @@ class JobStore(Family[Job, JobStep, Decision]):
             return None
         return job
 
-    def weigh(self, decision: Decision) -> int:
-        """Bytes of the body that it carries, about."""
+    def weigh(self, decided: tuple[Job, Decision]) -> int:
+        """Bytes of the body that a decision carries, about."""
+        _, decision = decided
         if not isinstance(decision, Finish):
             return 0
         body = decision.response.body or decision.response.base64_body

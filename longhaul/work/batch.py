@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, Literal, TypeVar
@@ -69,11 +68,3 @@ class BatchReport(Generic[StepT]):
     counts: Counter[str] = field(default_factory=Counter)
     late: int = 0
     crashed: int = 0
-
-    def count(self, written: Iterable[Applied[ItemT, DecisionT]]) -> None:
-        """Add these writes."""
-        for applied in written:
-            if applied.took_effect:
-                self.counts[type(applied.decision).__name__.lower()] += 1
-            elif applied.written != "refused":
-                self.late += 1

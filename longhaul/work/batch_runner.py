@@ -140,11 +140,14 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     ) -> list[Applied[ItemT, DecisionT]]:
         """The writes that took effect."""
         effective: list[Applied[ItemT, DecisionT]] = []
-        for portion in portions(decided, self._weigh, self.portion_bytes):
+        for portion in portions(decided, self.store.weigh, self.portion_bytes):
             written = write_decisions(self.store, report.step, portion, now, outlast_seconds=self.store.limits.lease)
-            report.count(written)
-            self._count_crashes(report, [applied.crash for applied in written if applied.written == "refused"])
-            effective += [applied for applied in written if applied.took_effect]
+            refused = [applied.crash for applied in written if applied.written == "refused"]
+            taken = [applied for applied in written if applied.took_effect]
+            report.counts.update(type(applied.decision).__name__.lower() for applied in taken)
+            report.late += len(written) - len(taken) - len(refused)
+            self._count_crashes(report, refused)
+            effective += taken
         return effective
 
     def _end_pause(
@@ -167,6 +170,3 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
         if crashes:
             report.crashed += len(crashes)
             self.store.count_crashes(report.step, report.account, crashes)
-
-    def _weigh(self, one: tuple[ItemT, DecisionT]) -> int:
-        return self.store.weigh(one[1])

@@ -158,8 +158,8 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
     def reread(self, applied: Applied[ItemT, DecisionT]) -> ItemT | None:
         """The item as it is now, where a writer that was fenced off is to write to it nevertheless; None: it is not."""
 
-    def weigh(self, decision: DecisionT) -> int:  # noqa: ARG002  (for families whose decisions carry bodies)
-        """Bytes of the body that it carries, about."""
+    def weigh(self, decided: tuple[ItemT, DecisionT]) -> int:  # noqa: ARG002  (for decisions that carry bodies)
+        """Bytes of the body that a decision carries, about."""
         return 0
 
     def cancel(self, id_: str) -> tuple[str, str]:
