@@ -29,12 +29,12 @@ class EventReceipt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CrawlPushes:
-    """Takes what is pushed for crawls. `watch` gets every write that took effect, after it did."""
+    """Takes what is pushed for crawls. `on_applied` gets every write that took effect, after it did."""
 
     store: CrawlStore
     remote: CrawlRemote
     decider: CrawlDecider
-    watch: Callable[[Sequence[Applied[Crawl, CrawlDecision]]], None]
+    on_applied: Callable[[Sequence[Applied[Crawl, CrawlDecision]]], None]
 
     def take(self, crawl: Crawl, event: PageEvent | SummaryEvent) -> EventReceipt:
         """Take one event for `crawl`, as read at any time since it was recorded: only what never changes of it is
@@ -110,5 +110,5 @@ class CrawlPushes:
         if applied.written == "refused":
             self.store.count_crashes(CrawlStep.POLL, crawl.account, [applied.crash])
         elif applied.took_effect:
-            self.watch([applied])
+            self.on_applied([applied])
         return applied

@@ -57,7 +57,7 @@ class CrawlRemote:
         return protocol.read_created(self.call(request), now)
 
     def poll(self, crawl: Crawl, now: float) -> ProgressSeen:
-        """`GET /job/<id>/status`, unless the summary has told everything."""
+        """`GET /job/<id>/status`, unless the summary is there."""
         if crawl.summary is not None or crawl.remote_id is None:
             return NothingAsked()
         seen = protocol.read_progress(self.call(protocol.progress(self.base, crawl.remote_id)), now)

@@ -35,7 +35,7 @@ NO_DEADLINE = 1e12
 CRAWLS_A_BATCH = 5
 """Due crawls for each batch that is started: a batch makes one call after the other."""
 CLAIMS_FOR_SECONDS = 30.0
-"""After which a batch claims no further crawl: another batch may go on elsewhere."""
+"""Seconds after which a batch claims no further crawl; the next batch may run in another process."""
 
 EventOutcome = Literal["taken", "complete", "noted", "seen", "dropped", "missing", "foreign", "ahead", "run over"]
 """What became of an event: see `record_pages.lua` and `record_summary.lua` in `longhaul/crawls/scripts`."""
@@ -51,8 +51,8 @@ class CrawlLimits(FamilyLimits):
 
 
 class CrawlStore(Family[Crawl, CrawlStep, CrawlDecision]):
-    """Crawls in the ledger at `redis`. `make_task_result` makes what is stored for whoever waits for a crawl's end;
-    `clock` replaces the ledger's time in tests.
+    """Crawls in the ledger at `redis`. `make_task_result` makes the task result that a crawl's end leaves; `clock`
+    replaces the ledger's time in tests.
     """
 
     limits: CrawlLimits
@@ -75,7 +75,7 @@ class CrawlStore(Family[Crawl, CrawlStep, CrawlDecision]):
             cancelling=CrawlStep.CANCEL,
             counted=COUNTED,
             records=RECORDS,
-            # The id of a crawl that is paid for; an end can be found again, by whoever polls next.
+            # The id of a crawl that is paid for. The next poll can find an end again.
             irreplaceable=(Sent,),
             size=CRAWLS_A_BATCH,
             open=1,
@@ -98,8 +98,8 @@ class CrawlStore(Family[Crawl, CrawlStep, CrawlDecision]):
         return fresh
 
     def reread(self, applied: Applied[Crawl, CrawlDecision]) -> Crawl | None:
-        """An end counts the pages that are there: where one has come meanwhile, it counts again. Not where somebody
-        else has claimed the crawl.
+        """An end has to count every page: where one came since the crawl was read, it counts again. Where another
+        worker has claimed the crawl, it does not.
         """
         crawl = applied.item
         if not isinstance(applied.decision, CrawlEnd | EndRun):

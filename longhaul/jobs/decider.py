@@ -76,7 +76,7 @@ class JobDecider(TroubleDecider):
                 return self.not_taken(job, seen, now)
 
     def after_poll(self, job: Job, seen: PollSeen, now: float) -> Decision:
-        """What follows from a look, or from what the remote pushed. At the deadline, whatever is no end becomes one."""
+        """What follows from a poll, or from what the remote pushed. At the deadline every other decision becomes an end."""
         decision = self._after_poll(job, seen, now)
         if now < job.created + self.policies.deadline:
             return decision
@@ -103,7 +103,7 @@ class JobDecider(TroubleDecider):
             case NotFound(gone):
                 return self._missing(job, gone=gone, now=now)
             case Rejected(words):
-                return Fail(f"the remote rejected the look: {words}")
+                return Fail(f"the remote rejected the poll: {words}")
             case AccountRefused() | Throttled():
                 return self.pause(job, seen, now)
             case Malformed(words):

@@ -43,7 +43,7 @@ def parse_row(row: Row, pauses: int = 0) -> Job:
     """The job in a row of the present version; raises anything where it cannot be read. An ended job has lost its
     request; its `url` is empty.
     """
-    target, options = _document(row.blobs.get("subject", "")), _document(row.blobs.get("options", ""))
+    target, options = _document(row.blobs.get("target", "")), _document(row.blobs.get("options", ""))
     common, fields, url = read_common_fields(row, pauses), row.fields, target.get("url", "")
     if not isinstance(url, str) or not (url or common["state"] in ENDS or common["cancelled"]):
         raise ValueError("has no url")
@@ -62,8 +62,8 @@ def parse_row(row: Row, pauses: int = 0) -> Job:
 def _sound(row: Row, state: State, created: str, *, to_cancel: bool) -> Row:
     fields = {"state": state.value, "queue": "results", "lane": "cancel:default", "created": created}
     if to_cancel:
-        return Row(row.id, fields | {"cancel": "1"}, {"subject": "{}"})
-    return Row(row.id, fields, {"subject": '{"url": "http://url.test"}'})
+        return Row(row.id, fields | {"cancel": "1"}, {"target": "{}"})
+    return Row(row.id, fields, {"target": '{"url": "http://url.test"}'})
 
 
 def _document(text: str) -> dict[str, Any]:

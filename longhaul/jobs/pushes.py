@@ -32,18 +32,18 @@ class PushOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobPushes:
-    """Takes what is pushed for jobs. `watch` gets every write that took effect, after it did."""
+    """Takes what is pushed for jobs. `on_applied` gets every write that took effect, after it did."""
 
     store: JobStore
     decider: JobDecider
-    watch: Callable[[Sequence[Applied[Job, Decision]]], None]
+    on_applied: Callable[[Sequence[Applied[Job, Decision]]], None]
 
     def take(self, job_id: str, document: Json) -> PushOutcome:
         """Take the document of a job; one that has ended already stays as it is."""
         try:
             job = self.store.get(job_id)
         except CorruptRecord:
-            # Its next poll counts that.
+            # Its next poll counts the crash.
             return PushOutcome.LATER
         if job is None:
             return PushOutcome.UNKNOWN
@@ -65,7 +65,7 @@ class JobPushes:
         if applied.written == "refused":
             self.store.count_crashes(JobStep.POLL, job.account, [applied.crash])
         elif applied.took_effect:
-            self.watch([applied])
+            self.on_applied([applied])
 
 
 def _is_present(job: Job, remote_id: object) -> bool:

@@ -24,8 +24,8 @@ from longhaul.work.item import State, lane
 from longhaul.work.store import Family, FamilyKind, FamilyLimits, MakeTaskResult
 
 SPACE = "longhaul:{jobs}"
-SUBJECT, OPTIONS = "subject", "options"
-CHUNK = 500
+TARGET, OPTIONS = "target", "options"
+RECORDS_A_CALL = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class JobLimits(FamilyLimits):
 
 
 class JobStore(Family[Job, JobStep, Decision]):
-    """Jobs in the ledger at `redis`. `make_task_result` makes what is stored for whoever waits for a job's end; `clock`
+    """Jobs in the ledger at `redis`. `make_task_result` makes the task result that a job's end leaves; `clock`
     replaces the ledger's time in tests.
     """
 
@@ -53,7 +53,7 @@ class JobStore(Family[Job, JobStep, Decision]):
         clock: Clock | None = None,
     ) -> None:
         self.limits = limits
-        due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock, versions=VERSIONS)
+        due = Due(redis, SPACE, TRANSITIONS, blobs=(TARGET, OPTIONS), clock=clock, versions=VERSIONS)
         kind = FamilyKind(
             name="jobs",
             noun="job",
@@ -75,10 +75,10 @@ class JobStore(Family[Job, JobStep, Decision]):
     def submit(self, submissions: Sequence[tuple[str, NewJob]], *, tracked: bool) -> int:
         """Record jobs under their ids, queued and due now; returns how many were not there yet. 500 a round trip."""
         fresh = 0
-        for at in range(0, len(submissions), CHUNK):
+        for at in range(0, len(submissions), RECORDS_A_CALL):
             fresh += sum(
                 self._due.create(
-                    [_record(id_, wanted, tracked=tracked) for id_, wanted in submissions[at : at + CHUNK]]
+                    [_record(id_, wanted, tracked=tracked) for id_, wanted in submissions[at : at + RECORDS_A_CALL]]
                 )
             )
         return fresh
@@ -90,15 +90,14 @@ class JobStore(Family[Job, JobStep, Decision]):
     def reread(self, applied: Applied[Job, Decision]) -> Job | None:
         """A result in hand may be the only copy there is: it ends the job as it is now.
 
-        A failure that the remote told of the job's present submission is such a result; one of a former submission is
-        not.
+        The failure of the job's present submission is such a result, too; that of a former submission is not.
         """
         if not isinstance(applied.decision, Finish | Fail):
             return None
         try:
             job = self.get(applied.item.id)
         except CorruptRecord:
-            # Whoever has taken it over, and can read it, sees to it.
+            # A newer worker has taken it over, and can read it.
             return None
         if job is not None and isinstance(applied.decision, Fail) and job.remote_id != applied.item.remote_id:
             return None
@@ -126,7 +125,7 @@ class JobStore(Family[Job, JobStep, Decision]):
             deadline=self.limits.deadline,
             high_water=self._high_water if polling else None,
             allowed=self._limit(step, account),
-            blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
+            blobs=(TARGET, OPTIONS) if sending else (TARGET,),
         )
 
     def _call(self, step: JobStep, job: Job, decision: Decision, now: float) -> tuple[ScriptCall, Json | None]:
@@ -154,16 +153,16 @@ class JobStore(Family[Job, JobStep, Decision]):
             stream=stream(job.queue),
             envelope=dump_json(document),
             note=self._make_task_result(job.id, document) if self._make_task_result and job.tracked else None,
-            forget=(SUBJECT, OPTIONS),
+            forget=(TARGET, OPTIONS),
         )
         return call, document
 
 
 def _record(job_id: str, wanted: NewJob, *, tracked: bool) -> NewRecord:
     request = wanted.request
-    subject: Json = {"url": request.url}
+    target: Json = {"url": request.url}
     if wanted.meta is not None:
-        subject["meta"] = wanted.meta
+        target["meta"] = wanted.meta
     options: Json = {}
     if request.method != "GET":
         options["method"] = request.method
@@ -180,7 +179,7 @@ def _record(job_id: str, wanted: NewJob, *, tracked: bool) -> NewRecord:
         fields["tracked"] = 1
     if wanted.callback:
         fields["callback"] = wanted.callback
-    blobs = {SUBJECT: dump_json(subject).decode()}
+    blobs = {TARGET: dump_json(target).decode()}
     if options:
         blobs[OPTIONS] = dump_json(options).decode()
     return NewRecord(job_id, State.QUEUED, lane(JobStep.SEND, wanted.account), fields, blobs)

@@ -4,9 +4,9 @@
     act       remote.act(step, items)                 the only I/O with the remote, many calls at once
     decide    decider.decide(step, item, seen, now)   pure
     apply     store.apply(step, decided)              one round trip, each write conditional
-    watch     what took effect, for the log and for Flower
+    report    on_applied(what took effect), for the log and for Flower
 
-Answers are applied as they arrive and do not wait for the slowest: a result that the remote forgets on reading is held
+Answers are applied as they arrive and do not wait for the slowest: a result that the remote deletes on reading is held
 no longer than it takes to parse it. What a remote pushes joins at `decide`: see `pushes` of either family.
 """
 
@@ -52,7 +52,7 @@ class Decides(Protocol[ItemT_contra, StepT_contra, DecisionT_co]):
 
 @dataclass(frozen=True, slots=True)
 class BatchRunner(Generic[ItemT, StepT, DecisionT]):
-    """`watch` gets every write that took effect, after it did.
+    """`on_applied` gets every write that took effect, after it did.
 
     `claims_for_seconds`: for how long a batch goes on claiming; 0: it claims once. `portion_bytes`: most bytes of bodies
     in one write.
@@ -61,7 +61,7 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     store: Family[ItemT, StepT, DecisionT]
     remote: ActsOnRemote[ItemT, StepT]
     decider: Decides[ItemT, StepT, DecisionT]
-    watch: Callable[[Sequence[Applied[ItemT, DecisionT]]], None]
+    on_applied: Callable[[Sequence[Applied[ItemT, DecisionT]]], None]
     claims_for_seconds: float = 0.0
     portion_bytes: int = PORTION_BYTES
 
@@ -78,7 +78,7 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
                     written += self._apply(report, decided, now)
                     self._end_pause(report, claimed, answers, decided)
                 # Not between the answers: with the broker away this takes seconds, and bodies would wait in memory.
-                self.watch(written)
+                self.on_applied(written)
         return report
 
     @contextmanager

@@ -1,6 +1,4 @@
-"""Read records of the ledger, also those that hold what nobody of ours has written: which of their fields are wrong,
-and what is left of them. Pure.
-"""
+"""Read records of the ledger. For a corrupt record: which of its fields are wrong, and what is left without them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from longhaul.ledger.versions import NewerRecord, Versions
 from longhaul.work.item import State, state_of
 
 LAST_SECOND = 253_402_300_799
-"""Epoch seconds: the end of the year 9999. No envelope can tell of a later time."""
+"""Epoch seconds: the end of the year 9999, the last time that ISO 8601 can write with four digits."""
 
 T = TypeVar("T")
 
@@ -52,9 +50,7 @@ class RecordReader(Generic[T]):
         raise CorruptRecord(f"cannot be read: {', '.join(wrong) or 'its fields together'}")
 
     def repair_for_cancel(self, row: Row, pauses: int, now: float) -> T:
-        """What is left of a record that cannot be read, enough to cancel it: fields that are wrong are as if nobody had
-        said anything.
-        """
+        """What is left of a corrupt record, enough to cancel it: a wrong field has the value of one that is missing."""
         sound = self.sound(row, state_of(row.fields), f"{now:.3f}", to_cancel=True)
         repaired, _ = repair(row, sound, self._parse)
         return self._parse(repaired, pauses)
@@ -87,9 +83,7 @@ def read_common_fields(row: Row, pauses: int) -> dict[str, Any]:
 
 
 def refuse_surrogates(*texts: str) -> None:
-    """Raise for text that was no UTF-8 in the ledger, and was read as lone surrogates: nobody of ours has written that,
-    and no call could carry it.
-    """
+    """Raise for text that was not UTF-8 in the ledger and was read as lone surrogates: no request could carry it."""
     for text in texts:
         text.encode()
 

@@ -1,4 +1,4 @@
-"""Write decisions so that nothing is lost that cannot be had again: through a restart of the ledger, and past a fence."""
+"""Write decisions so that no result is lost: not to a restart of the ledger, and not to an old fence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def write_decisions(
     now: float,
     outlast_seconds: float = 0.0,
 ) -> list[Applied[ItemT, DecisionT]]:
-    """Apply `decided` in one round trip; what was fenced off with something irreplaceable in hand is written again.
+    """Apply `decided` in one round trip. A writer with an old fence and an irreplaceable decision writes again.
 
-    Where the ledger is away and one of the decisions is irreplaceable, the write is tried again for `outlast_seconds`;
+    Where the ledger is away and one of the decisions is irreplaceable, the write is retried for `outlast_seconds`;
     otherwise it raises. Every write may run twice.
     """
     written = _outlast(store, step, decided, now, outlast_seconds)
@@ -49,7 +49,7 @@ def _outlast(
 def _rewrite(
     store: Family[ItemT, StepT, DecisionT], step: StepT, applied: Applied[ItemT, DecisionT], now: float
 ) -> Applied[ItemT, DecisionT]:
-    """A writer with an old fence reads the record again and writes to it as it is now, if the family says so."""
+    """Read the record again and write to it as it is now, if the family allows that to a writer with an old fence."""
     for _ in range(REWRITES):
         item = store.reread(applied) if applied.written == "stale" else None
         if item is None:

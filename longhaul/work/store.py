@@ -28,7 +28,7 @@ from longhaul.work.item import ENDS, State, lane, state_of
 log = logging.getLogger(__name__)
 
 MakeTaskResult = Callable[[str, Json], StoredResult]
-"""What is stored beside the envelope for whoever waits for the end: see `tasks.plumbing.task_results`."""
+"""Makes the task result that is stored with the envelope: see `tasks.plumbing.task_results`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
 
     @abstractmethod
     def reread(self, applied: Applied[ItemT, DecisionT]) -> ItemT | None:
-        """The item as it is now, where a writer that was fenced off is to write to it nevertheless; None: it is not."""
+        """The item as it is now, if a writer with an old fence may still apply this decision to it; else None."""
 
     def weigh(self, decided: tuple[ItemT, DecisionT]) -> int:  # noqa: ARG002  (for decisions that carry bodies)
         """Bytes of the body that a decision carries, about."""
@@ -169,7 +169,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
         row = self._due.get(id_)
         if row is None:
             return "missing", ""
-        # Also where it can't be read: an account is all that is needed, and somebody wants to be rid of it.
+        # A corrupt record can be cancelled as well: that needs its account and nothing else.
         account = row.fields.get("lane", "").partition(":")[2] or row.fields.get("account", "")
         return self._due.cancel(id_, lane(self._kind.cancelling, account), state_of(row.fields)), account
 
@@ -213,7 +213,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
         self._due.resume(lane(step, account))
 
     def ticked(self) -> float | None:
-        """When the due loop last came round, by the ledger's time; None where it never has."""
+        """When the dispatcher last ran, by the ledger's time; None where it never has."""
         return self._due.ticked()
 
     def books(self) -> Books:
@@ -243,7 +243,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
                 fields = {"remote": remote_id, "sent": f"{now:.3f}"}
                 return self._move(item, State.RUNNING, self._kind.polling, due, fields)
             case Snooze(due, alive):
-                # Kept for 24 hours from here at least, for here it was not finished: see the claim's back-pressure.
+                # It is not finished yet, so the remote keeps its result for 24 hours from now at least: see `claim.lua`.
                 polled = {"polled": f"{now:.3f}"} if alive else {}
                 return self._move(item, item.state, step, due, polled, self._refund(step))
             case Retry(due, _):
@@ -257,8 +257,8 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
         return {"submissions": -1} if step is self._kind.sending else {}
 
     def _refunded(self, step: StepT, item: ItemT, *, taken: bool) -> ItemT:
-        """`item` as its envelope tells of it: where the remote has rejected it, or was never asked, the claim's count
-        of a submission is taken back. `taken`: the remote has taken it, or may have.
+        """`item` as its envelope counts it: where the remote has rejected it, or was never asked, the claim's count of
+        a submission is taken back. `taken`: the remote has taken it, or may have.
         """
         if step is self._kind.sending and not taken:
             return replace(item, submissions=item.submissions - 1)

@@ -30,7 +30,7 @@ from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.callbacks import Callbacks
 from longhaul.work.retry_policies import Policies
 from longhaul.work.store import Family
-from tasks.plumbing.task_events import watch
+from tasks.plumbing.task_events import report
 from tasks.plumbing.task_results import TaskResults
 
 __all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime", "stopping"]
@@ -99,7 +99,7 @@ def build(settings: Settings) -> Runtime:
     jobs = JobStore(redis, _job_limits(settings), task_results.make)
     job_decider = JobDecider(_policies(settings, settings.deadline))
     job_remote = JobRemote(settings.async_url, keys, calls, lambda receiver, id_: callbacks.url(receiver, "job", id_))
-    job_runner = BatchRunner(jobs, job_remote, job_decider, watch)
+    job_runner = BatchRunner(jobs, job_remote, job_decider, report)
 
     crawls = CrawlStore(redis, _crawl_limits(settings), task_results.make)
     crawl_decider = CrawlDecider(_policies(settings, settings.crawl_deadline), settings.crawl_grace)
@@ -108,7 +108,7 @@ def build(settings: Settings) -> Runtime:
     crawl_remote = CrawlRemote(
         settings.crawler_url, keys, one_call, lambda receiver, id_: callbacks.url(receiver, "crawl", id_)
     )
-    crawl_runner = BatchRunner(crawls, crawl_remote, crawl_decider, watch, CLAIMS_FOR_SECONDS)
+    crawl_runner = BatchRunner(crawls, crawl_remote, crawl_decider, report, CLAIMS_FOR_SECONDS)
 
     return Runtime(
         settings=settings,
@@ -116,10 +116,10 @@ def build(settings: Settings) -> Runtime:
         runners={runner.store.name: runner for runner in (job_runner, crawl_runner)},
         jobs=jobs,
         job_rules=job_rules,
-        job_pushes=JobPushes(jobs, job_decider, watch),
+        job_pushes=JobPushes(jobs, job_decider, report),
         crawls=crawls,
         crawl_rules=CrawlIntakeRules(job_rules, settings.crawl_max_depth, settings.crawl_max_budget),
-        crawl_pushes=CrawlPushes(crawls, crawl_remote, crawl_decider, watch),
+        crawl_pushes=CrawlPushes(crawls, crawl_remote, crawl_decider, report),
         callbacks=callbacks,
         calls=calls,
         batches=BoundedSemaphore(max(1, settings.worker_threads - SPARE_THREADS)),

@@ -1,6 +1,6 @@
-"""What Flower and the log are told of writes that took effect. Hints: losing one changes nothing.
+"""Task events for Flower, and log lines, of writes that took effect. Hints: losing one changes nothing.
 
-Only jobs and crawls that somebody may wait for have a row in Flower. No body and no request goes into an event.
+Only tracked jobs and crawls have a row in Flower: those whose task id a caller may wait for. No body and no request goes into an event.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RESULT = {
 """What of an envelope is shown as the result."""
 
 
-def watch(written: Sequence[Applied[Job, Any]] | Sequence[Applied[Crawl, Any]]) -> None:
+def report(written: Sequence[Applied[Job, Any]] | Sequence[Applied[Crawl, Any]]) -> None:
     """Log each write at DEBUG, and send the events of a whole batch as one message."""
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         for applied in written:

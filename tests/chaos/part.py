@@ -97,7 +97,7 @@ def wrap(aim: Aim) -> None:
             name: {
                 "store": stores[name],
                 "decider": Around(runner.decider, aim),
-                "watch": Around(runner, aim).watch,
+                "on_applied": Around(runner, aim).on_applied,
             }
             for name, runner in made.runners.items()
         }

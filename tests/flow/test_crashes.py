@@ -22,7 +22,7 @@ from tests.flow.scraper import result
 
 def crashing(runner: BatchRunner, seams: Seams) -> BatchRunner:
     wrapped = {name: Around(getattr(runner, name), seams) for name in ("store", "remote", "decider")}
-    return replace(runner, **wrapped, watch=Around(runner, seams).watch)
+    return replace(runner, **wrapped, on_applied=Around(runner, seams).on_applied)
 
 
 def every_crash(
@@ -82,7 +82,7 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
             crossed = seams[0].crossed[: seams[0].at]
             batch = crossed[len(crossed) - crossed[::-1].index("before claim") :]
             assert "before act" in batch
-            assert not {"before leave", "before watch"} & set(batch[:-1])
+            assert not {"before leave", "before on_applied"} & set(batch[:-1])
 
     crossed = every_crash(fresh, scenario, check)
     assert {
@@ -143,7 +143,7 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
 def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
     def scenario(world, runner):
         world.send("a")
-        pushes = JobPushes(runner.store, runner.decider, runner.watch)
+        pushes = JobPushes(runner.store, runner.decider, runner.on_applied)
         assert pushes.take("a", result("remote-1", "https://example.com/a"))
         runner.run(JobStep.POLL, "default")
 

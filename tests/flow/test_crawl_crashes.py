@@ -26,8 +26,8 @@ class Parts:
 def crashing(world: CrawlWorld, seams: Seams) -> Parts:
     runner = world.runner
     wrapped = {name: Around(getattr(runner, name), seams) for name in ("store", "remote", "decider")}
-    watch = Around(runner, seams).watch
-    return Parts(replace(runner, **wrapped, watch=watch), CrawlPushes(**wrapped, watch=watch))
+    on_applied = Around(runner, seams).on_applied
+    return Parts(replace(runner, **wrapped, on_applied=on_applied), CrawlPushes(**wrapped, on_applied=on_applied))
 
 
 def every_crash(

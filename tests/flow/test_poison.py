@@ -30,7 +30,7 @@ SPACE = "longhaul:{jobs}"
 
 def spoil(world: World, id_: str, name: str, value: str | bytes) -> None:
     """Write `value` into a blob or a field of a record, as no part of ours would."""
-    if name in {"subject", "options"}:
+    if name in {"target", "options"}:
         world.redis.set(f"{SPACE}:{name}:{id_}", value)
     else:
         world.redis.hset(f"{SPACE}:record:{id_}", name, value)
@@ -51,11 +51,11 @@ def aside(world: World) -> dict[str, tuple[str, str]]:
 
 
 SPOILT = [
-    ("subject", "{", "subject"),
-    ("subject", '["a"]', "subject"),
-    ("subject", '{"url": 5}', "subject"),
-    ("subject", "{}", "subject"),
-    ("subject", b'{"url": "http://x/\xff"}', "subject"),
+    ("target", "{", "target"),
+    ("target", '["a"]', "target"),
+    ("target", '{"url": 5}', "target"),
+    ("target", "{}", "target"),
+    ("target", b'{"url": "http://x/\xff"}', "target"),
     ("state", "perhaps", "state"),
     ("created", "soon", "created"),
     ("created", "inf", "created"),
@@ -111,8 +111,8 @@ def test_a_record_that_is_no_hash_does_not_keep_the_others_from_being_claimed(wo
 
 def test_a_blob_of_another_type_is_as_good_as_none(world):
     world.submit("bad", "good")
-    world.redis.delete(f"{SPACE}:subject:bad")
-    world.redis.rpush(f"{SPACE}:subject:bad", "x")
+    world.redis.delete(f"{SPACE}:target:bad")
+    world.redis.rpush(f"{SPACE}:target:bad", "x")
     wait_out(world)
     assert [one["id"] for one in envelopes(world.redis)] == ["good"]
     assert list(aside(world)) == ["bad"]
@@ -220,7 +220,7 @@ def test_a_ledger_that_refuses_every_write_is_no_fault_of_the_records(world):
 def test_an_id_that_is_no_utf_8_does_not_keep_the_others_from_being_claimed(world):
     world.submit("bad", "good")
     strange = b"\xff"
-    for name in (b"record", b"subject"):
+    for name in (b"record", b"target"):
         world.redis.rename(SPACE.encode() + b":" + name + b":bad", SPACE.encode() + b":" + name + b":" + strange)
     world.redis.zrem(f"{SPACE}:due:send:default", "bad")
     world.redis.zadd(f"{SPACE}:due:send:default", {strange: world.clock.now})

@@ -52,7 +52,7 @@ def store(redis: Redis) -> JobStore:
         redis.zadd("longhaul:{jobs}:due:send:default", {"bad-1": 1, "bad-2": 2})
         jobs = store.claim(JobStep.SEND, "default").items
         store.count_crashes(
-            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: subject") for job in jobs]
+            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: target") for job in jobs]
         )
     submit(store, "running", "ended")
     for job in store.claim(JobStep.SEND, "default").items:
@@ -206,8 +206,8 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
     assert not [what for what in counts if "quarantine:" in what]
     noted = [line["note"] for line in lines if line.get("id")]
     assert [note.partition(", since")[0] for note in noted] == [
-        "bad-1: cannot be read: subject (send:default",
-        "bad-2: cannot be read: subject (send:default",
+        "bad-1: cannot be read: target (send:default",
+        "bad-2: cannot be read: target (send:default",
         "bad-crawl: working on it: KeyError (create:default",
     ]
     assert "jobs.sumbit, 19 bytes in queue celery: its task is unknown" in [line.get("note") for line in lines]

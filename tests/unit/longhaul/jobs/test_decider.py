@@ -72,7 +72,7 @@ LOOK = [
     (Interrupted("reset"), Snooze(LATER + 600)),
     (NotFound(), Resend()),
     (NotFound(gone=True), Resend()),
-    (Rejected("bad id"), Fail("the remote rejected the look: bad id")),
+    (Rejected("bad id"), Fail("the remote rejected the poll: bad id")),
     (AccountRefused(403, "no credits"), Pause(LATER + 30, "HTTP 403 from the remote: no credits")),
     (Throttled(None), Pause(LATER + 5, "too many requests (HTTP 429)")),
     (Malformed("not JSON"), Retry(LATER + 5, "the remote's answer is malformed: not JSON")),

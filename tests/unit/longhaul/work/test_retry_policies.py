@@ -1,6 +1,6 @@
 import longhaul.work.retry_policies
 from longhaul.work.backoff import doubling
-from longhaul.work.retry_policies import OUTAGE, Policies
+from longhaul.work.retry_policies import OUTAGE_STATUS, Policies
 
 
 def test_the_numbers_are_those_of_the_design():
@@ -22,7 +22,7 @@ def test_the_longest_pause_is_a_small_part_of_the_24_guaranteed_hours():
 
 
 def test_only_a_503_is_an_outage_for_behind_a_gateway_a_submission_may_have_been_taken():
-    assert OUTAGE == 503
+    assert OUTAGE_STATUS == 503
 
 
 def test_the_page_names_every_class_of_trouble():

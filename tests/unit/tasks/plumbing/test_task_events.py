@@ -13,7 +13,7 @@ from longhaul.jobs.decider import Finish
 from longhaul.jobs.envelope import envelope
 from longhaul.work.batch import Applied
 from longhaul.work.decisions import Cancel, Expire, Fail, Retry, Sent, Snooze
-from tasks.plumbing.task_events import send, watch
+from tasks.plumbing.task_events import report, send
 from tests.builders import START, a_job, finished
 from tests.conftest import free_port
 
@@ -58,7 +58,7 @@ def heard(app, redis):
             listening.start()
             while not redis.pubsub_numpat() + len(redis.pubsub_channels()):
                 assert listening.is_alive()
-            watch(done)
+            report(done)
             send([("task-last", {"uuid": "last"})])
             listening.join(20)
         return events
@@ -105,6 +105,6 @@ def test_a_broker_that_is_away_delays_the_batch_by_seconds_and_fails_nothing():
     app.conf.update(celery_settings(Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")))
     app.set_current()
     began = time.monotonic()
-    watch([applied(Fail("why"))])
+    report([applied(Fail("why"))])
     assert time.monotonic() - began < 10
     app.close()
