@@ -1,4 +1,4 @@
-"""`jobs.cancel` and `crawls.cancel`: mark one as cancelled and cancel it at the remote; and the batches that do that."""
+"""`jobs.cancel` and `crawls.cancel`: mark as cancelled, then cancel at the remote; and the batches that do that."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cancel_crawls(account: str, token: str = "") -> None:
 
 
 def _cancel(family: str, id_: str | None) -> dict[str, str]:
-    """The mark is in the ledger before the remote is asked, so that a crash in between delays the cancellation and loses
+    """The mark is in the ledger before the remote is asked: a crash in between delays the cancellation and loses
     nothing. Where a poll is under way, the status is the open one, and the cancellation follows that poll.
     """
     store = runtime().families[family]

@@ -1,4 +1,4 @@
-"""`crawls.create`: check the arguments, write the record; and the batches that create crawls at the remote and poll them."""
+"""`crawls.create`: check the arguments, write the record; and the batches that create and poll at the remote."""
 
 from __future__ import annotations
 

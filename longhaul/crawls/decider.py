@@ -1,4 +1,4 @@
-"""What follows from what was seen of a crawl. Pure; trouble that a job may have as well is decided in `work.decisions`."""
+"""What follows from what was seen of a crawl. Pure. `work.decisions` has the trouble that a job may have as well."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class CrawlRemote:
     ) -> Iterator[list[tuple[Crawl, CrawlSeen | Crash]]]:
         """Make the call of `step` for one crawl after the other; gives what was seen of each as soon as it is there.
 
-        One whose call cannot be made, or whose answer cannot be read, has a `Crash`. `deadline`: age in seconds at which
-        a crawl is not created any more.
+        A crawl whose call cannot be made, or whose answer cannot be read, has a `Crash`. `deadline`: age in seconds at
+        which a crawl is not created any more.
         """
         for crawl in crawls:
             try:

@@ -20,8 +20,9 @@ from longhaul.scraperapi.protocol import dump_json
 from longhaul.work.batch import Applied
 from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
+from longhaul.work.family import FamilyKind, FamilyLimits
 from longhaul.work.item import State, lane
-from longhaul.work.store import Family, FamilyKind, FamilyLimits, MakeTaskResult
+from longhaul.work.store import Family, MakeTaskResult
 
 SPACE = "longhaul:{jobs}"
 TARGET, OPTIONS = "target", "options"

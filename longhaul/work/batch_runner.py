@@ -54,8 +54,8 @@ class Decides(Protocol[ItemT_contra, StepT_contra, DecisionT_co]):
 class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     """`on_applied` gets every write that took effect, after it did.
 
-    `claims_for_seconds`: for how long a batch goes on claiming; 0: it claims once. `portion_bytes`: most bytes of bodies
-    in one write.
+    `claims_for_seconds`: for how long a batch goes on claiming; 0: it claims once. `portion_bytes`: most bytes of
+    bodies in one write.
     """
 
     store: Family[ItemT, StepT, DecisionT]
@@ -112,7 +112,7 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     def _act(
         self, report: BatchReport[StepT], claimed: ClaimedBatch[ItemT]
     ) -> Iterator[tuple[list[tuple[ItemT, Any]], float]]:
-        """Groups of answers, each with the ledger's time, carried on from the claim: this machine's clock may be wrong."""
+        """Groups of answers, each with the ledger's time, counted on from the claim: this machine's clock may be off."""
         started = time.monotonic()
         for answers in self.remote.act(report.step, claimed.items, self.store.limits.deadline, claimed.now):
             yield answers, claimed.now + time.monotonic() - started

@@ -1,4 +1,4 @@
-"""Read records of the ledger. For a corrupt record: which of its fields are wrong, and what is left without them. Pure."""
+"""Read records of the ledger. Of a corrupt one: which fields are wrong, and what is left without them. Pure."""
 
 from __future__ import annotations
 

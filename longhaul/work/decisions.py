@@ -79,7 +79,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The account's trouble: pause this step for the whole account until `until`; the job stays due and loses nothing."""
+    """The account's trouble: this step pauses for the whole account until `until`; the job stays due."""
 
     until: float
     reason: str
@@ -137,7 +137,7 @@ class TroubleDecider:
                 assert_never(seen)
 
     def after_cancel(self, item: Item, seen: CancelSeen, now: float) -> Cancel | Pause | Snooze:
-        """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
+        """What follows from the answer to a cancellation: the end, when the remote agrees or the deadline is past."""
         match seen:
             case NothingAsked() | Cancelled() | NotFound() | Rejected():
                 return Cancel()

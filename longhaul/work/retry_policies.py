@@ -6,9 +6,9 @@
 | network | no connection | send again; free, for the remote saw nothing | poll again later; free |
 | broken off | connection lost, timed out | an attempt, for it may have been billed | poll again later; free |
 | outage | 503 | send again; free | poll again later; free |
-| error | 500, 502, 504 and other codes | an attempt, for behind a gateway it may have been taken | poll again later; free |
+| error | 500, 502, 504 and other codes | an attempt, for a gateway may have passed it on | poll again later; free |
 | malformed | 2xx that is not the contract | an attempt | an attempt |
-| account | 401, 403, 429, 404 to a submission, no key here | the account's sending is paused | the account's polling is paused |
+| account | 401, 403, 429, 404 to a submission, no key | the account's sending pauses | the account's polling pauses |
 | rejected | 400, 403 for `max_cost` | the job fails with the remote's words | the job fails with the remote's words |
 | too large | an answer over LONGHAUL_MAX_BODY_BYTES | - | the job fails after this one poll |
 | lost | 404 after running, 410 | - | submit again, `resubmit` times at most, then expire |

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Generic
 from uuid import uuid4
 
@@ -19,51 +19,17 @@ from longhaul.ledger.lane_limit import LaneLimit
 from longhaul.ledger.lua import ScriptCall
 from longhaul.ledger.quarantine import TRIES, Crash, Quarantine, describe_crash
 from longhaul.scraperapi.models import Json
-from longhaul.work.account_limits import NO_LIMIT, AccountLimit
+from longhaul.work.account_limits import NO_LIMIT
 from longhaul.work.batch import Applied, ClaimedBatch, DecisionT, ItemT, StepT
-from longhaul.work.corrupt_records import CorruptRecord, RecordReader
+from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Pause, Retry, Sent, Snooze
+from longhaul.work.family import FamilyKind, FamilyLimits
 from longhaul.work.item import ENDS, State, lane, state_of
 
 log = logging.getLogger(__name__)
 
 MakeTaskResult = Callable[[str, Json], StoredResult]
 """Makes the task result that is stored with the envelope: see `tasks.plumbing.task_results`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FamilyLimits:
-    """The numbers of a family: the lease of a claim, the age at which an item's time is over, and how long what has
-    ended is kept, in seconds; the most batches of a step at once; what each account may ask.
-    """
-
-    lease: float = 120.0
-    deadline: float
-    max_batches: int = 32
-    keep_ended: int = 24 * 3600
-    accounts: Mapping[str, AccountLimit] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FamilyKind(Generic[ItemT, StepT]):
-    """What tells one family from the other: its `name`, the `noun` for its items, its steps, how its records are read.
-
-    `counted`: the field that a step's claim counts up, before the remote is asked. `irreplaceable`: decisions that
-    carry what cannot be had again. `size`: due records for each batch that is started; `open`: requests that a batch
-    has open at once.
-    """
-
-    name: str
-    noun: str
-    steps: type[StepT]
-    sending: StepT
-    polling: StepT
-    cancelling: StepT
-    counted: Mapping[StepT, str]
-    records: RecordReader[ItemT]
-    irreplaceable: tuple[type, ...]
-    size: int
-    open: int
 
 
 class Family(ABC, Generic[ItemT, StepT, DecisionT]):
@@ -101,7 +67,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
         return self._kind.records.read(row) if row else None
 
     def state(self, id_: str) -> State | None:
-        """The item's state, also where the rest of it can't be read; None where the ledger does not know it (any more)."""
+        """The item's state, also of a corrupt record; None where the ledger does not know it (any more)."""
         row = self._due.get(id_)
         return state_of(row.fields) if row else None
 
@@ -201,7 +167,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
         return [(name.partition(":")[2], token) for name, token in started]
 
     def token(self, step: StepT, account: str) -> str:
-        """A token for a batch that the dispatcher has not started, where the account's batches are counted; else none."""
+        """A token for a batch that the dispatcher has not started, where the account's batches are limited; else ''."""
         return f"{lane(step, account)}#{uuid4().hex}" if self._limit(step, account).batches else ""
 
     def leave(self, step: StepT, token: str) -> None:
@@ -243,7 +209,7 @@ class Family(ABC, Generic[ItemT, StepT, DecisionT]):
                 fields = {"remote": remote_id, "sent": f"{now:.3f}"}
                 return self._move(item, State.RUNNING, self._kind.polling, due, fields)
             case Snooze(due, alive):
-                # It is not finished yet, so the remote keeps its result for 24 hours from now at least: see `claim.lua`.
+                # Not finished yet, so the remote keeps its result for 24 hours from now at least: see `claim.lua`.
                 polled = {"polled": f"{now:.3f}"} if alive else {}
                 return self._move(item, item.state, step, due, polled, self._refund(step))
             case Retry(due, _):

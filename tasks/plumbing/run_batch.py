@@ -20,7 +20,7 @@ TASKS: Mapping[tuple[str, StrEnum], str] = {
     ("crawls", CrawlStep.POLL): "crawls.poll",
     ("crawls", CrawlStep.CANCEL): "crawls.cancel_batch",
 }
-"""The task that runs a batch, by family and step. `jobs.cancel`, `crawls.create` and `crawls.cancel` are for callers."""
+"""The task that runs a batch, by family and step. Callers use `jobs.cancel`, `crawls.create` and `crawls.cancel`."""
 
 log = structlog.get_logger()
 

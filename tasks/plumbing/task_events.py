@@ -1,6 +1,7 @@
 """Task events for Flower, and log lines, of writes that took effect. Hints: losing one changes nothing.
 
-Only tracked jobs and crawls have a row in Flower: those whose task id a caller may wait for. No body and no request goes into an event.
+Only tracked jobs and crawls have a row in Flower: those whose task id a caller may wait for. No body and no request
+goes into an event.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The end of a job or a crawl as a Celery task result: what `AsyncResult(id)` finds.
 
-The script that ends the job writes its task result as well, so a waiting caller sees the end exactly when the envelope is
-in its queue, and no crash can come between. It is what Celery's own Redis backend would write: `tests/contract` compares
-it with a real `AsyncResult`.
+The script that ends the job writes its task result as well, so a waiting caller sees the end exactly when the envelope
+is in its queue, and no crash can come between. It is what Celery's own Redis backend would write: `tests/contract`
+compares it with a real `AsyncResult`.
 
 A job that failed or expired is still a successful *task*: its result says how the job ended. `get()` returns the
 envelope and does not raise.

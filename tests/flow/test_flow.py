@@ -1,4 +1,4 @@
-"""Send, poll and cancel end to end: real ledger, real HTTP, real batch client, a remote that deletes what it is read."""
+"""Send, poll and cancel end to end: real ledger, real HTTP, real batch client, a remote that deletes on reading."""
 
 import threading
 from dataclasses import replace

@@ -117,7 +117,7 @@ class CrawlsMachine(CrawlsCheck):
     @precondition(lambda self: any(not entry.remote and not entry.cancelled for entry in self.open()))
     @rule(which=WHICH, then=st.sampled_from(["", "cancelled", "ended"]))
     def create_twice(self, which: int, then: str) -> None:
-        """The answer to a creation is lost; while somebody creates the crawl once more, the first one tells of itself."""
+        """The answer to a creation is lost; while the crawl is created once more, the first one pushes an event."""
         entry = pick(which, [entry for entry in self.open() if not entry.remote and not entry.cancelled])
         self.clock.now = max(self.clock.now, entry.lease)
         known = len(self.crawling.sites)

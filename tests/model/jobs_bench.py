@@ -1,4 +1,4 @@
-"""Where jobs are worked on in the model: the product's parts, and claim, act, decide and apply as moves of their own."""
+"""The jobs of the model: the product's parts, and claim, act, decide and apply as moves of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong around jobs: slow workers, dead ones, accounts in trouble, full queues, records that nobody can read."""
+"""What goes wrong around jobs: slow workers, dead ones, accounts in trouble, full queues, corrupt records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from what was seen of a crawl: the cases that need no ledger. Most are told as stories in `tests/flow/`."""
+"""What follows from what was seen of a crawl: the cases that need no ledger. `tests/flow/` has most of them."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""The limits of an account on a real server: a bucket that all stores share, batches that are counted, nobody starved."""
+"""The limits of an account on a real server: one bucket for all stores, batches counted, no step starved."""
 
 import itertools
 import random
