@@ -92,9 +92,9 @@ def remote_wire() -> Iterator[Wire]:
 def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
     """Makes a new world, with an empty ledger; may be called again and again."""
 
-    def make(looks: int = 1, policies: Policies | None = None, **limits: Any) -> World:
+    def make(polls: int = 1, policies: Policies | None = None, **limits: Any) -> World:
         redis.flushall()
-        scraper, clock, tracked = Scraper(looks), Clock(START), []
+        scraper, clock, tracked = Scraper(polls), Clock(START), []
         remote_wire.answer = scraper
         store = a_store(redis, clock, **({"lease": LEASE} | limits))
         remote = JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)

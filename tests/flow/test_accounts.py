@@ -8,7 +8,7 @@ from longhaul.jobs.job import JobStep
 from longhaul.jobs.remote import JobRemote
 from tests.builders import HOUR, START
 from tests.flow.conftest import LEASE
-from tests.flow.looking import lanes
+from tests.flow.waiting import lanes
 from tests.wire import Reply
 
 A = "https://example.com/a"
@@ -93,7 +93,7 @@ class TestAccounts:
         assert world.results()["a"]["status"] == "expired"
 
     def test_a_running_job_of_an_account_that_has_gone_is_still_brought_home(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.submit("a", account="gone")
         replace(world.runner, remote=JobRemote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run(
             JobStep.SEND, "gone"

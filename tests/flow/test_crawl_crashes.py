@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.crawls.pushes import CrawlPushes
 from longhaul.work.batch_runner import BatchRunner
-from tests.flow.crash_points import Around, Crash, Seams
+from tests.flow.crash_points import Around, Crash, CrashPoints
 from tests.flow.crawl_world import LEASE, CrawlWorld
 from tests.flow.crawler import events
 
@@ -23,10 +23,10 @@ class Parts:
     pushes: CrawlPushes
 
 
-def crashing(world: CrawlWorld, seams: Seams) -> Parts:
+def crashing(world: CrawlWorld, points: CrashPoints) -> Parts:
     runner = world.runner
-    wrapped = {name: Around(getattr(runner, name), seams) for name in ("store", "remote", "decider")}
-    on_applied = Around(runner, seams).on_applied
+    wrapped = {name: Around(getattr(runner, name), points) for name in ("store", "remote", "decider")}
+    on_applied = Around(runner, points).on_applied
     return Parts(replace(runner, **wrapped, on_applied=on_applied), CrawlPushes(**wrapped, on_applied=on_applied))
 
 
@@ -43,17 +43,17 @@ def every_crash(
     while True:
         at += 1
         world = fresh()
-        seams = Seams(at)
+        points = CrashPoints(at)
         crashed = False
         try:
-            scenario(world, crashing(world, seams))
+            scenario(world, crashing(world, points))
         except Crash:
             crashed = True
         world.clock.now += LEASE + 1
         bring_home(world)
         check(world)
         if not crashed:
-            return seams.crossed
+            return points.crossed
 
 
 def each_page_once_and_one_summary(world: CrawlWorld) -> None:

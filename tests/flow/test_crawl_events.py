@@ -86,7 +86,7 @@ class TestEvents:
         assert len(crawls.ends("a")) == 1
         assert crawls.books().faults == []
 
-    def test_whoever_looks_when_the_summary_comes_is_too_late(self, crawls):
+    def test_whoever_polls_when_the_summary_comes_is_too_late(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 2)
         now, claimed = crawls.clock.now, crawls.claim(POLL)
@@ -158,7 +158,7 @@ class TestEvents:
         assert crawls.push("nobody", page("remote-1", SITE)) == [EventReceipt.UNKNOWN]
 
     @pytest.mark.parametrize("last", ["page", "summary"])
-    def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
+    def test_where_the_receiver_dies_after_the_last_event_the_next_poll_ends_it_at_once(self, crawls, last):
         crawls.create("a")
         *pages, told = events("remote-1", f"{SITE}a/", 2)
         crawls.run(POLL)

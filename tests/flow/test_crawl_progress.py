@@ -1,4 +1,4 @@
-"""What looks at a crawl lead to, and how it is cancelled."""
+"""What polls of a crawl lead to, and how it is cancelled."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ def lanes(world):
 
 
 class TestProgress:
-    def test_it_is_looked_at_with_growing_pauses(self, crawls):
+    def test_it_is_polled_with_growing_pauses(self, crawls):
         crawls.create("a")
         looked = []
         crawls.crawler.before = lambda ask: looked.append(crawls.clock.now) if ask.method == "GET" else None
@@ -40,7 +40,7 @@ class TestProgress:
     @pytest.mark.parametrize(
         "answer", [Reply(500), Reply(404), Reply(200, b"<html>"), as_json({"status": "running"}), Reply(hang_up=True)]
     )
-    def test_a_look_that_fails_costs_nothing(self, crawls, answer):
+    def test_a_poll_that_fails_costs_nothing(self, crawls, answer):
         crawls.create("a")
         crawls.crawler.before = lambda ask: answer if ask.method == "GET" else None
         crawls.run(POLL)

@@ -91,7 +91,7 @@ class TestRecurring:
         assert crawls.store.get("a").summary is None
         assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 1)]
 
-    def test_whoever_looks_when_a_run_ends_is_too_late(self, crawls):
+    def test_whoever_polls_when_a_run_ends_is_too_late(self, crawls):
         self.recurring(crawls)
         crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
         now, claimed = crawls.clock.now, crawls.claim(POLL)

@@ -237,7 +237,7 @@ class TestTroubleWithCreating:
 
 
 class TestRounds:
-    def test_a_rounds_token_is_given_back_when_it_is_done(self, crawls):
+    def test_a_batches_token_is_given_back_when_it_is_done(self, crawls):
         crawls.order("a")
         ((account, token),) = crawls.store.dispatch(CREATE)
         assert crawls.store.dispatch(CREATE) == []
@@ -257,7 +257,7 @@ class TestBooks:
         assert len(crawls.envelopes()) == 8
 
 
-def test_a_round_that_is_to_stop_claims_no_further_crawl(crawls):
+def test_a_batch_that_is_to_stop_claims_no_further_crawl(crawls):
     crawls.order("c1", "c2")
     report = crawls.runner.run(CrawlStep.CREATE, "default", stopping=lambda: True)
     assert (report.claimed, report.more) == (1, True)

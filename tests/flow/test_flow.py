@@ -7,7 +7,7 @@ from longhaul.jobs.job import JobStep
 from longhaul.work.balance import balance
 from longhaul.work.item import State
 from tests.builders import envelopes
-from tests.flow.looking import until
+from tests.flow.waiting import until
 from tests.wire import Reply, as_json
 
 A = "https://example.com/a"
@@ -73,7 +73,7 @@ class TestTheWholeWay:
 
 
 def test_one_slow_answer_does_not_hold_up_the_others(fresh):
-    world = fresh(looks=0)
+    world = fresh(polls=0)
     ids = [f"j{n}" for n in range(100)]
     world.send(*ids)
     released = threading.Event()
@@ -137,7 +137,7 @@ class TestCancelling:
 
 
 def test_an_unknown_status_is_logged_once(fresh, caplog):
-    world = fresh(looks=5)
+    world = fresh(polls=5)
     world.send("a", "b")
     world.scraper.before = lambda _: as_json({"id": "x", "status": "pondering anew"})
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_an_unknown_status_is_logged_once(fresh, caplog):
 
 
 def test_heavy_answers_are_written_in_portions_that_go_through(fresh):
-    world = fresh(looks=0)
+    world = fresh(polls=0)
     world.send("a", "b", "c")
     sizes = []
 

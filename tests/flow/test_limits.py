@@ -24,7 +24,7 @@ def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fre
         world.run(*JobStep)
         asked.append(len(world.wire.asked) - before)
         world.clock.now += 1
-    # Each job is one POST and two looks.
+    # Each job is one POST and two polls.
     assert sum(asked) == 36
     assert max(asked) <= 4
     assert len(world.results()) == 12

@@ -67,9 +67,9 @@ class TestLostReplies:
         assert world.scraper.posts[A] == 1
         assert list(world.results()) == ["a"]
 
-    @pytest.mark.parametrize(("step", "looks"), [(JobStep.SEND, 0), (JobStep.POLL, 1)])
-    def test_of_a_write(self, fresh, step, looks):
-        world = fresh(looks)
+    @pytest.mark.parametrize(("step", "polls"), [(JobStep.SEND, 0), (JobStep.POLL, 1)])
+    def test_of_a_write(self, fresh, step, polls):
+        world = fresh(polls)
         (world.send if step is JobStep.POLL else world.submit)("a")
         runner = replace(world.runner, store=LosesReplies(world.store, "apply"))
         if step is JobStep.POLL:
@@ -84,13 +84,13 @@ class TestLostReplies:
         assert list(world.results()) == ["a"]
 
     def test_of_the_write_of_a_result(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
         replace(world.runner, store=LosesReplies(world.store, "apply")).run(JobStep.POLL, "default")
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_ledger_that_stays_away_ends_the_batch_after_its_lease(self, fresh):
-        world = fresh(looks=0, lease=1.0)
+        world = fresh(polls=0, lease=1.0)
         world.send("a")
 
         class Away:
@@ -112,7 +112,7 @@ class TestLostReplies:
         "trouble", [RedisTimeoutError("away"), OutOfMemoryError("full"), ReadOnlyError("a replica")]
     )
     def test_a_result_in_hand_outlasts_a_ledger_that_takes_no_writes(self, fresh, trouble):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
 
         class Refusing:
@@ -133,7 +133,7 @@ class TestLostReplies:
         assert (world.results()["a"]["submissions"], world.scraper.posts[A]) == (1, 1)
 
     def test_a_batch_that_raises_gives_its_token_back(self, fresh):
-        world = fresh(looks=1)
+        world = fresh(polls=1)
         world.send("a")
         ((account, token),) = world.store.dispatch(JobStep.POLL)
         with pytest.raises(RedisConnectionError):
@@ -141,7 +141,7 @@ class TestLostReplies:
         assert world.redis.zrange("longhaul:{jobs}:working:poll", 0, -1) == []
 
     def test_of_a_post(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.submit("a")
         lost = []
 
@@ -160,7 +160,7 @@ class TestLostReplies:
         assert (envelope["submissions"], envelope["attempts"], world.scraper.posts[A]) == (2, 1, 2)
 
     def test_of_a_post_whose_result_is_pushed_before_it_is_sent_again(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.submit("a", callback="https://us.test")
         world.scraper.before = lambda ask: world.scraper.post(ask) and Reply(hang_up=True)
         world.run(JobStep.SEND)
@@ -174,11 +174,11 @@ class TestLostReplies:
 
 class TestFence:
     def test_a_late_reader_with_a_result_in_hand_still_brings_it_home(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
 
         class Slow:
-            """Its lease ends while it holds the result; another batch looks, finds nothing, and has the job submitted
+            """Its lease ends while it holds the result; another batch polls, finds nothing, and has the job submitted
             again.
             """
 
@@ -196,7 +196,7 @@ class TestFence:
         assert world.scraper.posts[A] == 1
 
     def test_a_late_writer_without_a_result_is_fenced_off(self, fresh):
-        world = fresh(looks=5)
+        world = fresh(polls=5)
         world.send("a")
 
         class Slow:
@@ -212,7 +212,7 @@ class TestFence:
 
     def test_a_late_failure_of_the_present_submission_is_written_again_and_a_former_ones_is_not(self, fresh):
         for same in (True, False):
-            world = fresh(looks=0)
+            world = fresh(polls=0)
             world.send("a")
             job = world.store.get("a")
             seen = replace(job, fence=job.fence - 1, remote_id=job.remote_id if same else "remote-0")
@@ -221,7 +221,7 @@ class TestFence:
             assert rewritten(world, seen, Fail("timeout")) == ("finished" if same else "stale")
 
     def test_writing_again_ends_when_the_job_has_ended(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
         job = world.store.get("a")
         decision = Finish(finished().response)

@@ -14,7 +14,7 @@ A = "https://example.com/a"
 
 
 class TestPushes:
-    def test_a_push_before_a_look(self, world):
+    def test_a_push_before_a_poll(self, world):
         world.send("a")
         assert world.pushes.take("a", result("remote-1", A)) is PushOutcome.TAKEN
         world.clock.now += 1000
@@ -22,14 +22,14 @@ class TestPushes:
         assert world.results()["a"]["body"] == f"body of {A}"
 
     def test_a_push_after_the_end_is_a_no_op(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
         world.run(JobStep.POLL)
         assert world.pushes.take("a", result("remote-1", A) | {"status": "failed"}) is PushOutcome.TAKEN
         assert world.results()["a"]["status"] == "finished"
 
     def test_a_push_that_comes_between_the_reading_and_the_end(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
 
         class Pushing:
@@ -85,7 +85,7 @@ class TestPushes:
         assert world.store.get("a") == before
 
     def test_a_push_to_a_full_queue_stays_with_the_remote(self, fresh):
-        world = fresh(looks=0, high_entries=1)
+        world = fresh(polls=0, high_entries=1)
         world.send("a", "b")
         assert world.pushes.take("a", result("remote-1", A)) is PushOutcome.TAKEN
         assert world.pushes.take("b", result("remote-2", A)) is PushOutcome.LATER
@@ -96,7 +96,7 @@ class TestPushes:
         assert world.pushes.take("b", result("remote-2", A)) is PushOutcome.TAKEN
 
     def test_a_former_submissions_failure_does_not_end_a_job_that_is_queued_again(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.send("a")
         world.store.apply(JobStep.POLL, [(world.store.get("a"), Resend())], world.clock.now)
         assert world.store.get("a").state is State.QUEUED

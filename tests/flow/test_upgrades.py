@@ -56,7 +56,7 @@ def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
 
 
 def test_a_result_whose_job_a_newer_worker_has_taken_over_keeps_none_of_the_others_back(world) -> None:
-    world.scraper.looks = 0
+    world.scraper.polls = 0
     world.send("new", "old")
 
     def take_over(_: Ask) -> None:

@@ -188,7 +188,7 @@ class CrawlsBench(RuleBasedStateMachine):
             entry.release()
 
     def summed(self, entry: Entry, event: SummaryEvent) -> None:
-        """After the summary there is nothing to look at: whoever looks now is late."""
+        """After the summary there is nothing to poll: a poll that is under way comes too late."""
         lane_now = self.redis.hget(f"{SPACE}:record:{entry.id}", "lane")
         tracked = lane_now == lane(CrawlStep.POLL, ACCOUNT) or (
             not lane_now.startswith(("stop", PREFIX)) and not entry.cancelled

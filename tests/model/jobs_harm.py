@@ -88,7 +88,7 @@ class JobsHarm(JobsCheck):
     @precondition(lambda self: any(entry.lane.startswith(JobStep.POLL) for entry in self.jobs.open()))
     @rule(which=WHICH, early=st.sampled_from([0.0, 0.5, 10.0, 600.0]))
     def fill_the_queue(self, which: int, early: float) -> None:
-        """Nobody reads, and so looks wait, until the remote may soon delete what they are for."""
+        """The results queue is full, so polls wait until the remote may soon delete the results."""
         entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(JobStep.POLL)])
         for _ in range(FULL):
             self.redis.xadd(stream(entry.queue), {"envelope": json.dumps({"id": STRANGER})})

@@ -76,7 +76,7 @@ def test_what_needs_no_call_makes_none_and_comes_first(remote, caller, step, cha
     assert len(caller.calls) == 1
 
 
-def test_a_look_is_made_even_past_the_deadline(remote, caller):
+def test_a_poll_is_made_even_past_the_deadline(remote, caller):
     act(remote, JobStep.POLL, a_job(), now=START + DEADLINE + 1)
     assert len(caller.calls) == 1
 

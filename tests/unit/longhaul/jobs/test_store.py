@@ -10,40 +10,12 @@ from longhaul.jobs.store import JobLimits, JobStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
-from longhaul.work.balance import balance
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
 from longhaul.work.item import State
-from tests.builders import HOUR, START, Clock, a_store, a_submission, claim_one, envelopes, finished, submit
+from tests.builders import START, a_store, a_submission, claim_one, envelopes, finished, submit
+from tests.unit.longhaul.jobs.stores import apply, balanced, running
 
 RESULT = Finish(finished("hello").response)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def store(redis, clock):
-    return a_store(redis, clock)
-
-
-def apply(store, step, job, decision, now=None):
-    (applied,) = store.apply(step, [(job, decision)], store.now() if now is None else now)
-    return applied.written
-
-
-def running(store, *ids):
-    """Jobs that the remote has taken, their first look due now."""
-    submit(store, *ids)
-    for job in store.claim(JobStep.SEND, "default").items:
-        assert apply(store, JobStep.SEND, job, Sent(f"remote-{job.id}", store.now())) == "moved"
-
-
-def balanced(store, **states):
-    found = balance(store.books())
-    assert found.faults == []
-    assert {state.value: count for state, count in found.states.items() if count} == states
 
 
 class TestSubmit:
@@ -95,7 +67,7 @@ class TestPhases:
         looking = claim_one(store, JobStep.POLL)
         assert (looking.request.url, looking.request.headers, looking.meta) == ("https://e.test/", {}, {"a": 1})
 
-    def test_sent_is_running_with_its_remote_id_and_a_look_to_come(self, store, clock):
+    def test_sent_is_running_with_its_remote_id_and_a_poll_to_come(self, store, clock):
         submit(store, "a")
         assert apply(store, JobStep.SEND, claim_one(store, JobStep.SEND), Sent("r1", START + 2)) == "moved"
         job = store.get("a")
@@ -104,13 +76,13 @@ class TestPhases:
         clock.now += 2
         assert claim_one(store, JobStep.POLL).id == "a"
 
-    def test_a_snoozed_look_costs_a_poll_and_no_attempt(self, store):
+    def test_a_snoozed_poll_costs_a_poll_and_no_attempt(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Snooze(START))
         job = store.get("a")
         assert (job.polls, job.attempts, job.submissions) == (1, 0, 1)
 
-    def test_a_retried_look_costs_both(self, store):
+    def test_a_retried_poll_costs_both(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Retry(START, "x"))
         job = store.get("a")
@@ -137,7 +109,7 @@ class TestPhases:
         assert (job.state, job.remote_id, job.sent, job.losses, job.submissions) == (State.QUEUED, None, None, 1, 2)
         balanced(store, queued=1)
 
-    def test_a_lost_job_is_not_judged_by_the_looks_at_its_former_submission(self, store):
+    def test_a_lost_job_is_not_judged_by_the_polls_at_its_former_submission(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Snooze(START, alive=True))
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Resend())
@@ -215,107 +187,6 @@ class TestPhases:
         ]
         assert done[0].document["body"] == "hello"
         assert done[1].document is None
-
-
-class TestCancel:
-    def cancelled(self, store):
-        job = claim_one(store, JobStep.CANCEL)
-        assert job.cancelled
-        assert apply(store, JobStep.CANCEL, job, Cancel()) == "finished"
-        balanced(store, cancelled=1)
-
-    def test_a_queued_job(self, store):
-        submit(store, "a")
-        assert store.cancel("a") == ("marked", "default")
-        assert store.claim(JobStep.SEND, "default").items == []
-        self.cancelled(store)
-
-    def test_a_running_job(self, store):
-        running(store, "a")
-        store.cancel("a")
-        assert store.claim(JobStep.POLL, "default").items == []
-        self.cancelled(store)
-
-    @pytest.mark.parametrize(
-        ("step", "decision"),
-        [(JobStep.SEND, Sent("r", START + 5)), (JobStep.POLL, Snooze(START + 5)), (JobStep.POLL, Resend())],
-    )
-    def test_a_job_under_claim_goes_on_to_be_cancelled_when_its_claimant_is_done(self, store, step, decision):
-        (running if step is JobStep.POLL else submit)(store, "a")
-        job = claim_one(store, step)
-        store.cancel("a")
-        assert store.claim(JobStep.CANCEL, "default").items == []
-        assert apply(store, step, job, decision) == "moved"
-        self.cancelled(store)
-
-    def test_a_job_under_claim_whose_result_has_just_been_read_is_finished(self, store):
-        running(store, "a")
-        job = claim_one(store, JobStep.POLL)
-        store.cancel("a")
-        assert apply(store, JobStep.POLL, job, RESULT) == "finished"
-        assert store.cancel("a") == ("finished", "")
-        balanced(store, finished=1)
-
-    @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
-    def test_a_job_whose_claimant_died(self, store, clock, step):
-        (running if step is JobStep.POLL else submit)(store, "a")
-        claim_one(store, step)
-        store.cancel("a")
-        clock.now += 120
-        assert store.claim(step, "default").items == []
-        self.cancelled(store)
-
-    def test_a_cancellation_whose_claimant_died_is_made_again(self, store, clock):
-        running(store, "a")
-        store.cancel("a")
-        claim_one(store, JobStep.CANCEL)
-        clock.now += 120
-        self.cancelled(store)
-
-    def test_an_unknown_job_is_missing(self, store):
-        assert store.cancel("nobody") == ("missing", "")
-
-
-class TestPressure:
-    def test_looks_wait_for_a_full_queue_and_submissions_do_not(self, redis, clock):
-        store = a_store(redis, clock, high_entries=2)
-        running(store, "a")
-        for _ in range(2):
-            redis.xadd(stream("results"), {"envelope": "{}"})
-        submit(store, "b")
-        assert store.claim(JobStep.POLL, "default").items == []
-        assert claim_one(store, JobStep.SEND).id == "b"
-        redis.delete(stream("results"))
-        clock.now += 30
-        assert claim_one(store, JobStep.POLL).id == "a"
-
-    def test_a_job_that_could_never_be_looked_at_is_read_within_its_24_guaranteed_hours(self, redis, clock):
-        store = a_store(redis, clock, high_entries=1)
-        running(store, "a")
-        redis.xadd(stream("results"), {"envelope": "{}"})
-        while not store.claim(JobStep.POLL, "default").items:
-            clock.now += 600
-        assert clock.now - START <= 22 * HOUR + 600
-
-
-class TestDispatch:
-    def test_batches_are_started_for_the_accounts_that_have_due_work(self, redis, clock):
-        store = a_store(redis, clock, batch_size=2, max_batches=4)
-        submit(store, "a", "b", "c")
-        started = store.dispatch(JobStep.SEND)
-        assert [account for account, _ in started] == ["default", "default"]
-        assert store.dispatch(JobStep.SEND) == []
-        for account, token in started:
-            store.claim(JobStep.SEND, account, token)
-            store.leave(JobStep.SEND, token)
-        assert redis.zcard("longhaul:{jobs}:working:send") == redis.zcard("longhaul:{jobs}:started:send") == 0
-
-    def test_an_account_may_have_a_colon(self, store):
-        store.submit([("a", a_submission(account="my:account"))], tracked=False)
-        ((account, _),) = store.dispatch(JobStep.SEND)
-        assert account == "my:account"
-        (job,) = store.claim(JobStep.SEND, account).items
-        assert job.account == "my:account"
 
 
 def test_a_waiting_job_takes_at_most_1_kb(redis, clock):

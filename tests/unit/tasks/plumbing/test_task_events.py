@@ -87,7 +87,7 @@ def test_a_step_of_a_watched_job_is_told_without_its_body(heard, decision, kind,
 
 
 @pytest.mark.parametrize("decision", [Snooze(START), Retry(START, "x")])
-def test_another_look_is_no_event(heard, decision):
+def test_another_poll_is_no_event(heard, decision):
     assert heard(applied(decision)) == []
 
 
