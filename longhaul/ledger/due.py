@@ -177,7 +177,7 @@ class Due:
             keep=keep,
             stream=stream,
             envelope=envelope,
-            result_key=note.key if note else None,
+            result_key=note.key if note else "",
             result=note.value if note else "",
             result_ttl=note.ttl if note else 0,
             next_lane=next_lane,

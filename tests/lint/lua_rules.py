@@ -245,10 +245,11 @@ class Linter:
         for one in self._names.declarations:
             file = self._file(one.node)
             if self._from_header(one):
-                if not one.uses:
+                uses = [node for node, _ in one.uses if self._file(node)]
+                if not uses:
                     yield self._first_line(f"its header names {one.name}, which it does not touch")
                 elif repeated and one.name == repeated.name:
-                    yield from self._loop([node for node, _ in one.uses], [arg.name for arg in repeated.args])
+                    yield from self._loop(uses, [arg.name for arg in repeated.args])
             elif file and not one.uses and not one.name.startswith("_") and (file == own or one.function is not None):
                 yield self._fault(one.node, f"{one.name} is declared, but never used")
 

@@ -59,7 +59,6 @@ def test_where_one_of_two_scripts_was_forgotten_only_its_calls_are_made_again(lu
         ({"id": "a"}, "arguments missing lane, state"),
         ({"id": "a", "lane": "l", "state": "", "fence": 1}, "arguments unknown fence"),
         ({"id": "a", "lan": "l", "state": ""}, "arguments missing lane; unknown lan"),
-        ({"id": None, "lane": "l", "state": ""}, "the argument id may not be None"),
     ],
 )
 def test_a_call_with_other_arguments_than_the_header_is_refused(lua, given, words):
