@@ -17,7 +17,7 @@ from longhaul.work.balance import balance
 from longhaul.work.batch import Applied
 from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, a_store, a_submission, envelopes
+from tests.builders import START, Clock, a_store, a_submission, default_policies, envelopes
 from tests.flow.crawl_world import crawler_wire, crawls, fresh_crawls
 from tests.flow.scraper import Scraper
 from tests.wire import Wire, wire
@@ -98,7 +98,7 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
         remote_wire.answer = scraper
         store = a_store(redis, clock, **({"lease": LEASE} | limits))
         remote = JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
-        decider = JobDecider(policies or Policies())
+        decider = JobDecider(policies or default_policies())
         return World(
             redis,
             remote_wire,

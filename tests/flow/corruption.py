@@ -9,7 +9,7 @@ from longhaul.jobs.decider import JobDecider
 from longhaul.jobs.job import JobStep
 from longhaul.work.balance import balance
 from longhaul.work.batch_runner import BatchRunner
-from longhaul.work.retry_policies import Policies
+from tests.builders import default_policies
 from tests.flow.conftest import World
 
 SPACE = "longhaul:{jobs}"
@@ -60,7 +60,7 @@ class Bug:
     """A decider with a bug that meets one job: the fault of a program cannot be made at the far end."""
 
     def __init__(self, id_: str) -> None:
-        self._decider, self._id = JobDecider(Policies()), id_
+        self._decider, self._id = JobDecider(default_policies()), id_
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._decider, name)

@@ -15,7 +15,7 @@ from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import CrawlDecider, CrawlDecision
 from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlLimits, CrawlStore
+from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlStore
 from longhaul.ledger.due import StoredResult
 from longhaul.scraperapi.client import call
 from longhaul.scraperapi.crawl_models import CrawlRequest, NoEvent
@@ -24,7 +24,7 @@ from longhaul.work.balance import Balance, balance
 from longhaul.work.batch import Applied
 from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, envelopes
+from tests.builders import START, Clock, crawl_limits, default_policies, envelopes
 from tests.flow.crawler import Crawler
 from tests.wire import Wire, wire
 
@@ -143,14 +143,14 @@ def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
         crawler, clock = Crawler(pages), Clock(START)
         crawler_wire.answer = crawler
         tracked: list[Applied] = []
-        limits = CrawlLimits(lease=LEASE, grace=GRACE)
+        limits = crawl_limits(lease=LEASE, grace=GRACE)
         store = CrawlStore(
             redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
         )
         remote = CrawlRemote(
             crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}"
         )
-        decider = CrawlDecider(policies or Policies(deadline=WEEK), GRACE)
+        decider = CrawlDecider(policies or default_policies(deadline=WEEK), GRACE)
         runner = BatchRunner(store, remote, decider, tracked.extend, CLAIMS_FOR_SECONDS)
         pushes = CrawlPushes(store, remote, decider, tracked.extend)
         return CrawlWorld(redis, crawler, clock, store, runner, pushes, tracked)

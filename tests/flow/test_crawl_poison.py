@@ -18,7 +18,7 @@ from longhaul.errors import WriteRefused
 from longhaul.work.account_limits import AccountLimit
 from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.item import State
-from longhaul.work.retry_policies import Policies
+from tests.builders import default_policies
 from tests.flow.crawl_world import GRACE, SITE, CrawlWorld
 from tests.flow.crawler import page
 
@@ -97,7 +97,7 @@ class Bug:
     """A decider with a bug that meets one crawl: the fault of a program cannot be made at the far end."""
 
     def __init__(self, id_: str) -> None:
-        self._decider, self._id = CrawlDecider(Policies(), GRACE), id_
+        self._decider, self._id = CrawlDecider(default_policies(), GRACE), id_
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._decider, name)

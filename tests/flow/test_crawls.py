@@ -5,7 +5,7 @@ from dataclasses import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from longhaul.crawls.crawl import CrawlStep, PageCounts
-from longhaul.work.retry_policies import Policies
+from tests.builders import default_policies
 from tests.flow.crawl_world import SITE, WEEK
 from tests.flow.crawler import failed_page, page, summary
 from tests.wire import Reply, as_json
@@ -171,7 +171,7 @@ class TestTroubleWithCreating:
         assert (crawl.attempts, crawl.submissions) == (1, 1)
 
     def test_it_gives_up_in_the_end(self, fresh_crawls):
-        crawls = fresh_crawls(policies=Policies(deadline=WEEK, attempts=2))
+        crawls = fresh_crawls(policies=default_policies(deadline=WEEK, attempts=2))
         crawls.crawler.before = lambda _: Reply(500, b"boom")
         crawls.order("a")
         for _ in range(3):

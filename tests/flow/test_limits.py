@@ -8,11 +8,10 @@ import time
 from longhaul.jobs.decider import JobDecider
 from longhaul.jobs.job import JobStep
 from longhaul.jobs.remote import JobRemote
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.account_limits import AccountLimit
 from longhaul.work.batch_runner import BatchRunner
-from longhaul.work.retry_policies import Policies
-from tests.builders import a_submission
+from tests.builders import a_submission, default_policies, job_limits
 
 
 def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fresh):
@@ -58,12 +57,12 @@ def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, c
                 open_now[0] -= 1
 
     remote_wire.answer = counting
-    stores = [JobStore(redis, JobLimits(batch_size=4, accounts=allowed)) for _ in range(3)]
+    stores = [JobStore(redis, job_limits(batch_size=4, accounts=allowed)) for _ in range(3)]
     runners = [
         BatchRunner(
             store,
             JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver),
-            JobDecider(Policies()),
+            JobDecider(default_policies()),
             lambda _: None,
         )
         for store in stores

@@ -12,7 +12,7 @@ from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import CrawlDecider
 from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import SPACE, CrawlLimits, CrawlStore
+from longhaul.crawls.store import SPACE, CrawlStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.quarantine import PREFIX
 from longhaul.scraperapi.crawl_models import CrawlSeen, NoEvent, PageEvent, SummaryEvent
@@ -21,8 +21,7 @@ from longhaul.scraperapi.models import Json
 from longhaul.work.decisions import Pause, ends_pause
 from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import ENDS, State, lane
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, Clock
+from tests.builders import HOUR, Clock, crawl_limits, default_policies
 from tests.model.crawling import Crawling, Site
 from tests.model.scraping import Luck
 
@@ -75,14 +74,14 @@ class CrawlsBench(RuleBasedStateMachine):
         super().__init__()
         redis.flushall()
         self.redis, self.clock, self.crawling = redis, Clock(), Crawling()
-        limits = CrawlLimits(lease=LEASE, grace=GRACE, deadline=WEEK)
+        limits = crawl_limits(lease=LEASE, grace=GRACE, deadline=WEEK)
         self.store = CrawlStore(
             redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
         )
         self.remote = CrawlRemote(
             "https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}"
         )
-        self.decider = CrawlDecider(Policies(deadline=WEEK, attempts=3), GRACE)
+        self.decider = CrawlDecider(default_policies(deadline=WEEK, attempts=3), GRACE)
         self.pushes = CrawlPushes(self.store, self.remote, self.decider, lambda _: None)
         self.entries: dict[str, Entry] = {}
         self.hands: list[Hand] = []

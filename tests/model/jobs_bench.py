@@ -13,7 +13,7 @@ from longhaul.jobs.decider import Decision, Finish, JobDecider
 from longhaul.jobs.job import COUNTED, Job, JobStep
 from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
-from longhaul.jobs.store import SPACE, JobLimits, JobStore
+from longhaul.jobs.store import SPACE, JobStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Json
@@ -22,8 +22,7 @@ from longhaul.work.callbacks import Callbacks
 from longhaul.work.decisions import Expire, Fail, Pause, ends_pause
 from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import lane
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, START, Clock
+from tests.builders import HOUR, START, Clock, default_policies, job_limits
 from tests.model.job_ledger import BATCH, FULL, LEASE, Entry, Jobs
 from tests.model.scraping import Luck, Scraping
 from tests.model.sight import see
@@ -76,12 +75,12 @@ class Parts:
     scraping: Scraping = field(default_factory=Scraping)
 
     def __post_init__(self) -> None:
-        limits = JobLimits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
+        limits = job_limits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
         self.store = JobStore(
             self.redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
         )
         self.remote = JobRemote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
-        self.decider = JobDecider(Policies(attempts=3))
+        self.decider = JobDecider(default_policies(attempts=3))
         self.pushes = JobPushes(self.store, self.decider, lambda _: None)
 
     def _callback(self, receiver: str, id_: str) -> str:

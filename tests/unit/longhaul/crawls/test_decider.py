@@ -24,11 +24,10 @@ from longhaul.scraperapi.models import (
 )
 from longhaul.work.decisions import Cancel, Snooze
 from longhaul.work.item import State
-from longhaul.work.retry_policies import Policies
-from tests.builders import START
+from tests.builders import START, default_policies
 
 GRACE, WEEK, DAY = 600.0, 7 * 24 * 3600.0, 24 * 3600.0
-DECIDER = CrawlDecider(Policies(deadline=WEEK, poll_jitter=0.0), GRACE)
+DECIDER = CrawlDecider(default_policies(deadline=WEEK, poll_jitter=0.0), GRACE)
 CRAWL = Crawl(
     id="crawl-1",
     state=State.RUNNING,

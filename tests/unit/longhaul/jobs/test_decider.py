@@ -30,10 +30,9 @@ from longhaul.scraperapi.models import (
     Unreachable,
 )
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, START, a_job, finished
+from tests.builders import HOUR, START, a_job, default_policies, finished
 
-POLICIES = Policies(poll_jitter=0)
+POLICIES = default_policies(poll_jitter=0)
 DECIDER = JobDecider(POLICIES)
 AT_DEADLINE = START + 72 * HOUR
 LATER = START + 1000.0
@@ -174,7 +173,7 @@ class TestDeadline:
         assert DECIDER.after_send(a_job(cancelled=True), NothingAsked(), LATER) == Cancel()
 
     def test_the_words_name_the_deadline_that_is_set(self):
-        decider = JobDecider(Policies(deadline=5400))
+        decider = JobDecider(default_policies(deadline=5400))
         assert decider.after_send(a_job(), NothingAsked(), START + 5400) == Expire(
             "not accepted by the remote within 1.5 hours"
         )
@@ -189,7 +188,7 @@ class TestDeadline:
     def test_nothing_is_ever_due_before_now_or_after_the_deadline(self, age, attempts, polls, case, id_):
         job = a_job(id=id_.encode("utf-8", "replace").decode(), attempts=attempts, polls=polls)
         now = START + age
-        decider = JobDecider(Policies())
+        decider = JobDecider(default_policies())
         for decide in (decider.after_send, decider.after_poll):
             if (decide == decider.after_send) == (case in SEND):
                 decision = decide(job, case[0], now)

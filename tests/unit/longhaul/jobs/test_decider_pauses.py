@@ -23,10 +23,9 @@ from longhaul.scraperapi.models import (
     Unreachable,
 )
 from longhaul.work.decisions import Pause, Snooze, ends_pause
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, START, a_job, finished
+from tests.builders import HOUR, START, a_job, default_policies, finished
 
-DECIDER = JobDecider(Policies(poll_jitter=0))
+DECIDER = JobDecider(default_policies(poll_jitter=0))
 LATER = START + 1000.0
 
 
@@ -87,7 +86,7 @@ class TestPolling:
     @given(st.integers(0, 1000), st.floats(0, 71 * HOUR))
     def test_jitter_is_at_most_a_fifth_and_no_result_waits_beyond_13_minutes_of_its_24_hours(self, polls, age):
         plain = DECIDER.after_poll(a_job(polls=polls), Running(), START + age).due - START - age
-        pause = JobDecider(Policies()).after_poll(a_job(polls=polls), Running(), START + age).due - START - age
+        pause = JobDecider(default_policies()).after_poll(a_job(polls=polls), Running(), START + age).due - START - age
         assert 0.799 * plain <= pause <= 1.201 * plain
         assert pause <= 720.001
 

@@ -6,13 +6,13 @@ import pytest
 
 from longhaul.jobs.decider import Finish, Resend
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
 from longhaul.work.item import State
-from tests.builders import START, a_store, a_submission, claim_one, envelopes, finished, submit
+from tests.builders import START, a_store, a_submission, claim_one, envelopes, finished, job_limits, submit
 from tests.unit.longhaul.jobs.stores import apply, balanced, running
 
 RESULT = Finish(finished("hello").response)
@@ -169,7 +169,7 @@ class TestPhases:
 
     def test_only_who_may_be_waited_for_leaves_a_note(self, redis, clock):
         store = JobStore(
-            redis, JobLimits(), lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
+            redis, job_limits(), lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
         )
         for id_, tracked in (("a", True), ("b", False)):
             store.submit([(id_, a_submission())], tracked=tracked)
