@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from longhaul.ledger.lua import Value
 
 Fields = Mapping[str, Value]
-Clock = Callable[[], float]
 Written = Literal["moved", "finished", "missing", "ended", "stale"]
 
 
