@@ -1,1 +1,1 @@
-"""Scrape jobs of the service: submitted, fetched, read once, pushed."""
+"""Scrape jobs of the service: submitted, fetched, read once, delivered."""
