@@ -69,7 +69,13 @@ class Due:
         """Write the records that are not there yet; says of each whether it was written now."""
         present = {FIELD: self._versions.present}
         rows = [
-            {"id": new.id, "state": new.state, "lane": new.lane, "fields": {**present, **new.fields}, "blobs": new.blobs}
+            {
+                "id": new.id,
+                "state": new.state,
+                "lane": new.lane,
+                "fields": {**present, **new.fields},
+                "blobs": new.blobs,
+            }
             for new in records
         ]
         return [written == 1 for written in self._lua.run("create", records=rows)]
@@ -89,15 +95,13 @@ class Due:
         allowed: LaneLimit = UNLIMITED,
         blobs: Sequence[str] | None = None,
     ) -> Claim:
-        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in
-        each.
+        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up.
 
         Of a paused lane only records older than `deadline` seconds are taken. Where `allowed` allows fewer than
         `limit`, there is no `more`. Records of an older version are brought up to date, those of a newer one are not
         taken.
         """
         blobs = self._blobs if blobs is None else blobs
-        high = high_water or HighWater()
         now, pauses, more, probe, newer, *taken = self._lua.run(
             "claim",
             lane=lane,
@@ -108,20 +112,15 @@ class Due:
             step=step,
             token=token,
             deadline=deadline,
-            high_entries=high.entries,
-            high_bytes=high.bytes,
-            queues=high.queues,
-            put_off=high.put_off,
-            guaranteed=high.guaranteed,
-            headroom=high.headroom,
             version=self._versions.present,
             blobs=blobs,
+            **(high_water or HighWater()).arguments(),
             **allowed.arguments(),
         )
         say_newer(self.space, newer)
-        rows = self._migrated(
-            [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
-        )
+        found = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
+        rows, changes = self._versions.migrate(found)
+        self.run([self._lua.call("migrate", **change) for change in changes])
         return Claim(float(now), pauses, more == 1, rows, probe == 1)
 
     def moving(
@@ -178,7 +177,7 @@ class Due:
             keep=keep,
             stream=stream,
             envelope=envelope,
-            result_key=note.key if note else None,
+            result_key=note.key if note else "",
             result=note.value if note else "",
             result_ttl=note.ttl if note else 0,
             next_lane=next_lane,
@@ -231,9 +230,7 @@ class Due:
         limits: Mapping[str, LaneLimit] | None = None,
     ) -> list[tuple[str, str]]:
         """(lane, token) of each batch to start now: as many as there is due work for, at most `most` at once in all
-        processes.
-
-        `limits` of lanes that have some.
+        processes; `limits` of lanes that have some.
         """
         limited = [(lane, (limits or {}).get(lane, UNLIMITED)) for lane in lanes]
         rows = [{"lane": lane, "own_size": limit.size, **limit.arguments()} for lane, limit in limited]
@@ -283,45 +280,20 @@ class Due:
     def books(self) -> Books:
         """Counters and lanes at one moment."""
         now, counts, *lanes = self._lua.run("books")
-        return Books(
-            float(now),
-            {name: int(count) for name, count in _pairs(counts).items()},
-            [
-                Lane(name, open_, due, _time(oldest), _time(until), reason or None)
-                for name, open_, due, oldest, until, reason in lanes
-            ],
-        )
+        numbers = {name: int(count) for name, count in _pairs(counts).items()}
+        return Books(float(now), numbers, [_lane(*lane) for lane in lanes])
 
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
         return self._lua.now()
 
-    def _migrated(self, rows: Sequence[Row]) -> list[Row]:
-        present: list[Row] = []
-        calls: list[ScriptCall] = []
-        for row in rows:
-            try:
-                read = self._versions.read(row)
-            except Exception:  # noqa: BLE001  (a record may hold anything: whoever reads it meets this again)
-                read = row
-            present.append(read)
-            if read is not row:
-                calls.append(self._lua.call("migrate", id=row.id, fence=row.fields.get("fence", "0"), **_changes(row, read)))
-        self.run(calls)
-        return present
-
-
-def _changes(row: Row, read: Row) -> dict[str, Any]:
-    """What `migrate.lua` has to change to make `read` of `row`."""
-    changes: dict[str, Any] = {}
-    for name, before, after in (("fields", row.fields, read.fields), ("blobs", row.blobs, read.blobs)):
-        changes[name] = {key: text for key, text in after.items() if before.get(key) != text}
-        changes[f"gone_{name}"] = [key for key in before if key not in after]
-    return changes
-
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _lane(name: str, open_: int, due: int, oldest: str, until: str, reason: str) -> Lane:
+    return Lane(name, open_, due, _time(oldest), _time(until), reason or None)
 
 
 def _time(text: str) -> float | None:

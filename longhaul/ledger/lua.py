@@ -10,17 +10,19 @@ from typing import Any
 from redis import Redis
 from redis.asyncio.client import Pipeline as AsyncPipeline
 from redis.client import Pipeline
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, ResponseError
 
 from longhaul.ledger.script import LEDGER, Script, load_script
 from longhaul.ledger.script_arguments import Value
 
-__all__ = ["Clock", "Lua", "ScriptCall", "Transitions", "Value", "raised"]
+__all__ = ["Clock", "Lua", "ScriptCall", "Transitions", "Value", "raised", "unwrapped"]
 
 Clock = Callable[[], float]
 """Epoch seconds."""
 Transitions = Mapping[Any, Iterable[str]]
 """The states that can follow each state; a `StrEnum` is as good as strings."""
+_WRAPPED = {": -OOM ": OutOfMemoryError, ": -READONLY ": ReadOnlyError}
+"""What servers before 7.0 hide in the error of the script that met it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,23 @@ class Lua:
     def _send(self, calls: Sequence[ScriptCall]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         self.queue(pipe, calls)
-        return pipe.execute(raise_on_error=False)
+        return unwrapped(pipe.execute(raise_on_error=False))
 
     def _script(self, name: str) -> Script:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = load_script(name, self._own, self._table)
         return script
+
+
+def unwrapped(answers: list[Any]) -> list[Any]:
+    """The answers to calls, with errors of the server as themselves that a script has wrapped into its own."""
+    for at, answer in enumerate(answers):
+        if isinstance(answer, ResponseError):
+            for words, error in _WRAPPED.items():
+                if words in str(answer):
+                    answers[at] = error(str(answer))
+    return answers
 
 
 def raised(answers: list[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha1
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -49,7 +49,6 @@ class Script:
         return Arguments(self.parts[-1].file, self.header)
 
 
-@cache
 def load_script(name: str, folder: Traversable = LEDGER, transitions: str = "{}") -> Script:
     """The script `name` of `folder`, or else of the ledger; `transitions` is a table in Lua. Raises `HeaderError`."""
     own = _read(name, folder)

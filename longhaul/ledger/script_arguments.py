@@ -13,15 +13,6 @@ from longhaul.ledger.script_header import Argument, Header, Repeated
 
 Value = str | bytes | int | float
 
-_READ_LIST = """\
-  local function read_list()
-    local list, first, size = {}, at, tonumber(ARGV[at])
-    for place = 1, size do list[place] = ARGV[first + place] end
-    at = at + size + 1
-    return list
-  end
-"""
-
 
 def declarations(header: Header) -> str:
     """The Lua that makes locals of KEYS and ARGV, named as in the header."""
@@ -39,8 +30,8 @@ def declarations(header: Header) -> str:
         lua += f"local {', '.join(arg.name for arg in scalars)} = {values}\n"
     if lists or header.repeated:
         names = [arg.name for arg in lists] + ([header.repeated.name] if header.repeated else [])
-        lua += f"local {', '.join(names)}\ndo\n  local at = {len(scalars) + 1}\n{_READ_LIST}"
-        lua += "".join(f"  {arg.name} = read_list()\n" for arg in lists)
+        lua += f"local {', '.join(names)}\ndo\n  local at = {len(scalars) + 1}\n"
+        lua += "".join(f"  {arg.name} = {{}}\n" + _read_list(arg.name, "  ") for arg in lists)
         lua += (_iterator(header.repeated) if header.repeated else "") + "end\n"
     return lua
 
@@ -70,17 +61,19 @@ class _Row:
     def __init__(self, owner: str, args: Sequence[Argument], names: Sequence[str]) -> None:
         self._owner = owner
         self._names = frozenset(names)
-        self._scalars, lists = _parted(args)
-        self._pick = _picker([arg.name for arg in self._scalars])
-        self._flags = [at for at, arg in enumerate(self._scalars) if arg.shape == "flag"]
+        scalars, lists = _parted(args)
+        self._pick = _picker([arg.name for arg in scalars])
+        self._optional = [at for at, arg in enumerate(scalars) if arg.optional]
+        self._flags = [at for at, arg in enumerate(scalars) if arg.shape == "flag"]
         self._lists = [(arg.name, arg.shape == "pairs") for arg in lists]
 
     def of(self, values: Mapping[str, Any]) -> list[Value]:
         if values.keys() != self._names:
             raise TypeError(self._mismatch(values))
         argv = [*self._pick(values)]
-        if None in argv:
-            self._replace_none(argv)
+        for at in self._optional:
+            if argv[at] is None:
+                argv[at] = ""
         for at in self._flags:
             argv[at] = int(argv[at] or 0)
         for name, is_pairs in self._lists:
@@ -93,13 +86,6 @@ class _Row:
                 argv.append(len(items))
                 argv += items
         return argv
-
-    def _replace_none(self, argv: list[Any]) -> None:
-        for at, arg in enumerate(self._scalars):
-            if argv[at] is None:
-                if not arg.optional:
-                    raise TypeError(f"{self._owner}: the argument {arg.name} may not be None")
-                argv[at] = ""
 
     def _mismatch(self, values: Mapping[str, Any]) -> str:
         missing, unknown = sorted(self._names - values.keys()), sorted(values.keys() - self._names)
@@ -126,9 +112,17 @@ def _iterator(repeated: Repeated) -> str:
         "    if not ARGV[at] then return nil end\n"
         f"    local {', '.join(arg.name for arg in scalars)} = {values}\n"
         f"    at = at + {len(scalars)}\n"
-        + "".join(f"    local {arg.name} = read_list()\n" for arg in lists)
+        + "".join(f"    local {arg.name} = {{}}\n" + _read_list(arg.name, "    ") for arg in lists)
         + f"    return {', '.join(arg.name for arg in [*scalars, *lists])}\n"
         "  end\n"
+    )
+
+
+def _read_list(name: str, indent: str) -> str:
+    # No function of Lua: for `finish`, with three lists, it would take 5 % longer.
+    return (
+        f"{indent}for place = at + 1, at + tonumber(ARGV[at]) do {name}[place - at] = ARGV[place] end\n"
+        f"{indent}at = at + #{name} + 1\n"
     )
 
 

@@ -1,12 +1,7 @@
 """The runs in the ledger: create, read, cancel, and the writes that end a claimed run or give it its next action.
 
 A *run* is one job of a client's: its id is what the client knows as the job's id.
-
-longhaul:service:{runs}:record:<id>    hash: state, lane, fence, created (epoch s), url, attempts, and where they apply:
-                                       next (epoch s), meta (JSON), callback, report (1), faults, reason, deliveries,
-                                       retrieved (epoch s)
-longhaul:service:{runs}:request:<id>   what to fetch, JSON, until the run ends
-longhaul:service:{runs}:result:<id>    the contract's `response`, JSON, until it is retrieved or expires
+The docstring of the package has the keys.
 """
 
 from __future__ import annotations

@@ -56,7 +56,11 @@ class Names:
         """The functions that the script runs, and None for its own top level."""
         reached: set[Declaration | None] = {None}
         while True:
-            more = {one for one in self.declarations if one not in reached and any(function in reached for _, function in one.uses)}
+            more = {
+                one
+                for one in self.declarations
+                if one not in reached and any(function in reached for _, function in one.uses)
+            }
             if not more:
                 return reached
             reached |= more

@@ -15,16 +15,32 @@ from tests.lint.lua_names import Declaration, Names, text
 COLUMNS = 120
 GLOBALS = {
     "redis": {"call", "pcall", "sha1hex", "error_reply", "status_reply", "log"},
-    "string": {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "rep", "reverse", "sub", "upper"},
+    "string": {
+        "byte",
+        "char",
+        "find",
+        "format",
+        "gmatch",
+        "gsub",
+        "len",
+        "lower",
+        "match",
+        "rep",
+        "reverse",
+        "sub",
+        "upper",
+    },
     "table": {"concat", "insert", "remove", "sort"},
     "math": {"abs", "ceil", "floor", "huge", "max", "min"},
     "cjson": {"decode", "encode"},
 }
 FUNCTIONS = {"tonumber", "tostring", "type", "ipairs", "pairs", "unpack", "next", "select", "error", "assert", "pcall"}
-ONE_KEY = set(
-    "HGET HMGET HGETALL HSET HSETNX HDEL HEXISTS HINCRBY HLEN HSTRLEN ZADD ZREM ZCARD ZCOUNT ZSCORE ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE "
-    "SADD SREM SCARD SMEMBERS SISMEMBER LPUSH RPUSH LPOP RPOP LLEN LRANGE GET SET SETEX INCR EXPIRE PEXPIRE TTL PTTL XADD XLEN PUBLISH".split()
-)
+_ONE_KEY = """
+    HGET HMGET HGETALL HSET HSETNX HDEL HEXISTS HINCRBY HLEN HSTRLEN ZADD ZREM ZCARD ZCOUNT ZSCORE ZRANGE ZRANGEBYSCORE
+    ZREMRANGEBYSCORE SADD SREM SCARD SMEMBERS SISMEMBER LPUSH RPUSH LPOP RPOP LLEN LRANGE GET SET SETEX INCR EXPIRE
+    PEXPIRE TTL PTTL XADD XLEN PUBLISH
+"""
+ONE_KEY = set(_ONE_KEY.split())
 MANY_KEYS = {"DEL", "UNLINK", "EXISTS", "RENAME"}
 NO_KEYS = {"TIME"}
 
@@ -49,13 +65,21 @@ class Linter:
         self._names = Names(script.text)
         self._starts = [0, *accumulate(part.text.count("\n") for part in script.parts)]
         self._reached = self._names.reached()
-        self._given = {name.removesuffix('[]') for name in script.header.given_keys}
+        self._given = {name.removesuffix("[]") for name in script.header.given_keys}
         self._families: set[str] = set()
         self._argument_keys: set[str] = set()
 
     def faults(self) -> list[Fault]:
         """Everything that is wrong, by file and line."""
-        found = [*self._syntax(), *self._header(), *self._globals(), *self._columns(), *self._minuses(), *self._keys(), *self._unused()]
+        found = [
+            *self._syntax(),
+            *self._header(),
+            *self._globals(),
+            *self._columns(),
+            *self._minuses(),
+            *self._keys(),
+            *self._unused(),
+        ]
         return sorted(set(found))
 
     def functions(self, *, reached: bool) -> set[Fault]:
@@ -86,7 +110,11 @@ class Linter:
                 if self._file(node) == self._script.parts[-1].file:
                     yield self._fault(node, f"{name}: the header's names stand for it")
             elif name in GLOBALS:
-                member = text(parent.child_by_field_name("field")) if parent and parent.type == "dot_index_expression" else ""
+                member = (
+                    text(parent.child_by_field_name("field"))
+                    if parent and parent.type == "dot_index_expression"
+                    else ""
+                )
                 if member not in GLOBALS[name] and not member.startswith("LOG_"):
                     yield self._fault(node, f"{name}.{member}: no such function")
             elif name not in FUNCTIONS:
@@ -103,9 +131,13 @@ class Linter:
         for node in self._names.minuses:
             operand, parent = node.child_by_field_name("operand"), node.parent
             if operand is None or operand.type != "number":
-                yield self._fault(node, f"{text(node)}: -0 where it is 0, which servers before 7.2 refuse; write 0 - ...")
+                yield self._fault(
+                    node, f"{text(node)}: -0 where it is 0, which servers before 7.2 refuse; write 0 - ..."
+                )
             elif parent is not None and parent.type == "binary_expression" and parent.children[1].type in ("*", "/"):
-                yield self._fault(node, f"{text(parent)}: -0 where the other is 0, which servers before 7.2 refuse; write 0 - ...")
+                yield self._fault(
+                    node, f"{text(parent)}: -0 where the other is 0, which servers before 7.2 refuse; write 0 - ..."
+                )
 
     def _keys(self) -> Iterator[Fault]:
         for call, function in self._names.calls:
@@ -141,10 +173,14 @@ class Linter:
         else:
             keys = []
             if name not in NO_KEYS:
-                yield self._fault(call, f"{text(first)}: a command that the linter does not know; say there where its keys stand")
+                yield self._fault(
+                    call, f"{text(first)}: a command that the linter does not know; say there where its keys stand"
+                )
         for key in keys:
             if not self._is_key(key):
-                yield self._fault(key, f"{text(key)}: a key is key('family', id), or an argument that the header names under KEYS")
+                yield self._fault(
+                    key, f"{text(key)}: a key is key('family', id), or an argument that the header names under KEYS"
+                )
 
     def _is_key(self, node: Node) -> bool:
         if node.type == "function_call":
@@ -175,7 +211,10 @@ class Linter:
         if not families and self._file(node):
             argument = self._argument(node)
             if argument is None:
-                yield self._fault(node, f"{text(node)}: the family of a key is a literal, or an argument that the header names under KEYS")
+                yield self._fault(
+                    node,
+                    f"{text(node)}: the family of a key is a literal, or an argument that the header names under KEYS",
+                )
             else:
                 self._argument_keys.add(argument)
 
@@ -186,7 +225,7 @@ class Linter:
         meant = self._names.meant(node)
         if meant is None:
             return None
-        if meant.function is None and meant.kind == "local" and not self._file(meant.node):
+        if self._from_header(meant):
             return meant.name
         if meant.kind == "loop" and meant.value is not None:
             if meant.value.type == "function_call":
@@ -195,16 +234,22 @@ class Linter:
             return meant.name if self._argument(meant.value) else None
         return None
 
+    def _from_header(self, one: Declaration) -> bool:
+        """Whether it is an argument, or a key that is given: a local that the loader has made."""
+        names = (*self._script.header.names, *self._given)
+        return one.function is None and one.name in names and not self._file(one.node)
+
     def _unused(self) -> Iterator[Fault]:
         repeated = self._script.header.repeated
         own = self._script.parts[-1].file
         for one in self._names.declarations:
             file = self._file(one.node)
-            if file == "" and one.function is None and one.kind == "local" and one.name in self._script.header.names:
-                if not one.uses:
-                    yield self._first_line(f"its header names the argument {one.name}, which it does not touch")
+            if self._from_header(one):
+                uses = [node for node, _ in one.uses if self._file(node)]
+                if not uses:
+                    yield self._first_line(f"its header names {one.name}, which it does not touch")
                 elif repeated and one.name == repeated.name:
-                    yield from self._loop([node for node, _ in one.uses], [arg.name for arg in repeated.args])
+                    yield from self._loop(uses, [arg.name for arg in repeated.args])
             elif file and not one.uses and not one.name.startswith("_") and (file == own or one.function is not None):
                 yield self._fault(one.node, f"{one.name} is declared, but never used")
 

@@ -1,9 +1,10 @@
 -- Functions that stand before every script. The loader writes `space`, the beginning of every key, before them.
 
 -- The key of a family: `<space>:record:<id>`, `<space>:due:<lane>`, `<space>:books`.
+local beginning = space .. ':'
 local function key(family, name)
-  if name then return space .. ':' .. family .. ':' .. name end
-  return space .. ':' .. family
+  if name then return beginning .. family .. ':' .. name end
+  return beginning .. family
 end
 
 -- One clock for every worker: the server's, unless the caller (a test) brings its own time.
