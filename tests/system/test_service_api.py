@@ -190,9 +190,7 @@ def test_private_targets_and_unknown_keys_are_refused(tmp_path_factory: pytest.T
         hidden = requests.post(
             f"{one.base}/jobs", json={"apiKey": "good", "url": "http://never.fault.invalid/"}, timeout=5
         ).json()
-        assert (
-            one.get(hidden["id"]).json()["status"] == "running"
-        )  # the dial is off, so this host does not exist
+        assert one.get(hidden["id"]).json()["status"] == "running"  # the dial is off, so this host does not exist
         for key, status in (("good", 200), ("bad", 401)):
             assert requests.get(hidden["statusUrl"], params={"api_key": key}, timeout=5).status_code == status
             assert requests.get(hidden["statusUrl"], params={"apiKey": key}, timeout=5).status_code == status
