@@ -135,17 +135,41 @@ def test_where_nothing_can_be_written_nothing_stays_under_way() -> None:
     assert asyncio.run(run()) == (["slow"], set())
 
 
-def test_it_claims_only_where_there_is_room_enough_and_only_for_its_time() -> None:
-    async def run(claim_seconds: float) -> list[int]:
-        backlog = Backlog([*(f"fast{number}" for number in range(9)), "slow"])
-        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, claim_seconds, least_claim=3, idle_pauses=())
-        await asyncio.wait_for(runner.run(backlog.take(4)), 10)
-        return backlog.limits
+def test_it_claims_nothing_when_its_time_is_over() -> None:
+    async def run() -> Backlog:
+        backlog = Backlog([f"fast{number}" for number in range(9)])
+        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, claim_seconds=0.0)
+        assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 4
+        return backlog
 
-    limits = asyncio.run(run(10.0))
-    assert set(limits) <= {0, 3, 4}
-    assert max(limits) >= 3
-    assert set(asyncio.run(run(0.0))) == {0}
+    assert set(asyncio.run(run()).limits) == {0}
+
+
+def test_it_claims_only_where_there_is_room_for_a_claim() -> None:
+    async def run() -> list[int]:
+        loop, written, limits = asyncio.get_running_loop(), [asyncio.Event() for _ in range(9)], []
+        waiting = list(range(4, 8))
+
+        async def act(number: int) -> int:
+            # One item is done after the other, each when the one before has been written.
+            await written[number].wait()
+            return number
+
+        def exchange(done: Sequence[tuple[int, int]], limit: int) -> list[int]:
+            for number, _ in done:
+                loop.call_soon_threadsafe(written[number + 1].set)
+            limits.append(limit)
+            claimed = waiting[:limit]
+            del waiting[: len(claimed)]
+            return claimed
+
+        written[0].set()
+        runner = BatchRunner(act, exchange, lambda _: 1, 4, least_claim=3, idle_pauses=())
+        assert await asyncio.wait_for(runner.run(range(4)), 10) == 8
+        return limits
+
+    # Room for one, two, then three, which are claimed; then room for one again.
+    assert asyncio.run(run()) == [0, 0, 3, 0, 0, 3, 3, 4]
 
 
 def test_a_run_that_is_to_stop_claims_no_more_and_writes_what_it_has() -> None:

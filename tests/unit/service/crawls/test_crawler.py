@@ -160,11 +160,18 @@ def test_a_page_that_kills_its_worker_each_time_is_given_up(redis: Redis, target
 
 
 def test_pages_whose_lease_would_end_under_way_are_given_back(redis: Redis, target: Target) -> None:
-    # A page takes 0.4 s, an attempt may take 1 s and a lease 1.5 s: the third page of a slot would begin at 0.8 s.
-    worker = Worker(redis, lease=1.5, attempt=1)
-    root = f"{target.base}/tree/14/0.4/"
-    end = worker.delivered(worker.create(root, max_depth=2))
-    assert (end.done, end.failed) == (14, 0)
+    # A page takes 0.8 s, an attempt may take 0.9 s and a lease 2 s: the third page of a slot would begin at 1.6 s.
+    worker = Worker(redis, lease=2, attempt=0.9)
+    crawl = worker.create(f"{target.base}/tree/14/0.8/", max_depth=2)
+    thread = Thread(target=worker.delivered, args=(crawl,))
+    thread.start()
+    ended_leases = 0
+    while thread.is_alive():
+        ended_leases += int(redis.zcount(f"{SPACE}:claimed:{crawl}", "-inf", worker.store.now()))
+        thread.join(0.02)
+    snapshot = worker.store.snapshot(crawl)
+    assert snapshot is not None
+    assert (snapshot.done, snapshot.failed, ended_leases) == (14, 0, 0)
     assert len(target.asked) == 14  # none of them twice
 
 

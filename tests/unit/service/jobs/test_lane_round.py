@@ -69,11 +69,26 @@ def test_no_run_waits_for_the_slowest_and_free_places_are_filled() -> None:
     assert max(backlog.claims[1:]) <= 3
 
 
-def test_it_claims_when_half_of_its_places_are_free_and_not_beyond_the_last_run() -> None:
-    _, backlog = worked_off("slow", *(f"fast{n}" for n in range(8)))
-    assert min(backlog.claims) >= 2
-    assert not backlog.names
-    assert worked_off("fast1", "fast2")[1].claims == [4]
+def test_it_claims_when_half_of_its_places_are_free_and_no_more_after_the_last_run() -> None:
+    async def run() -> Backlog:
+        backlog = Backlog(["0", "1", "2", "3", "4", "5", "6", "7"])
+        settled = [asyncio.Event() for _ in range(9)]
+
+        async def act(row: Row) -> str:
+            # One run is done after the other, each when the one before has been settled.
+            await settled[int(row.id)].wait()
+            return row.id
+
+        def settle(done: Sequence[tuple[Row, str]]) -> None:
+            for row, _ in done:
+                backlog.loop.call_soon_threadsafe(settled[int(row.id) + 1].set)
+
+        settled[0].set()
+        lane_round = LaneRound(backlog.claim, act, settle, weigh=len, size=4, stopping=lambda: False)
+        assert await asyncio.wait_for(lane_round.run(backlog.claim(4)), 10) == 8
+        return backlog
+
+    assert asyncio.run(run()).claims == [4, 2, 2]
 
 
 def test_big_results_are_settled_one_at_a_time() -> None:
