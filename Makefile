@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config longhaul tasks workers cli service
 BIN = .venv/bin
 
-.PHONY: help install demo up test slow check bench chaos soak intake rabbitmq lock clean
+.PHONY: help install demo up test unit slow check bench chaos soak intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -18,6 +18,9 @@ up: .venv/run  ## Run everything on this machine until Ctrl-C
 
 test: check  ## Lint, types, architecture and tests: what CI runs
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+unit: .venv/dev  ## The fast loop: unit tests that need no server and no process, in 15 seconds
+	$(BIN)/pytest -q -n 2 --no-processes tests/unit
 
 slow: .venv/dev  ## Tests that take a minute or more each: frozen connections, killed workers, a second beat, deeper models, a short soak
 	$(BIN)/pytest -q -m slow

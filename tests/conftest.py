@@ -6,10 +6,17 @@ import socket
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from longhaul.ledger.connection import connect
 from workers.local.embedded_server import serving
+
+pytest_plugins = ["tests.no_processes"]
+
+# How fast this machine is, with everything else that it does, is no test's matter.
+settings.register_profile("any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_machine")
 
 
 def free_port() -> int:
