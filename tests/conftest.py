@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from longhaul.ledger.connection import connect
-from workers.local.embedded_server import serving
+from tests.servers.registry import version
+from workers.local.embedded_server import find_server, serving
 
 pytest_plugins = ["tests.no_processes"]
 
@@ -24,6 +25,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("--no-processes"):
+        return "server: none"
+    return f"server: {version(find_server())} ({find_server()})"
 
 
 @pytest.fixture(scope="session")
