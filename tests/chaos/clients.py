@@ -102,7 +102,7 @@ class Clients:
                     task, kwargs=arguments, task_id=task_id, connection=self._connection(), retry_policy=RETRY_POLICY
                 )
             except (KombuError, RedisError, OSError, AttributeError):
-                # It may have arrived: under the same id it is one job. kombu raises AttributeError for a closed channel.
+                # It may have arrived: under the same id it is one job. AttributeError: kombu's, for a closed channel.
                 self.resent += 1
                 with suppress(KombuError, RedisError, OSError, AttributeError):
                     self._local.connection.close()

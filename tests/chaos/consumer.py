@@ -1,4 +1,4 @@
-"""A consumer of results as an application has one, to be killed at any time: `python -m tests.chaos.consumer QUEUE FOLDER`.
+"""A consumer of results that may be killed at any time: `python -m tests.chaos.consumer QUEUE FOLDER`.
 
 It appends what it has read to a journal, then acknowledges it. Killed in between, it reads the same entries again:
 delivery is at least once. Each line has the entry's own id, so an envelope that is in the stream twice differs from an

@@ -102,7 +102,7 @@ class IntakeRun:
     result: IntakeResult = field(default_factory=IntakeResult)
 
     def send_until(self, over: threading.Event) -> None:
-        """Keep the queue full until `over` is set; like any client, send again under the same id what is not confirmed."""
+        """Keep the queue full until `over` is set. What is not confirmed is sent again under the same id."""
         with Celery(broker=self.broker_url, set_as_current=False) as client:
             if not is_redis(self.broker_url):
                 client.conf.update(QUORUM)

@@ -15,18 +15,18 @@ ERRORS = {"error", "critical"}
 AWAY = (
     r"redis\.exceptions\.(Connection|Timeout|OutOfMemory|ReadOnly|BusyLoading)Error|kombu\.exceptions\.OperationalError"
 )
+LOCK_LOST = r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'"
 ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a task meets a server that is away: the work stays due",
     rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost and made again",
-    r"^beat.*(LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend')": "a beat without its lock ends and is restarted",
+    rf"^beat.*({LOCK_LOST})": "a beat without its lock ends and is restarted",
     r"RestartFreqExceeded": "Celery reconnects to a server that refuses it, and waits for a second",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives it up",
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects; it is restarted",
 }
 """Lines at ERROR that are allowed until the faults are over, and their reasons."""
-ALWAYS_ALLOWED = {
-    r"ASGI callable returned without completing response": "uvicorn reports an answer that the service cut off, as dialled"
-}
+LOCK_LOST = r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'"
+ALLOWED = {r"ASGI callable returned without completing response": "uvicorn reports an answer that the dial cut off"}
 AFTERMATH_SECONDS = 90.0
 """For which faults may still cause errors; includes the error of the workers' clocks."""
 SERVER_LOG = "redis.log"

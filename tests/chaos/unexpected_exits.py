@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 ALLOWED = {
     r"beat2? \(exit (1|69)\)": "RedBeat ends when the server takes no writes, or when it has lost its lock",
-    r"worker\d \(exit (1|69)\)": "a process that starts without a server says so and ends; Celery 5.7 may as it reconnects",
+    r"worker\d \(exit (1|69)\)": "it ends where there is no server at its start; Celery 5.7 may while it reconnects",
     r"(fetcher|service) \(exit 1\)": "the same",
 }
 

@@ -110,8 +110,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class CrawlKind:
-    """A kind of crawl. `lose_every`: the remote does not deliver every n-th page; 0: it delivers all. `waits`: ends only
-    when the grace for missing pages is over.
+    """A kind of crawl. `lose_every`: the remote does not deliver every n-th page; 0: it delivers all. `waits`: it ends
+    only when the grace for missing pages is over.
     """
 
     dial: str

@@ -1,1 +1,1 @@
-"""The soak test, `make soak`: 100,000 jobs wait for half an hour, with an outage of the remote and a stop of all workers."""
+"""The soak test: 100,000 jobs wait for half an hour, with an outage of the remote and a stop of all workers."""

@@ -32,8 +32,8 @@ MAX_DISPLACED = 0.01
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """How overdue polls were caught up with. `before`: requests per second in the quiet phase before. `counts`: requests
-    in each second. `seconds`: how long it took.
+    """How overdue polls were caught up with. `before`: requests per second in the quiet phase before. `counts`:
+    requests in each second. `seconds`: how long it took.
     """
 
     name: str
@@ -82,7 +82,8 @@ def check_lateness(name: str, lateness: Lateness) -> list[str]:
         violations.append(f"{name}: {lateness.absent} polls that were due did not come")
     if lateness.quantile(0.99) > MAX_P99_SECONDS:
         violations.append(
-            f"{name}: one poll in a hundred is {lateness.quantile(0.99):.1f} s late or more, the limit is {MAX_P99_SECONDS:g} s"
+            f"{name}: one poll in a hundred is {lateness.quantile(0.99):.1f} s late or more,"
+            f" the limit is {MAX_P99_SECONDS:g} s"
         )
     return violations
 
@@ -98,10 +99,9 @@ def check_catch_up(catch_up: CatchUp, per_second: int) -> list[str]:
     violations = []
     if max(catch_up.counts, default=0) > one:
         violations.append(f"{catch_up.name}: {max(catch_up.counts)} requests in one second, the bound is {one}")
-    if max_within(catch_up.counts, WINDOW_SECONDS) > ten:
-        violations.append(
-            f"{catch_up.name}: {max_within(catch_up.counts, WINDOW_SECONDS)} requests in {WINDOW_SECONDS} s, the bound is {ten}"
-        )
+    most = max_within(catch_up.counts, WINDOW_SECONDS)
+    if most > ten:
+        violations.append(f"{catch_up.name}: {most} requests in {WINDOW_SECONDS} s, the bound is {ten}")
     if len(catch_up.counts) >= MIN_SECONDS and mean(catch_up.counts) < catch_up.before:
         violations.append(
             f"{catch_up.name}: {mean(catch_up.counts):.0f} requests a second, but {catch_up.before:.0f} before"
@@ -116,7 +116,8 @@ def check_order(order: Order, overdue: int) -> list[str]:
         violations.append(f"{order.count} of at least {overdue} overdue polls came, {order.missing} did not")
     if order.correlation < MIN_CORRELATION or order.displaced > MAX_DISPLACED:
         violations.append(
-            f"overdue polls do not come oldest first: correlation {order.correlation:.3f}, {order.displaced:.1%} out of place"
+            f"overdue polls do not come oldest first: correlation {order.correlation:.3f},"
+            f" {order.displaced:.1%} out of place"
         )
     return violations
 

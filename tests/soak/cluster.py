@@ -102,8 +102,8 @@ class SoakCluster:
 
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str]) -> Iterator[SoakCluster]:
-    """A cluster that is ready for jobs, with its files in `folder`; every process that it started has ended when the block
-    is left.
+    """A cluster that is ready for jobs, with its files in `folder`; every process that it started has ended when the
+    block is left.
     """
     for name in ("logs", "journals", "server"):
         (folder / name).mkdir(parents=True)

@@ -42,7 +42,7 @@ def pattern(key: str) -> str:
 
 
 def count_keys(redis: Redis) -> dict[str, KeyStats]:
-    """Count all keys by pattern. About two seconds for 200,000 keys; blocks the server for a few milliseconds at most."""
+    """Count all keys by pattern: two seconds for 200,000 keys. Blocks the server for a few milliseconds at a time."""
     found: dict[str, KeyStats] = {}
     keys = redis.scan_iter(count=SCAN_COUNT)
     while portion := list(islice(keys, SCAN_COUNT)):

@@ -13,7 +13,9 @@ from tests.soak.request_log import Request
 
 @dataclass
 class Lateness:
-    """`expected`: due times by job. `seconds`: how late each poll was; sorted once closed. `absent`: polls that never came."""
+    """`expected`: due times by job. `seconds`: how late each poll was, sorted once closed. `absent`: polls that did not
+    come.
+    """
 
     expected: dict[int, float] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)

@@ -24,7 +24,7 @@ class SoakStalled(Exception):
 
 @dataclass
 class Monitor:
-    """Watches a cluster; `phase` is the name of the present phase. `lateness` gets all requests, and, while `expecting`,
+    """Watches a cluster; `phase` is the name of the present phase. `lateness` gets all requests and, while `expecting`,
     the polls that are due next. `arrivals` collects polls where it is a list.
     """
 

@@ -43,7 +43,7 @@ PORTION = 1000
 TIMEOUT_SECONDS = 600.0
 """Of each phase that waits for something."""
 DRAIN_SECONDS = 10.0
-"""At the end of a quiet phase no further polls are expected, so that the last can arrive; two fifths of a short phase."""
+"""At the end of a quiet phase no more polls are expected, so that the last can arrive; two fifths of a short phase."""
 IN_FLIGHT_SECONDS = 2.0
 """Until a claimed poll reaches the remote."""
 FIELDS = {"attempts": "0", "losses": "0", "submissions": "0", "state": ""}

@@ -54,7 +54,7 @@ class SoakSize:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Settings of the workers. A jitter of 0.5 spreads the polls again after they were caught up with in a burst."""
+        """Settings of the workers. A jitter of 0.5 spreads the polls again after a burst of them."""
         return {
             "LONGHAUL_POLL_FIRST": f"{self.pause}",
             "LONGHAUL_POLL_CEILING": f"{self.pause}",
