@@ -25,8 +25,9 @@ ALLOWED = {
     r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects; it is restarted",
 }
 """Lines at ERROR that are allowed until the faults are over, and their reasons."""
-LOCK_LOST = r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend'"
-ALLOWED = {r"ASGI callable returned without completing response": "uvicorn reports an answer that the dial cut off"}
+ALWAYS_ALLOWED = {
+    r"ASGI callable returned without completing response": "uvicorn reports an answer that the dial cut off"
+}
 AFTERMATH_SECONDS = 90.0
 """For which faults may still cause errors; includes the error of the workers' clocks."""
 SERVER_LOG = "redis.log"
