@@ -1,7 +1,7 @@
-"""`--no-processes`: the fast loop of `make unit`. Tests that start a process are left out, and none can be started.
+"""The option `--no-processes`, for `make unit`: leave out the tests that start a process, and let none be started.
 
-A test starts a process where it uses the server of the session, or where it is marked with `process`. An audit hook
-holds that to be all of them: whatever else tries to start one fails.
+A test starts a process if it uses the server of the session or has the marker `process`. An audit hook makes any other
+test that tries to start one fail.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import pytest
 
 SERVER = "redis_server"
-# What Python announces before it starts a process, in whichever way.
+# The audit events that Python raises before it starts a process.
 STARTS = frozenset({"subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.exec"})
 
 
@@ -24,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses the server, and leave out what is marked."""
+    """Mark the tests that use the server; leave out all marked tests if asked to."""
     for item in items:
         if SERVER in getattr(item, "fixturenames", ()):
             item.add_marker("process")

@@ -26,22 +26,22 @@ JOBS = 200
 def main_job(broker: RabbitServer) -> None:
     """A single job, a batch and a cancelled job; then Celery's own tools."""
     with serving(free_port()) as redis_url, installed(redis_url, {"LONGHAUL_BROKER_URL": broker.url}) as longhaul:
-        longhaul.caller = Celery(broker=broker.url, backend=redis_url)
-        longhaul.caller.conf.update(QUORUM)
+        longhaul.client = Celery(broker=broker.url, backend=redis_url)
+        longhaul.client.conf.update(QUORUM)
         url = "http://ok.fault.invalid/single"
         assert (
-            longhaul.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE}).get(timeout=40)["status"]
+            longhaul.client.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE}).get(timeout=40)["status"]
             == "finished"
         )
         urls = [f"http://slow-1.fault.invalid/batch-{n}" for n in range(JOBS)]
-        ids = longhaul.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "queue": QUEUE}).get(timeout=40)
+        ids = longhaul.client.send_task("jobs.submit_batch", kwargs={"requests": urls, "queue": QUEUE}).get(timeout=40)
         for job_id, url in zip(ids, urls, strict=True):
             assert longhaul.envelope(job_id)["body"] == body_for(url)
         never = longhaul.submit("http://never.fault.invalid/cancelled")
         until(lambda: longhaul.books().states["running"], "a running job")
-        longhaul.caller.send_task("jobs.cancel", kwargs={"job_id": never}).get(timeout=40)
+        longhaul.client.send_task("jobs.cancel", kwargs={"job_id": never}).get(timeout=40)
         assert longhaul.envelope(never)["status"] == "cancelled"
-        answered = longhaul.caller.control.inspect(timeout=5).ping()
+        answered = longhaul.client.control.inspect(timeout=5).ping()
         assert {name.partition("@")[0] for name in answered} >= {"worker1", "worker2"}
         until(lambda: "worker1" in longhaul.flower("/workers").text, "a worker in Flower")
         sent = longhaul.command("submit", "http://ok.fault.invalid/command", env={"LONGHAUL_BROKER_URL": broker.url})

@@ -1,4 +1,4 @@
-"""What `make unit` leaves out, and that nothing gets round it."""
+"""`make unit` leaves out tests that start a process, and fails those that are not marked."""
 
 import re
 import subprocess
@@ -55,7 +55,7 @@ def test_forgotten_shell():
 
 @pytest.fixture
 def run(tmp_path):
-    """Run the tests above with some options, in a pytest of their own; its words."""
+    """Run pytest on the tests above with some options; its output."""
     (tmp_path / "test_of_all_kinds.py").write_text(TESTS)
 
     def run(*options):
