@@ -13,7 +13,7 @@ from longhaul.jobs.store import SPACE as JOBS
 
 ALLOWED = {
     rf"{re.escape(JOBS)}:record:.*": "an ended job, for LONGHAUL_KEEP_ENDED: a duplicate message is ignored",
-    rf"{re.escape(CRAWLS)}:(record|seen|former):.*": "an ended crawl and its known pages, for as long",
+    rf"{re.escape(CRAWLS)}:(record|seen|previous):.*": "an ended crawl and its known pages, for as long",
     r"longhaul:\{(jobs|crawls)\}:(books|lanes|ticked|serial)": "counters that never end",
     r"longhaul:\{(jobs|crawls)\}:pause:.*": "a lane's recent pauses, for a day at most",
     r"longhaul:\{(jobs|crawls)\}:rate:.*": "the rate limit of an account, for a minute",
