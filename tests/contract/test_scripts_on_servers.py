@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from kombu import Connection, Consumer, Message, Queue
@@ -61,6 +62,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
         patch.setenv(VARIABLE, str(binary))
         with serving(free_port()) as url:
             client = connect(url)
+            assert Path(client.info("server")["executable"]).samefile(binary)
             yield client
             client.close()
 

@@ -1,5 +1,5 @@
-"""On SIGTERM a worker finishes what it has claimed and claims nothing new; on a second SIGTERM it ends at once and loses
-nothing.
+"""On SIGTERM a worker finishes what it has claimed and claims nothing new; on a second SIGTERM it ends at once and
+loses nothing.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ SLOW = {**FAST, "LONGHAUL_HTTP_TIMEOUT": "8", "LONGHAUL_BATCH_TIMEOUT": "9", "LO
 
 @dataclass
 class Holding:
-    """A remote that hands out each result once. Answers to polls of jobs for which `held(path)` is true wait for `gate`.
-    `deaf`: it has not handed out what it holds, so a client that gives up has lost nothing.
+    """A remote that hands out each result once. Answers to polls for which `held(path)` is true wait for `gate`.
+    `deaf`: it has not handed out what it holds, so a client that gives up loses nothing.
     """
 
     scraper: Scraper

@@ -60,7 +60,8 @@ class Push:
         response = {"statusCode": 200, "headers": {}, "body": "pushed"}
         body = json.dumps({"id": "r1", "status": "finished", "url": "http://x/", "response": response}).encode()
         login = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
-        head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.socket.sendall(head.encode() + body[:-1])
         self._last = body[-1:]
