@@ -1,7 +1,7 @@
-"""`make pythons`: the unit tests that start no process, on each supported Python that is installed here.
+"""`make pythons`: run the unit tests that start no process on each supported Python that is installed here.
 
-Each gets a virtual environment of its own, in a temporary folder, with every package pinned. Interpreters are found on
-the PATH and among pyenv's; others can be named: `python -m tests.pythons /path/of/python3.14`.
+Each gets a virtual environment of its own, in a temporary folder, with the pinned packages. Interpreters are looked for
+on the PATH and among pyenv's; others can be named: `python -m tests.pythons /path/of/python3.14`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
-SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
+CLASSIFIERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+SUPPORTED = [name.rpartition(" ")[2] for name in CLASSIFIERS if name.startswith("Programming Language :: Python ::")]
 VERSION = "import platform; print(platform.python_version())"
 
 
@@ -34,7 +36,7 @@ def version(python: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def found() -> Iterator[Path]:
+def interpreters() -> Iterator[Path]:
     """Interpreters on this machine, whether they run or not."""
     yield Path(sys.executable)
     for supported in SUPPORTED:
@@ -66,7 +68,7 @@ def run(python: Path) -> tuple[str, str]:
 @click.argument("pythons", nargs=-1, type=click.Path(path_type=Path))
 def main(pythons: tuple[Path, ...]) -> None:
     by_version: dict[str, tuple[str, Path]] = {}
-    for python in pythons or found():
+    for python in pythons or interpreters():
         whole = version(python)
         by_version.setdefault(".".join(whole.split(".")[:2]), (whole, python))
     console = Console()
