@@ -140,7 +140,7 @@ def test_a_body_that_came_compressed_is_kept_as_it_was_meant(longhaul: Installat
 
 
 def test_whoever_waits_for_a_task_that_nobody_knows_is_told(longhaul: Installation, letters: DeadLetters) -> None:
-    result = longhaul.caller.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
+    result = longhaul.client.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
     with pytest.raises(Exception, match="sumbit"):
         result.get(timeout=30)
     assert letters.count() == 1

@@ -122,6 +122,7 @@ def test_a_crawl_is_recorded_or_not(world):
     assert following.refusal("mine") == ""
 
 
+@pytest.mark.process
 def test_a_ledger_that_goes_away_is_said_and_waited_for(tmp_path):
     port = free_port()
     with serving(port, tmp_path) as url, closing(connect(url)) as redis:

@@ -6,6 +6,7 @@ from tests.conftest import free_port
 from workers.local.embedded_server import serving
 
 
+@pytest.mark.process
 def test_an_append_only_server_goes_on_where_it_stopped(tmp_path):
     port = free_port()
     for expected in (None, b"kept"):

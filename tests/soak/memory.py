@@ -1,4 +1,4 @@
-"""The memory of processes, sampled, and its slope."""
+"""Samples of the memory of processes, and their trends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import psutil
 
 
 @dataclass
-class Gauges:
-    """Samples of each process by its name: (time in seconds, resident bytes)."""
+class MemorySamples:
+    """`samples`: (seconds, resident bytes) by the name of the process."""
 
     samples: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 
     def sample(self, processes: Mapping[str, int], now: float) -> None:
-        """Measure the processes of these names and ids, each with its children."""
+        """Measure processes with their children. `processes`: pids by name."""
         for name, pid in processes.items():
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
@@ -24,14 +24,14 @@ class Gauges:
                 self.samples.setdefault(name, []).append((now, sum(member.memory_info().rss for member in family)))
 
     def between(self, name: str, began: float, ended: float) -> list[tuple[float, int]]:
-        """The samples of one process in this time."""
+        """The samples of a process from `began` to `ended`."""
         return [sample for sample in self.samples.get(name, []) if began <= sample[0] <= ended]
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A process's memory over a time. Bytes; slopes in bytes a second, by least squares: `late_slope` is that of the
-    second half, without what was still warming up. `seconds`: between first and last sample.
+    """The memory of a process over a time: bytes, and slopes in bytes per second by least squares. `late_slope`: of the
+    second half only, after any warm-up. `seconds`: between the first and the last sample.
     """
 
     name: str
@@ -45,12 +45,12 @@ class Trend:
 
     @property
     def growth(self) -> float:
-        """What the slope comes to, in bytes."""
+        """Bytes by which it grew, according to the slope."""
         return self.slope * self.seconds
 
 
 def trend(name: str, samples: list[tuple[float, int]]) -> Trend:
-    """Of at least two samples."""
+    """The trend of at least two samples."""
     sizes = [size for _, size in samples]
     return Trend(
         name,
@@ -65,7 +65,7 @@ def trend(name: str, samples: list[tuple[float, int]]) -> Trend:
 
 
 def slope(samples: list[tuple[float, int]]) -> float:
-    """The slope of the line through (x, y) that fits best: y for each x."""
+    """The slope of the line that fits the (x, y) best."""
     count = len(samples)
     middle_x = sum(x for x, _ in samples) / count
     middle_y = sum(y for _, y in samples) / count

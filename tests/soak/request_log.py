@@ -1,4 +1,4 @@
-"""What the remote wrote down, read while it is written, and counted second by second."""
+"""Read the remote's request log while it is written, and count requests second by second."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.soak.patient import RECORD, Answer
+from tests.soak.stub_remote import RECORD, Answer
 
-LOOKS = (Answer.RUNNING, Answer.OUTAGE, Answer.THROTTLED, Answer.FINISHED)
+POLLS = (Answer.RUNNING, Answer.OUTAGE, Answer.THROTTLED, Answer.FINISHED)
 
 
-class Heard(NamedTuple):
-    """One request: the job's number, what it was answered, and when (epoch seconds)."""
+class Request(NamedTuple):
+    """One request: the number of its job, its answer, its time (epoch seconds)."""
 
     number: int
     answer: int
@@ -21,34 +21,34 @@ class Heard(NamedTuple):
 
 
 @dataclass
-class Diary:
-    """`seconds`: requests by answer and second. `submitted`: how often each job was submitted."""
+class RequestLog:
+    """`seconds`: requests by answer and second. `submitted`: submissions by the number of the job."""
 
     path: Path
     seconds: dict[int, Counter[int]] = field(default_factory=lambda: {answer: Counter() for answer in Answer})
     submitted: Counter[int] = field(default_factory=Counter)
     _offset: int = 0
 
-    def news(self) -> list[Heard]:
-        """What has come since the last time."""
+    def read_new(self) -> list[Request]:
+        """The requests since the last call."""
         with self.path.open("rb") as file:
             file.seek(self._offset)
             data = file.read()
         data = data[: len(data) // RECORD.size * RECORD.size]
         self._offset += len(data)
-        news = [Heard(*record) for record in RECORD.iter_unpack(data)]
-        for heard in news:
-            self.seconds[heard.answer][int(heard.at)] += 1
-            if heard.answer == Answer.SUBMITTED:
-                self.submitted[heard.number] += 1
-        return news
+        new = [Request(*record) for record in RECORD.iter_unpack(data)]
+        for request in new:
+            self.seconds[request.answer][int(request.at)] += 1
+            if request.answer == Answer.SUBMITTED:
+                self.submitted[request.number] += 1
+        return new
 
-    def requests(self, began: float, ended: float) -> list[int]:
-        """Requests in each whole second from `began` to `ended`, of every sort."""
+    def per_second(self, began: float, ended: float) -> list[int]:
+        """Requests of all kinds in each whole second from `began` to `ended`."""
         return [sum(counts[second] for counts in self.seconds.values()) for second in range(int(began) + 1, int(ended))]
 
     def answered(self, answer: Answer, began: float, ended: float) -> int:
-        """How many requests got this answer."""
+        """How many requests got this answer from `began` to `ended`."""
         return sum(count for second, count in self.seconds[answer].items() if began <= second < ended)
 
     def first(self, answer: Answer, since: float) -> int | None:
@@ -57,10 +57,10 @@ class Diary:
 
 
 def mean(counts: list[int]) -> float:
-    """Requests a second."""
+    """Requests per second."""
     return sum(counts) / len(counts) if counts else 0.0
 
 
-def most_within(counts: list[int], seconds: int) -> int:
-    """The most requests in so many seconds on end."""
+def max_within(counts: list[int], seconds: int) -> int:
+    """The most requests in any `seconds` consecutive seconds."""
     return max((sum(counts[at : at + seconds]) for at in range(max(1, len(counts) - seconds + 1))), default=0)

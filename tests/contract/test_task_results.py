@@ -1,4 +1,4 @@
-"""What finish.lua notes against a real Celery `AsyncResult`: nobody else says what Celery's backend must find."""
+"""The task results that finish.lua stores, read by a real Celery `AsyncResult`."""
 
 import threading
 
@@ -22,8 +22,8 @@ def store(redis):
 
 
 @pytest.fixture
-def caller(redis_url):
-    app = Celery("caller", set_as_current=False)
+def client(redis_url):
+    app = Celery("client", set_as_current=False)
     app.conf.update(celery_settings(Settings(redis_url=redis_url)))
     yield app
     app.backend.result_consumer.stop()
@@ -59,8 +59,8 @@ ENDS = [
 ]
 
 
-def told(envelope, own):
-    """That `envelope` is the job's, without a body."""
+def assert_envelope(envelope, own):
+    """`envelope` is that of the job, without a body."""
     assert (
         envelope.items()
         >= ({"id": "a", "kind": "job", "url": "https://example.com/", "meta": {"n": 1}, "submissions": 1} | own).items()
@@ -69,19 +69,19 @@ def told(envelope, own):
 
 
 @pytest.mark.parametrize(("decision", "own"), ENDS, ids=lambda value: type(value).__name__)
-def test_who_asks_after_the_end_gets_the_envelope_without_its_body(store, caller, decision, own):
+def test_after_the_end_a_client_gets_the_envelope_without_its_body(store, client, decision, own):
     submit(store, "a")
     end(store, decision)
-    result = caller.AsyncResult("a")
-    told(result.get(timeout=5), own)
+    result = client.AsyncResult("a")
+    assert_envelope(result.get(timeout=5), own)
     assert (result.state, result.ready(), result.successful(), result.failed()) == ("SUCCESS", True, True, False)
     assert result.date_done is not None
 
 
 @pytest.mark.parametrize(("decision", "own"), ENDS, ids=lambda value: type(value).__name__)
-def test_who_waits_before_the_end_is_told_when_it_comes(store, caller, redis, decision, own):
+def test_a_client_that_waits_gets_the_envelope_when_the_job_ends(store, client, redis, decision, own):
     submit(store, "a")
-    result = caller.AsyncResult("a")
+    result = client.AsyncResult("a")
     found = []
     waiting = threading.Thread(target=lambda: found.append(result.get(timeout=20)))
     waiting.start()
@@ -90,26 +90,26 @@ def test_who_waits_before_the_end_is_told_when_it_comes(store, caller, redis, de
     assert found == []
     end(store, decision)
     waiting.join(20)
-    told(found[0], own)
+    assert_envelope(found[0], own)
 
 
-def test_who_asks_before_the_end_is_told_to_wait(store, caller):
+def test_before_the_end_the_result_is_pending(store, client):
     submit(store, "a")
-    result = caller.AsyncResult("a")
+    result = client.AsyncResult("a")
     assert (result.state, result.ready()) == ("PENDING", False)
     with pytest.raises(NotYet):
         result.get(timeout=0.1)
 
 
-def test_several_results_are_collected_together(store, caller):
+def test_several_results_are_collected_together(store, client):
     submit(store, "a", "b")
     end(store, Cancel())
-    results = caller.ResultSet([caller.AsyncResult("a"), caller.AsyncResult("b")])
+    results = client.ResultSet([client.AsyncResult("a"), client.AsyncResult("b")])
     assert [one["status"] for one in results.get(timeout=5)] == ["cancelled", "cancelled"]
 
 
-def test_a_result_can_be_forgotten(store, caller, redis):
+def test_a_result_can_be_forgotten(store, client, redis):
     submit(store, "a")
     end(store, Cancel())
-    caller.AsyncResult("a").forget()
+    client.AsyncResult("a").forget()
     assert not redis.exists("celery-task-meta-a")

@@ -1,6 +1,4 @@
-"""The poll path alone: jobs that are running and due when the clock starts, two workers, every look finds a finished
-job.
-"""
+"""The poll path alone: jobs that are running and due at the start, two workers; each poll finds a finished job."""
 
 from __future__ import annotations
 
@@ -21,6 +19,6 @@ def measure(rig: Rig, *, jobs: int) -> Iterator[Figure]:
         rig.tick_until(lambda: finished(runtime) == WARM_UP + jobs)
         used, last = cpu(workers) - before, last_envelope(rig.redis)
     yield Figure(
-        "finished looks", jobs / (last - start), "looks/s", at_least=4000, note=f"{jobs:,} jobs, due at the start"
+        "polls", jobs / (last - start), "polls/s", at_least=4000, note=f"{jobs:,} jobs, due at the start, all finished"
     )
-    yield Figure("worker CPU per look", used / jobs * 1e6, "µs", at_most=250, note="both workers together")
+    yield Figure("worker CPU per poll", used / jobs * 1e6, "µs", at_most=250, note="both workers together")

@@ -1,8 +1,8 @@
-"""The remote of the soak: `python -m tests.soak.patient PORT DIARY`. Every job runs until somebody tells it otherwise.
+"""The remote of the soak: `python -m tests.soak.stub_remote PORT FILE`. Every job is running until the mode is changed.
 
-`PUT /mode/<mode>` tells it: see `MODES`. The remote's id of a job is the number at the end of its URL. Each request is
-written down in the diary: number, what was answered, when. `PUT /sync` brings everything heard so far into the file. It
-is cheap, for it shares the cores with what is measured, and keeps nothing in memory.
+`PUT /mode/<mode>` sets the mode: see `MODES`. The remote id of a job is the number at the end of its URL. Each request
+is logged to the file: number, answer, time. `PUT /flush` writes what is still in memory. The stub must be cheap: it
+shares the cores with what is measured.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import IO
 from benchmarks.bare_http import BareHttp, answered, serve
 
 RECORD = Struct("<IBd")
-RETRY_AFTER = 10
-MODES = ("running", "outage", "patience", "throttled", "finished")
-"""`patience` is 429 with `Retry-After`, `throttled` 429 without."""
-FLUSH_AT = 64 * 1024
+RETRY_AFTER_SECONDS = 10
+MODES = ("running", "outage", "retry_after", "throttled", "finished")
+"""`retry_after` is 429 with that header, `throttled` 429 without it."""
+FLUSH_AT_BYTES = 64 * 1024
 
 
 class Answer(IntEnum):
-    """What a request was answered."""
+    """The answer to a request."""
 
     RUNNING = 0
     OUTAGE = 1
@@ -35,7 +35,7 @@ class Answer(IntEnum):
 
 OUTAGE = answered(b"out of service", b"text/plain", b"503 Service Unavailable")
 THROTTLED = answered(b"too many requests", b"text/plain", b"429 Too Many Requests")
-PATIENCE = THROTTLED.replace(b"Content-Type", b"Retry-After: %d\r\nContent-Type" % RETRY_AFTER)
+WITH_RETRY_AFTER = THROTTLED.replace(b"Content-Type", b"Retry-After: %d\r\nContent-Type" % RETRY_AFTER_SECONDS)
 UNKNOWN = answered(b"no such job", b"text/plain", b"404 Not Found")
 DONE = answered(b"{}")
 RUNNING = b'{"id":"%d","status":"running","statusUrl":"","url":"http://target.invalid/%d"}'
@@ -45,57 +45,57 @@ FINISHED = (
 )
 REFUSALS = {
     b"outage": (Answer.OUTAGE, OUTAGE),
-    b"patience": (Answer.THROTTLED, PATIENCE),
+    b"retry_after": (Answer.THROTTLED, WITH_RETRY_AFTER),
     b"throttled": (Answer.THROTTLED, THROTTLED),
 }
 
 
-class Patient(BareHttp):
-    """One process is the whole remote."""
+class StubRemote(BareHttp):
+    """The connections of the only process; they share their mode and their log."""
 
     mode = b"running"
-    heard = bytearray()
-    diary: IO[bytes]
+    pending = bytearray()
+    log: IO[bytes]
 
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
         if method == b"PUT":
-            return told(path)
+            return control(path)
         if method == b"POST":
             at = body.index(b"target.invalid/") + 15
             number, asked = int(body[at : body.index(b'"', at)]), Answer.SUBMITTED
         else:
             name = path.rsplit(b"/", 1)[1]
             if not name.isdigit():
-                # A worker that starts asks for a job that does not exist.
+                # At its start a worker polls a job that does not exist.
                 return UNKNOWN
             number, asked = int(name), Answer.RUNNING
-        given, whole = REFUSALS.get(Patient.mode) or taken(number, asked)
-        Patient.heard += RECORD.pack(number, given, time.time())
-        if len(Patient.heard) > FLUSH_AT:
+        answer, document = REFUSALS.get(StubRemote.mode) or accept(number, asked)
+        StubRemote.pending += RECORD.pack(number, answer, time.time())
+        if len(StubRemote.pending) > FLUSH_AT_BYTES:
             flush()
-        return whole
+        return document
 
 
-def taken(number: int, asked: Answer) -> tuple[Answer, bytes]:
-    if asked is Answer.RUNNING and Patient.mode == b"finished":
+def accept(number: int, asked: Answer) -> tuple[Answer, bytes]:
+    if asked is Answer.RUNNING and StubRemote.mode == b"finished":
         return Answer.FINISHED, answered(FINISHED % (number, number, number))
     return asked, answered(RUNNING % (number, number))
 
 
-def told(path: bytes) -> bytes:
+def control(path: bytes) -> bytes:
     if path.startswith(b"/mode/"):
-        Patient.mode = path.rsplit(b"/", 1)[1]
+        StubRemote.mode = path.rsplit(b"/", 1)[1]
     flush()
     return DONE
 
 
 def flush() -> None:
-    Patient.diary.write(Patient.heard)
-    Patient.diary.flush()
-    Patient.heard.clear()
+    StubRemote.log.write(StubRemote.pending)
+    StubRemote.log.flush()
+    StubRemote.pending.clear()
 
 
 if __name__ == "__main__":
-    with Path(sys.argv[2]).open("wb") as diary:
-        Patient.diary = diary
-        serve(Patient, int(sys.argv[1]))
+    with Path(sys.argv[2]).open("wb") as log:
+        StubRemote.log = log
+        serve(StubRemote, int(sys.argv[1]))

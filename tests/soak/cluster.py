@@ -1,5 +1,5 @@
-"""Everything that runs: a server with an append-only file, the parts that `longhaul up` starts, a consumer, and the
-patient remote.
+"""Everything that runs in a soak: a server with an append-only file, the parts that `longhaul up` starts, a consumer,
+and the stub remote.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from workers.local.stack import PYTHON, Stack, free_ports
 
 WORKERS = 2
 QUEUE = "soak"
-READY_WITHIN = 90.0
+READY_WITHIN_SECONDS = 90.0
 
 
 @dataclass
-class Stage:
-    """What the soak works with. `groups`: parts that are started and stopped together, in the order of starting."""
+class SoakCluster:
+    """The running system. `groups`: parts that are started and stopped together, in the order of starting."""
 
     local: Stack
     redis: Redis
-    caller: Celery
+    client: Celery
     folder: Path
     remote: str
     settings: Mapping[str, str]
@@ -43,35 +43,39 @@ class Stage:
     _session: requests.Session = field(default_factory=requests.Session)
 
     @property
-    def diary(self) -> Path:
-        """What the remote writes down."""
-        return self.folder / "diary"
+    def request_log(self) -> Path:
+        """The file of the remote's request log."""
+        return self.folder / "requests"
 
     @property
-    def notes(self) -> Path:
-        """What the consumer writes down."""
-        return self.folder / "notes"
+    def journals(self) -> Path:
+        """The folder of the consumer's journals."""
+        return self.folder / "journals"
 
     def start(self, group: str, parts: Sequence[Part]) -> None:
-        """Start parts as one group."""
+        """Start parts as a group."""
         processes = self.groups[group] = Processes(self._write)
         processes.start([replace(part, env={**part.env, **self.settings}) for part in parts])
 
     def stop(self, group: str) -> None:
-        """End a group as an operator does, and wait for it."""
+        """Stop a group as an operator does and wait until it has ended."""
         if processes := self.groups.pop(group, None):
             processes.__exit__(None, None, None)
 
     def start_workers(self) -> None:
-        """Until they are ready for work."""
+        """Start the workers and wait until they are ready."""
         workers = [part for part in self.local.own() if part.name.startswith("worker")]
         before = self._ready()
         self.start("workers", workers)
-        until(lambda: self._ready() >= before + WORKERS, "the workers are ready", READY_WITHIN)
+        until(lambda: self._ready() >= before + WORKERS, "the workers are ready", READY_WITHIN_SECONDS)
 
-    def tell(self, what: str) -> None:
-        """Tell the remote: `mode/<mode>`, or `sync`."""
-        self._session.put(f"{self.remote}/{what}", timeout=30).raise_for_status()
+    def set_mode(self, mode: str) -> None:
+        """Set what the remote answers: see `stub_remote.MODES`."""
+        self._session.put(f"{self.remote}/mode/{mode}", timeout=30).raise_for_status()
+
+    def flush_request_log(self) -> None:
+        """Have the remote write its log to the file."""
+        self._session.put(f"{self.remote}/flush", timeout=30).raise_for_status()
 
     def processes(self) -> dict[str, int]:
         """The id of each process by its name."""
@@ -79,7 +83,7 @@ class Stage:
         return {**pids, "redis": int(self.redis.info("server")["process_id"])}
 
     def ended(self) -> list[str]:
-        """Parts that have ended, though nobody asked them to."""
+        """Parts that have ended without having been asked to."""
         codes = {child.part.name: child.process.poll() for group in self.groups.values() for child in group._children}
         return [
             f"{name} ended by itself (exit {code})"
@@ -97,13 +101,15 @@ class Stage:
 
 
 @contextmanager
-def standing(folder: Path, settings: Mapping[str, str]) -> Iterator[Stage]:
-    """The stage, ready for jobs, with its files in `folder`; at the end every process that it started is gone."""
-    for name in ("logs", "notes", "server"):
+def running(folder: Path, settings: Mapping[str, str]) -> Iterator[SoakCluster]:
+    """A cluster that is ready for jobs, with its files in `folder`; every process that it started has ended when the
+    block is left.
+    """
+    for name in ("logs", "journals", "server"):
         (folder / name).mkdir(parents=True)
     ports = free_ports()
     remote = f"http://127.0.0.1:{ports.service}"
-    given = {
+    env = {
         "LONGHAUL_ASYNC_URL": remote,
         "LONGHAUL_CRAWLER_URL": remote,
         "LONGHAUL_API_KEY": "k",
@@ -113,28 +119,28 @@ def standing(folder: Path, settings: Mapping[str, str]) -> Iterator[Stage]:
     with (
         serving(ports.redis, folder / "server") as url,
         connect(url) as redis,
-        Celery(broker=url, backend=url, set_as_current=False) as caller,
+        Celery(broker=url, backend=url, set_as_current=False) as client,
     ):
         local = Stack(ports, url, self_hosted=False, workers=WORKERS, secret="0123456789abcdef" * 3)
-        line = [*PYTHON, "tests.soak.patient", str(ports.service), str(folder / "diary")]
+        line = [*PYTHON, "tests.soak.stub_remote", str(ports.service), str(folder / "requests")]
         stub = subprocess.Popen(line, cwd=ROOT, start_new_session=True)
-        stage = Stage(local, redis, caller, folder, remote, given, stub)
+        cluster = SoakCluster(local, redis, client, folder, remote, env, stub)
         try:
-            until(lambda: listens(ports.service), "the remote", READY_WITHIN)
+            until(lambda: listens(ports.service), "the remote", READY_WITHIN_SECONDS)
             consumer = Part(
-                "consumer", [sys.executable, "-m", "tests.chaos.consumer", QUEUE, str(stage.notes)], local.env
+                "consumer", [sys.executable, "-m", "tests.chaos.consumer", QUEUE, str(cluster.journals)], local.env
             )
             own = {part.name: part for part in local.own()}
-            stage.start("others", [own["webhook"], own["flower"], consumer])
-            stage.start_workers()
-            stage.start("beat", [own["beat"]])
-            yield stage
+            cluster.start("others", [own["webhook"], own["flower"], consumer])
+            cluster.start_workers()
+            cluster.start("beat", [own["beat"]])
+            yield cluster
         finally:
             for group in ("beat", "workers", "others"):
-                stage.stop(group)
+                cluster.stop(group)
             stop([stub])
 
 
 def clock() -> float:
-    """Epoch seconds: all processes share this machine's clock, the ledger's server among them."""
+    """Epoch seconds. All processes, the server too, share this machine's clock."""
     return time.time()
