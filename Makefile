@@ -3,10 +3,10 @@ PYTHON ?= python3
 PACKAGES = config longhaul tasks workers cli service
 BIN = .venv/bin
 
-.PHONY: help install demo up test slow check bench chaos soak intake rabbitmq lock clean
+.PHONY: help install demo up test slow check bench chaos soak intake rabbitmq docs-settings lock clean
 
 help:  ## Show what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 install: .venv/run  ## Make the environment in .venv and run nothing: for a machine of several
 
@@ -28,13 +28,13 @@ check: .venv/dev  ## Lint, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.md
+bench: .venv/dev  ## Measure, side by side on this machine: see docs/internals/benchmarks.md
 	$(BIN)/python -m benchmarks
 
-chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/reliability.md
+chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/internals/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
-soak: .venv/dev  ## Let 100,000 jobs wait for 30 minutes, with an outage and a stop of all workers, in 40 minutes: see docs/reliability.md
+soak: .venv/dev  ## Let 100,000 jobs wait for 30 minutes, with an outage and a stop of all workers, in 40 minutes: see docs/internals/reliability.md
 	$(BIN)/python -m tests.soak
 
 intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and miss no job, in six minutes
@@ -42,6 +42,9 @@ intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and miss no job,
 
 rabbitmq: .venv/dev  ## RabbitMQ as the broker: the main job, then workers killed under load (needs rabbitmq-server on the PATH)
 	$(BIN)/python -m tests.chaos.rabbitmq
+
+docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md from config/settings.py
+	$(BIN)/python -m tests.docs.settings_table --write
 
 lock:  ## Pin the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade pyproject.toml -o requirements.txt

@@ -4,7 +4,7 @@
     "headers": {"x-longhaul-fault": "get500-2 slow-1"}   with any target; the header is taken off before the fetch
 
 Off unless LONGHAUL_SERVICE_FAULTS is set; then such hosts and headers mean nothing special. Every kind:
-`docs/faults.md`.
+`docs/reference/faults.md`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ ALLOWED = {
     r"^beat.*(LockError|LockNotOwnedError|'NoneType' object has no attribute 'extend')": "a beat without lock ends, and is started again",
     r"RestartFreqExceeded": "Celery reconnects to a server that refuses it, and rests for a second",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives the batch up: its leases end",
-    r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/operations.md); it is started again",
+    r"Unrecoverable error|Error on stopping Hub": "Celery 5.7 may end while it reconnects (docs/how-to/operations.md); it is started again",
 }
 """Of lines at ERROR, until the harm is over."""
 ALWAYS = {

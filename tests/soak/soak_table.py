@@ -1,4 +1,4 @@
-"""The tables of a soak: Markdown, ready to be pasted into `docs/reliability.md`."""
+"""The tables of a soak: Markdown, ready to be pasted into `docs/internals/reliability.md`."""
 
 from __future__ import annotations
 
