@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.installation import ROOT, Installation, clean_environ
-from workers.local.stack import demo
+from workers.local import demo
 
 DEMO = [sys.executable, "-m", "workers.local.demo"]
 

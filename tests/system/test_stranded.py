@@ -108,12 +108,12 @@ class TestBooks:
     @pytest.mark.usefixtures("crawls", "store")
     def test_that_are_off_exit_with_1_and_name_the_ids(self, command: Callable[..., Answer], redis: Redis) -> None:
         redis.zrem("longhaul:{jobs}:due:poll:default", "running")
-        redis.zadd("longhaul:{crawls}:due:watch:default", {"ghost": 1})
+        redis.zadd("longhaul:{crawls}:due:poll:default", {"ghost": 1})
         redis.sadd("longhaul:{crawls}:lanes", "poll:default")
         code, (jobs, crawls, *faults), _ = command("books")
         assert (code, jobs["balanced"], crawls["balanced"]) == (1, False, False)
         assert {"what": "jobs", "id": "running", "fault": "open, and in no lane"} in faults
-        assert {"what": "crawls", "id": "ghost", "fault": "in watch:default, without a record"} in faults
+        assert {"what": "crawls", "id": "ghost", "fault": "in poll:default, without a record"} in faults
         assert {"what": "jobs", "fault": "4 open, but 3 in the due index"} in faults
 
     def test_whose_envelopes_do_not_fit_are_off(

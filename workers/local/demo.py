@@ -36,7 +36,7 @@ SHOWN = 3
 WRONG_USAGE = 2
 PATIENCE = 600.0
 """Seconds without a single new envelope after which the demo gives up waiting."""
-ENQUEUE = Path(__file__).parent.parent / "examples" / "enqueue.py"
+ENQUEUE = Path(__file__).parents[2] / "examples" / "enqueue.py"
 # Pages of modules whose import does something: opens a browser, prints, wants a screen.
 ACTING = re.compile(r"(antigravity|this|idlelib|lib2to3|test|tkinter|turtle.*|__.*|_.*|index|topics|keywords)\.html")
 # Packages whose pages link to one another, so that there is something to find on the second level, and whose modules do
