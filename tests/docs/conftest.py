@@ -29,9 +29,10 @@ run(Stack(ports, url, self_hosted=True, workers=2, secret=kept_secret(data)), da
 
 @dataclass(frozen=True)
 class Up:
-    """A running installation and the ports that its documented ones stand for."""
+    """A running installation, the ports that its documented ones stand for, and its data."""
 
     ports: Ports
+    data: Path
 
     def reader(self, folder: Path) -> Reader:
         """Somebody who follows a page in `folder`."""
@@ -66,7 +67,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
             "everything up",
             80,
         )
-        yield Up(ports)
+        yield Up(ports, folder / "data")
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
