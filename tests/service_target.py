@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from typing import Any
 
 import brotli
 from aiohttp import web
-from backports import zstd
 
 from tests.service_site import site_page, tree_page
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PAGE = "<!doctype html><html><body><h1>Grüße</h1><script>no()</script><p>One <b>two</b></p></body></html>"
 PACKED = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}
