@@ -27,6 +27,7 @@ check: .venv/dev  ## Lint, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.lint.lua
 
 bench: .venv/dev  ## Measure, side by side on this machine: see docs/internals/benchmarks.md
 	$(BIN)/python -m benchmarks

@@ -37,17 +37,17 @@ LOOK = 0.25
 KEPT = (
     "record",
     "order",
-    "wait",
+    "waiting",
     "next",
-    "again",
-    "taken",
+    "retry",
+    "claimed",
     "tries",
     "seen",
-    "landed",
+    "redirected",
     "completed",
     "failed",
-    "tell",
-    "told",
+    "outbox",
+    "delivery_tries",
 )
 """The keys of a crawl, but for `events`: what they hold is the pages' bodies until they are told."""
 SCRAPY, FEED, OURS = (

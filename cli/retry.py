@@ -20,7 +20,7 @@ from longhaul.process.terminal import legible, rows, say
 MISSING = "missing"
 UNTOUCHED = {
     MISSING: "is neither a job nor a crawl that this ledger knows",
-    "not set aside": "is not set aside: it goes on by itself",
+    "not in quarantine": "is not set aside: it goes on by itself",
 }
 
 

@@ -28,14 +28,14 @@ from service.crawls.crawl_worker import CrawlWorker
 from service.crawls.frontier import Frontier
 from service.crawls.order import CrawlOrderRules
 from service.crawls.outbox import Outbox
-from service.crawls.store import CRAWL, TELL, ServiceCrawls
+from service.crawls.store import CRAWL, DELIVER, ServiceCrawls
 from service.faults.dial import Dial
 from service.http.crawl_routes import CrawlRouteDeps
 from service.http.routes import RouteDeps, build
 from service.jobs.job_worker import FetchLimits, JobWorker
 from service.jobs.runs import FETCH, WEBHOOK, Runs
 
-TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver", CRAWL: "service.crawl", TELL: "service.tell"}
+TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver", CRAWL: "service.crawl", DELIVER: "service.deliver_events"}
 
 
 @cache

@@ -51,7 +51,7 @@ def crawl(*, token: str) -> None:
     composition.crawl_crew().crawl(token)
 
 
-@app.task(name="service.tell")
+@app.task(name="service.deliver_events")
 def tell(*, token: str) -> None:
     """One round of pushing events of crawls."""
     composition.crawl_crew().tell(token)

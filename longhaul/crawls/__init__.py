@@ -7,5 +7,10 @@ remote     one call at a time: create, look at the progress, cancel
 decide     (crawl, what was seen, now) -> what follows; pure
 flow       claim -> act -> decide -> apply; a pushed event joins at `take`
 
+Its space has these keys beside the ledger's:
+
+    <space>:seen:<id>       set of the pages of the present run that are in the results queue
+    <space>:previous:<id>   set of those of the run before, of a recurring crawl
+
 It stands on `jobs`: one table of policies and pauses, one set of rules for a caller's arguments, the same states.
 """

@@ -48,8 +48,8 @@ class Crawl(Item):
     """One crawl; its `polls` are looks at the progress.
 
     `run` counts the runs of a recurring crawl from 1. `progress` is what the last poll showed, `idle` since when the
-    remote has shown nothing active, `summary` the remote's own, told at `told`. `dropped`: pages that came after it was
-    cancelled.
+    remote has shown nothing active, `summary` the remote's own, received at `summary_at`. `dropped`: pages that came
+    after it was cancelled.
     """
 
     request: CrawlRequest
@@ -58,7 +58,7 @@ class Crawl(Item):
     progress: CrawlProgress | None = None
     idle: float | None = None
     summary: SummaryEvent | None = None
-    told: float | None = None
+    summary_at: float | None = None
     dropped: int = 0
 
 
@@ -140,10 +140,10 @@ def _read(row: Row, pauses: int = 0) -> Crawl:
         cancelled="cancel" in fields,
         pauses=pauses,
         run=int(fields.get("run", 1)),
-        arrived=PageCounts(*(int(fields.get(name, 0)) for name in ("pages", "bad", "credits"))),
+        arrived=PageCounts(*(int(fields.get(name, 0)) for name in ("pages", "failed", "credits"))),
         progress=CrawlProgress(**progress) if progress else None,
         idle=time("idle"),
         summary=SummaryEvent(**summary) if summary else None,
-        told=time("told"),
+        summary_at=time("summary_at"),
         dropped=int(fields.get("dropped", 0)),
     )

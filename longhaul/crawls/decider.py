@@ -122,9 +122,9 @@ class CrawlDecider:
         """What follows from an event: the end, once the summary is there with every page of it, or the time to wait for
         them is over.
         """
-        if crawl.summary is None or crawl.told is None:
+        if crawl.summary is None or crawl.summary_at is None:
             return None
-        if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.told + self.grace:
+        if crawl.arrived.pages < crawl.summary.done + crawl.summary.failed and now < crawl.summary_at + self.grace:
             return None
         return self._end(crawl, crawl.summary.state, "", now)
 

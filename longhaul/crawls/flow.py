@@ -101,7 +101,7 @@ class CrawlFlow:
         """
         while True:
             (became,) = self.store.record([self.taking(crawl, event)])
-            if became not in {"turned", "ahead"}:
+            if became not in {"run over", "ahead"}:
                 return self.settle(crawl.id, became)
             present = self.store.get(crawl.id)
             if present is None:
@@ -137,7 +137,7 @@ class CrawlFlow:
                 return EventReceipt.UNKNOWN
             case "foreign":
                 return EventReceipt.FOREIGN
-            case "ahead" | "turned":
+            case "ahead" | "run over":
                 raise ValueError(f"{became}: this event has to be taken again")
             case _:
                 assert_never(became)

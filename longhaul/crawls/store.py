@@ -31,15 +31,15 @@ from longhaul.work.item import State, lane
 from longhaul.work.store import Family, FamilyKind, FamilyLimits, MakeTaskResult
 
 SPACE = "longhaul:{crawls}"
-SEEN, FORMER = "seen", "former"
+SEEN, PREVIOUS = "seen", "previous"
 NEVER = 1e12
 CRAWLS_A_ROUND = 5
 """Due crawls for each round that is started: a round makes one call after the other."""
 UNREAD = 1000
 """Crawls in a row that cannot be read, after which a round leaves the rest to the next."""
 
-EventOutcome = Literal["taken", "complete", "noted", "seen", "dropped", "missing", "foreign", "ahead", "turned"]
-"""What became of an event: see `longhaul/crawls/scripts/take.lua` and `summarise.lua`."""
+EventOutcome = Literal["taken", "complete", "noted", "seen", "dropped", "missing", "foreign", "ahead", "run over"]
+"""What became of an event: see `record_pages.lua` and `record_summary.lua` in `longhaul/crawls/scripts`."""
 
 log = logging.getLogger(__name__)
 
@@ -121,20 +121,31 @@ class CrawlStore(Family[Crawl, CrawlStep]):
         return AppliedCrawl(crawl, decision, written, now, document)
 
     def taking(self, crawl: Crawl, *pages: PageEvent) -> ScriptCall:
-        """The call that takes page events of one crawl at the remote: for `record`."""
-        parts: list[Value] = []
+        """The call that records page events of one crawl at the remote: for `record`."""
+        rows: list[dict[str, Value]] = []
         for page in pages:
             run = page.run if page.run is not None and crawl.request.recurring else crawl.run
-            parts += (page_key(page), run, int(run == page.run))
-            parts += (dump_carrying(page_envelope(crawl, page, run)), int(page.response is None), page.credits)
-        return self._due.calling("take", *self._event(crawl, pages[0].remote_id), stream(crawl.queue), *parts)
+            rows.append(
+                {
+                    "page": page_key(page),
+                    "run": run,
+                    "stated": run == page.run,
+                    "envelope": dump_carrying(page_envelope(crawl, page, run)),
+                    "failed": page.response is None,
+                    "credits": page.credits,
+                }
+            )
+        event = self._event(crawl, pages[0].remote_id)
+        return self._due.calling("record_pages", **event, stream=stream(crawl.queue), pages=rows)
 
     def summarising(self, crawl: Crawl, summary: SummaryEvent) -> ScriptCall:
-        """The call that notes the remote's summary: for `record`."""
-        run = summary.run if summary.run is not None and crawl.request.recurring else ""
-        told = dump_json(asdict(summary))
+        """The call that records the remote's summary: for `record`."""
         return self._due.calling(
-            "summarise", *self._event(crawl, summary.remote_id), run, told, summary.done + summary.failed
+            "record_summary",
+            **self._event(crawl, summary.remote_id),
+            run=summary.run if crawl.request.recurring else None,
+            summary=dump_json(asdict(summary)),
+            expected=summary.done + summary.failed,
         )
 
     def record(self, calls: Sequence[ScriptCall]) -> list[EventOutcome]:
@@ -159,9 +170,15 @@ class CrawlStore(Family[Crawl, CrawlStep]):
             allowed=self._limit(step, account),
         )
 
-    def _event(self, crawl: Crawl, remote_id: str) -> tuple[str | float, ...]:
-        lanes = lane(CrawlStep.POLL, crawl.account), lane(CrawlStep.CANCEL, crawl.account)
-        return crawl.id, remote_id, *lanes, self.limits.first_poll, self.limits.grace
+    def _event(self, crawl: Crawl, remote_id: str) -> dict[str, Value]:
+        return {
+            "id": crawl.id,
+            "remote_id": remote_id,
+            "poll_lane": lane(CrawlStep.POLL, crawl.account),
+            "cancelled_lane": lane(CrawlStep.CANCEL, crawl.account),
+            "first_poll": self.limits.first_poll,
+            "grace": self.limits.grace,
+        }
 
     def _call(  # noqa: PLR0911  (one line a decision)
         self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision, now: float
@@ -188,7 +205,7 @@ class CrawlStore(Family[Crawl, CrawlStep]):
                 refused = {"submissions": -1} if step is CrawlStep.CREATE else {}
                 return self._move(crawl, crawl.state, step, crawl.created, {}, refused), None
             case EndRun(due, _):
-                return self._turn(crawl, decision, due, now)
+                return self._end_run(crawl, decision, due, now)
             case Complete() | Fail() | Expire() | Cancel():
                 return self._end(step, crawl, decision, now)
             case _:
@@ -210,17 +227,19 @@ class CrawlStore(Family[Crawl, CrawlStep]):
             add=add,
         )
 
-    def _turn(self, crawl: Crawl, decision: EndRun, due: float, now: float) -> tuple[ScriptCall, Json]:
+    def _end_run(self, crawl: Crawl, decision: EndRun, due: float, now: float) -> tuple[ScriptCall, Json]:
         document = crawl_envelope(crawl, decision, now)
         call = self._due.calling(
-            "turn",
-            *(crawl.id, crawl.fence, crawl.arrived.pages, stream(crawl.queue), dump_json(document)),
-            *(
-                lane(CrawlStep.POLL, crawl.account),
-                f"{due:.3f}",
-                self.limits.keep_ended,
-                decision.next_run or crawl.run + 1,
-            ),
+            "end_run",
+            id=crawl.id,
+            fence=crawl.fence,
+            pages=crawl.arrived.pages,
+            stream=stream(crawl.queue),
+            envelope=dump_json(document),
+            poll_lane=lane(CrawlStep.POLL, crawl.account),
+            due=due,
+            keep=self.limits.keep_ended,
+            next_run=decision.next_run or crawl.run + 1,
         )
         return call, document
 
@@ -239,14 +258,14 @@ class CrawlStore(Family[Crawl, CrawlStep]):
             note=self._noting(crawl.id, document) if self._noting else None,
             # The envelope's count of pages is the count of page envelopes, or there is no end yet.
             only_if=("pages", crawl.arrived.pages),
-            # What is told once more after the end is known by them.
-            outlive=(SEEN, FORMER),
+            # Pages that are sent once more after the end are known by them.
+            outlive=(SEEN, PREVIOUS),
         )
         return call, document
 
 
 def each(answers: Sequence[EventOutcome | list[EventOutcome]]) -> list[EventOutcome]:
-    """What became of each event: of pages a call tells it for all of them."""
+    """What became of each event: the call of several pages has a list."""
     return [became for answer in answers for became in ([answer] if isinstance(answer, str) else answer)]
 
 

@@ -157,16 +157,16 @@ class JobStore(Family[Job, JobStep]):
                 return self._move(job, State.RUNNING, JobStep.POLL, due, fields), None
             case Snooze(due, alive):
                 # Kept for 24 hours from here at least, for here it was not finished: see the claim's back-pressure.
-                looked = {"looked": f"{now:.3f}"} if alive else {}
+                polled = {"polled": f"{now:.3f}"} if alive else {}
                 # Where the remote took nothing, the claim's count is taken back.
                 return self._move(
-                    job, job.state, step, due, looked, {"submissions": -1} if step is JobStep.SEND else {}
+                    job, job.state, step, due, polled, {"submissions": -1} if step is JobStep.SEND else {}
                 ), None
             case Retry(due, _):
                 return self._move(job, job.state, step, due, {}, {"attempts": 1}), None
             case Resend():
                 return self._move(
-                    job, State.QUEUED, JobStep.SEND, now, {"remote": "", "sent": "", "looked": ""}, {"losses": 1}
+                    job, State.QUEUED, JobStep.SEND, now, {"remote": "", "sent": "", "polled": ""}, {"losses": 1}
                 ), None
             case Pause():
                 # Due since its creation: when the pause ends, the oldest go first.

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import NoScriptError
 
-from longhaul.ledger.lua import Lua, ScriptCall, raised
+from longhaul.ledger.lua import Lua, ScriptCall, raised, unwrapped
 
 
 class AsyncLua:
@@ -34,4 +34,4 @@ class AsyncLua:
     async def _send(self, calls: Sequence[ScriptCall]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         self._lua.queue(pipe, calls)
-        return await pipe.execute(raise_on_error=False)
+        return unwrapped(await pipe.execute(raise_on_error=False))

@@ -88,7 +88,7 @@ def _indexed(due: Due) -> tuple[Counter[str], list[str]]:
 def _wrong(due: Due, ids: list[str]) -> dict[str, str]:
     answer: dict[str, str] = {}
     for chunk in _chunks(iter(ids)):
-        calls = [due.calling("audit", *map(_written, chunk))]
+        calls = [due.calling("audit", ids=[_written(id_) for id_ in chunk])]
         answer |= {str(id_): str(words) for found in due.run(calls) for id_, words in found}
     return answer
 

@@ -19,8 +19,9 @@ from redis.exceptions import ResponseError
 from longhaul.ledger.async_lua import AsyncLua
 from longhaul.ledger.connection import AWAY
 from longhaul.ledger.lane_limit import UNLIMITED, LaneLimit
-from longhaul.ledger.lua import Lua, ScriptCall, Transitions, Value
-from longhaul.ledger.records import Books, Claim, Clock, Fields, HighWater, Lane, NewRecord, Row, StoredResult, Written
+from longhaul.ledger.lua import Clock, Lua, ScriptCall, Transitions, Value
+from longhaul.ledger.records import Books, Claim, Fields, HighWater, Lane, NewRecord, Row, StoredResult, Written
+from longhaul.ledger.script import LEDGER
 from longhaul.ledger.versions import FIELD, Versions, say_newer
 
 __all__ = [
@@ -55,23 +56,29 @@ class Due:
         *,
         blobs: Sequence[str] = (),
         clock: Clock | None = None,
-        own: Traversable | None = None,
+        own: Traversable = LEDGER,
         versions: Versions | None = None,
     ) -> None:
         self.redis = redis
         self.space = space
-        self._lua = Lua(redis, space, transitions, own)
+        self._lua = Lua(redis, space, transitions, own=own, clock=clock)
         self._blobs = tuple(blobs)
-        self._clock = clock
         self._versions = versions or Versions()
 
     def create(self, records: Sequence[NewRecord]) -> list[bool]:
         """Write the records that are not there yet; says of each whether it was written now."""
-        args: list[Value] = [self._now()]
-        for new in records:
-            fields = {FIELD: self._versions.present, **new.fields}
-            args += [new.id, new.state, new.lane, len(fields), *_flat(fields), len(new.blobs), *_flat(new.blobs)]
-        return [written == 1 for written in self._lua.run("create", *args)]
+        present = {FIELD: self._versions.present}
+        rows = [
+            {
+                "id": new.id,
+                "state": new.state,
+                "lane": new.lane,
+                "fields": {**present, **new.fields},
+                "blobs": new.blobs,
+            }
+            for new in records
+        ]
+        return [written == 1 for written in self._lua.run("create", records=rows)]
 
     def claim(
         self,
@@ -88,25 +95,32 @@ class Due:
         allowed: LaneLimit = UNLIMITED,
         blobs: Sequence[str] | None = None,
     ) -> Claim:
-        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up in
-        each.
+        """Take up to `limit` due records of `lane` for `lease` seconds, oldest first; counts the field `count` up.
 
         Of a paused lane only records older than `deadline` seconds are taken. Where `allowed` allows fewer than
         `limit`, there is no `more`. Records of an older version are brought up to date, those of a newer one are not
         taken.
         """
         blobs = self._blobs if blobs is None else blobs
-        high = high_water or HighWater()
         now, pauses, more, probe, newer, *taken = self._lua.run(
             "claim",
-            *(self._now(), lane, allowed.size_of(limit), lease, count, cancelled_lane, step, token, deadline),
-            *(high.entries, high.bytes, high.queues, high.put_off, high.guaranteed, high.headroom),
-            *(self._versions.present, *allowed.arguments(), *blobs),
+            lane=lane,
+            limit=allowed.size_of(limit),
+            lease=lease,
+            counted=count,
+            cancelled_lane=cancelled_lane,
+            step=step,
+            token=token,
+            deadline=deadline,
+            version=self._versions.present,
+            blobs=blobs,
+            **(high_water or HighWater()).arguments(),
+            **allowed.arguments(),
         )
         say_newer(self.space, newer)
-        rows = self._migrated(
-            [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
-        )
+        found = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
+        rows, changes = self._versions.migrate(found)
+        self.run([self._lua.call("migrate", **change) for change in changes])
         return Claim(float(now), pauses, more == 1, rows, probe == 1)
 
     def moving(
@@ -122,11 +136,16 @@ class Due:
         add: Mapping[str, int] | None = None,
     ) -> ScriptCall:
         """The call that gives a claimed record its next action at `due` (epoch seconds; None: it leaves the index)."""
-        when: Value = "" if due is None else f"{due:.3f}"
-        sets = set_fields or {}
-        return ScriptCall(
+        return self._lua.call(
             "move",
-            [self._now(), row_id, fence, state, lane, when, cancelled_lane, len(sets), *_flat(sets), *_flat(add or {})],
+            id=row_id,
+            fence=fence,
+            state=state,
+            lane=lane,
+            due=due,
+            cancelled_lane=cancelled_lane,
+            fields=set_fields or {},
+            add=add or {},
         )
 
     def finishing(
@@ -150,19 +169,28 @@ class Due:
         `keep`: seconds for which the record stays; blobs in `outlive` stay as long, those in `forget` go. `only_if`: a
         field and the value that it must still have, 0 where it is absent; else `stale`.
         """
-        noted: list[Value] = [note.key, note.value, note.ttl] if note else ["", "", 0]
-        sets = set_fields or {}
-        return ScriptCall(
+        return self._lua.call(
             "finish",
-            [
-                *(self._now(), row_id, fence, state, keep, stream, envelope, *noted, next_lane, *only_if),
-                *(len(sets), *_flat(sets), len(outlive), *outlive, *forget),
-            ],
+            id=row_id,
+            fence=fence,
+            state=state,
+            keep=keep,
+            stream=stream,
+            envelope=envelope,
+            result_key=note.key if note else "",
+            result=note.value if note else "",
+            result_ttl=note.ttl if note else 0,
+            next_lane=next_lane,
+            guard_field=only_if[0],
+            guard_value=only_if[1],
+            fields=set_fields or {},
+            outlive=outlive,
+            forget=forget,
         )
 
-    def calling(self, name: str, *args: Value) -> ScriptCall:
-        """The call of one of the space's own scripts; its ARGV[1] is the time, as in all of them."""
-        return ScriptCall(name, [self._now(), *args])
+    def calling(self, name: str, /, **values: Any) -> ScriptCall:
+        """The call of one of the space's own scripts, with its arguments by name, but for `now`."""
+        return self._lua.call(name, **values)
 
     def run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run calls of own scripts, mixed with others if need be, in one round trip; their answers in order."""
@@ -177,7 +205,7 @@ class Due:
         return self._lua.run_all(calls) if calls else []
 
     def write_each(self, calls: Sequence[ScriptCall]) -> list[Written | ResponseError]:
-        """Likewise, but one that the server refuses keeps none of the others back; raises what will pass by itself."""
+        """Like `write`, but one that the server refuses keeps none of the others back; raises what will pass by itself."""
         answers = self._lua.run_each(calls) if calls else []
         for answer in answers:
             if isinstance(answer, AWAY):
@@ -189,7 +217,7 @@ class Due:
 
         `state`: what it is taken to be in where its own is none that the table knows.
         """
-        return str(self._lua.run("cancel", self._now(), row_id, cancelled_lane, state))
+        return str(self._lua.run("cancel", id=row_id, lane=cancelled_lane, state=state))
 
     def dispatch(
         self,
@@ -202,15 +230,11 @@ class Due:
         limits: Mapping[str, LaneLimit] | None = None,
     ) -> list[tuple[str, str]]:
         """(lane, token) of each batch to start now: as many as there is due work for, at most `most` at once in all
-        processes.
-
-        `limits` of lanes that have some.
+        processes; `limits` of lanes that have some.
         """
-        args: list[Value] = [self._now(), step, size, most, lease]
-        for lane in lanes:
-            limit = (limits or {}).get(lane, UNLIMITED)
-            args += [lane, limit.size, *limit.arguments()]
-        flat = self._lua.run("dispatch", *args)
+        limited = [(lane, (limits or {}).get(lane, UNLIMITED)) for lane in lanes]
+        rows = [{"lane": lane, "own_size": limit.size, **limit.arguments()} for lane, limit in limited]
+        flat = self._lua.run("dispatch", step=step, size=size, most=most, lease=lease, lanes=rows)
         return list(pairwise(flat))[::2]
 
     def ticked(self) -> float | None:
@@ -223,20 +247,17 @@ class Due:
 
     def leave(self, step: str, token: str) -> None:
         """Give a batch's token back, whether it has claimed or not."""
-        pipe = self.redis.pipeline(transaction=True)
-        pipe.zrem(f"{self.space}:started:{step}", token)
-        pipe.zrem(f"{self.space}:working:{step}", token)
-        pipe.execute()
+        self._lua.run("leave_batch", step=step, token=token)
 
     def pause(self, lane: str, until: float, reason: str, pauses: int) -> int:
         """Pause `lane` until `until` (epoch seconds); `pauses` as the claim said. Returns the pauses in a row."""
-        return int(self._lua.run("hold", self._now(), lane, until, reason, pauses))
+        return int(self._lua.run("pause", lane=lane, ends=until, reason=reason, seen=pauses))
 
     def resume(self, lane: str) -> None:
         """End the pause of `lane`. Their count is remembered for a minute: the next one within it is longer, and so on."""
         key = f"{self.space}:pause:{lane}"
         pipe = self.redis.pipeline(transaction=True)
-        pipe.hdel(key, "until", "reason", "since", "walked", "rests")
+        pipe.hdel(key, "until", "reason", "since", "scanned", "next_scan")
         pipe.expire(key, REMEMBERED)
         pipe.execute()
 
@@ -258,57 +279,21 @@ class Due:
 
     def books(self) -> Books:
         """Counters and lanes at one moment."""
-        now, counts, *lanes = self._lua.run("books", self._now())
-        return Books(
-            float(now),
-            {name: int(count) for name, count in _pairs(counts).items()},
-            [
-                Lane(name, open_, due, _time(oldest), _time(until), reason or None)
-                for name, open_, due, oldest, until, reason in lanes
-            ],
-        )
+        now, counts, *lanes = self._lua.run("books")
+        numbers = {name: int(count) for name, count in _pairs(counts).items()}
+        return Books(float(now), numbers, [_lane(*lane) for lane in lanes])
 
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
-        if self._clock is not None:
-            return self._clock()
-        seconds, micros = self.redis.time()
-        return float(seconds) + float(micros) / 1e6
-
-    def _migrated(self, rows: Sequence[Row]) -> list[Row]:
-        present: list[Row] = []
-        calls: list[ScriptCall] = []
-        for row in rows:
-            try:
-                read = self._versions.read(row)
-            except Exception:  # noqa: BLE001  (a record may hold anything: whoever reads it meets this again)
-                read = row
-            present.append(read)
-            if read is not row:
-                calls.append(ScriptCall("migrate", [self._now(), *_changes(row, read)]))
-        self.run(calls)
-        return present
-
-    def _now(self) -> Value:
-        return "" if self._clock is None else self._clock()
-
-
-def _changes(row: Row, read: Row) -> list[Value]:
-    """What `migrate.lua` is told to make `read` of `row`."""
-    told: list[Value] = [row.id, row.fields.get("fence", "0")]
-    for before, after in ((row.fields, read.fields), (row.blobs, read.blobs)):
-        changed = {name: text for name, text in after.items() if before.get(name) != text}
-        gone = [name for name in before if name not in after]
-        told += [len(changed), *_flat(changed), *([len(gone), *gone] if before is row.fields else gone)]
-    return told
-
-
-def _flat(mapping: Mapping[str, Value]) -> list[Value]:
-    return [part for pair in mapping.items() for part in pair]
+        return self._lua.now()
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _lane(name: str, open_: int, due: int, oldest: str, until: str, reason: str) -> Lane:
+    return Lane(name, open_, due, _time(oldest), _time(until), reason or None)
 
 
 def _time(text: str) -> float | None:

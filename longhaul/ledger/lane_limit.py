@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from longhaul.ledger.lua import Value
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,14 @@ class LaneLimit:
         """How many records a batch of up to `batch` may have."""
         return min(batch, self.size) if self.size else batch
 
-    def arguments(self) -> list[Value]:
-        """As the scripts take it."""
-        return [self.per_second, self.batches, self.name, len(self.rivals), *self.rivals]
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the scripts that keep to it."""
+        return {
+            "per_second": self.per_second,
+            "batches": self.batches,
+            "account": self.name,
+            "rivals": self.rivals,
+        }
 
 
 UNLIMITED = LaneLimit()

@@ -1,8 +1,8 @@
-"""Records that make their step raise: tried again with a pause, then set aside until somebody decides. They never block
+"""Records whose step crashes: tried again after a pause, then put in quarantine until a person decides. They never block
 their batch.
 
-What is set aside is in a lane of its own, `aside:<account>`, which nobody works off: it is still open, and the books
-still balance.
+The quarantine of an account is a lane, `quarantine:<account>`, which nobody works off: its records are still open, and
+the books still balance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from longhaul.ledger.due import Due
 
-PREFIX = "aside:"
+PREFIX = "quarantine:"
 TRIES = 3
 PAUSE = 30.0
 """Seconds before the second try; twice as many before the third."""
@@ -23,8 +23,8 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """One record that made its step raise. `fence`: as the claim saw it. `words` say where, and never with what: a
-    record may hold secrets.
+    """One record whose step has crashed. `fence`: as the claim saw it. `words` say where, and never with what: a record
+    may hold secrets.
 
     `counted`: the field that the claim has counted up, where nothing has come of it.
     """
@@ -37,7 +37,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record that is set aside: since when (epoch seconds), from which lane, and why."""
+    """A record in quarantine: since when (epoch seconds), from which lane, and why."""
 
     id: str
     since: float
@@ -55,52 +55,62 @@ def describe_crash(doing: str, error: BaseException) -> str:
 
 
 class Quarantine:
-    """What is set aside in the space of `due`."""
+    """The records in quarantine in the space of `due`."""
 
     def __init__(self, due: Due) -> None:
         self._due = due
 
     def count_crashes(self, lane: str, cancelled_lane: str, crashes: Sequence[Crash]) -> list[Crash]:
-        """Count these of `lane`; returns those that are set aside now. What somebody else has meanwhile moved on stays
-        as it is.
+        """Count crashes of records of `lane`; returns those that are in quarantine now. A record that another worker has
+        moved on meanwhile stays as it is.
         """
-        aside = PREFIX + lane.partition(":")[2]
-        rules = (lane, aside, cancelled_lane, PAUSE, TRIES)
         calls = [
-            self._due.calling("stumble", _written(one.id), one.fence, *rules, one.words[:LONGEST], one.counted)
+            self._due.calling(
+                "count_crash",
+                id=_written(one.id),
+                fence=one.fence,
+                lane=lane,
+                quarantine_lane=PREFIX + lane.partition(":")[2],
+                cancelled_lane=cancelled_lane,
+                pause=PAUSE,
+                tries=TRIES,
+                words=one.words[:LONGEST],
+                counted=one.counted,
+            )
             for one in crashes
         ]
-        return [one for one, became in zip(crashes, self._due.run(calls), strict=True) if became == "aside"]
+        return [one for one, became in zip(crashes, self._due.run(calls), strict=True) if became == "quarantined"]
 
     def retry(self, ids: Sequence[str]) -> list[str]:
-        """Put records back, due now: says of each the lane that it is in, or `missing`, or `not set aside`."""
+        """Put records back, due now; says of each the lane that it is in, or `missing`, or `not in quarantine`."""
         became: list[str] = []
         for at in range(0, len(ids), CHUNK):
-            became += self._due.run([self._due.calling("retry", PREFIX, *map(_written, ids[at : at + CHUNK]))])[0]
+            chunk = [_written(id_) for id_ in ids[at : at + CHUNK]]
+            became += self._due.run([self._due.calling("retry", prefix=PREFIX, ids=chunk)])[0]
         return became
 
     def ids(self) -> list[str]:
-        """All that is set aside."""
+        """The ids of all records in quarantine."""
         pipe = self._due.redis.pipeline(transaction=False)
         for lane in self._lanes():
             pipe.zrange(f"{self._due.space}:due:{lane}", 0, -1)
         return [str(id_) for lane in pipe.execute() for id_ in lane]
 
     def count(self) -> int:
-        """How many records are set aside."""
+        """How many records are in quarantine."""
         pipe = self._due.redis.pipeline(transaction=False)
         for lane in self._lanes():
             pipe.zcard(f"{self._due.space}:due:{lane}")
         return sum(pipe.execute())
 
     def first(self, most: int) -> list[Quarantined]:
-        """Up to `most` of them, those that have waited longest first."""
+        """Up to `most` records in quarantine, those that have waited longest first."""
         pipe = self._due.redis.pipeline(transaction=False)
         for lane in self._lanes():
             pipe.zrange(f"{self._due.space}:due:{lane}", 0, most - 1, withscores=True)
         waiting = sorted((float(since), str(id_)) for lane in pipe.execute() for id_, since in lane)[:most]
         for _, id_ in waiting:
-            pipe.hmget(_written(f"{self._due.space}:record:{id_}"), "origin", "stumble")
+            pipe.hmget(_written(f"{self._due.space}:record:{id_}"), "origin", "crash")
         fields = pipe.execute()
         return [
             Quarantined(id_, since, origin or "", words or "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from longhaul.ledger.lua import Value
 
 Fields = Mapping[str, Value]
-Clock = Callable[[], float]
 Written = Literal["moved", "finished", "missing", "ended", "stale"]
 
 
@@ -59,6 +58,17 @@ class HighWater:
     put_off: float = 30.0
     guaranteed: float = 24 * 3600.0
     headroom: float = 2 * 3600.0
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `claim.lua`."""
+        return {
+            "high_entries": self.entries,
+            "high_bytes": self.bytes,
+            "queues": self.queues,
+            "put_off": self.put_off,
+            "guaranteed": self.guaranteed,
+            "headroom": self.headroom,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from longhaul.ledger.records import Row
 
@@ -51,6 +52,22 @@ class Versions:
             row = replace(row, fields={**row.fields, FIELD: str(older + 1)})
         return row
 
+    def migrate(self, rows: Sequence[Row]) -> tuple[list[Row], list[dict[str, Any]]]:
+        """The rows in the present version, and for each that was older the arguments of `migrate.lua`. A row that can't
+        be read stays as it is: its reader meets the error again.
+        """
+        present: list[Row] = []
+        changes: list[dict[str, Any]] = []
+        for row in rows:
+            try:
+                read = self.read(row)
+            except Exception:  # noqa: BLE001  (a record may hold anything)
+                read = row
+            present.append(read)
+            if read is not row:
+                changes.append(_changes(row, read))
+        return present, changes
+
 
 def say_newer(space: str, ids: Sequence[str]) -> None:
     """Log each record of a newer version, once."""
@@ -62,3 +79,11 @@ def say_newer(space: str, ids: Sequence[str]) -> None:
         log.warning(
             "record %s of %s was written by a newer Longhaul and is left to it: upgrade this worker", id_, space
         )
+
+
+def _changes(row: Row, read: Row) -> dict[str, Any]:
+    changes: dict[str, Any] = {"id": row.id, "fence": row.fields.get("fence", "0")}
+    for name, before, after in (("fields", row.fields, read.fields), ("blobs", row.blobs, read.blobs)):
+        changes[name] = {key: text for key, text in after.items() if before.get(key) != text}
+        changes[f"gone_{name}"] = [key for key in before if key not in after]
+    return changes

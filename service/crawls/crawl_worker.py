@@ -11,7 +11,7 @@ from service.crawls import crawler
 from service.crawls import delivery as telling
 from service.crawls.frontier import Frontier
 from service.crawls.outbox import Outbox
-from service.crawls.store import CRAWL, TELL, ServiceCrawls
+from service.crawls.store import CRAWL, DELIVER, ServiceCrawls
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ class CrawlWorker:
         for token in self.frontier.dispatch(crawler.SIZE, self.limits.most):
             self.start(CRAWL, token)
         for token in self.tidings.dispatch(telling.SIZE, min(telling.MOST, self.limits.most)):
-            self.start(TELL, token)
+            self.start(DELIVER, token)
 
     def crawl(self, token: str) -> None:
         """One round of fetching pages; `token` as `start` was given it."""
@@ -48,7 +48,7 @@ class CrawlWorker:
     def tell(self, token: str) -> None:
         """One round of pushing events; `token` as `start` was given it."""
         self._round(
-            TELL, token, telling.Deliverer(self.register, self.tidings, self.limits.private, self.stopping).tell
+            DELIVER, token, telling.Deliverer(self.register, self.tidings, self.limits.private, self.stopping).tell
         )
 
     def _round(self, step: str, token: str, work: Callable[[str], int]) -> None:
@@ -59,6 +59,6 @@ class CrawlWorker:
         finally:
             self.register.leave(step, token)
         if count:
-            log.info("crawled" if step == CRAWL else "told", pieces=count)
+            log.info("crawled" if step == CRAWL else "delivered", pieces=count)
             # What is left, or has become due meanwhile, need not wait for the tick.
             crawler.wake_safely(self.wake)

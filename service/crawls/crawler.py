@@ -45,9 +45,9 @@ SHARE = 4
 MOST_LOST = 3
 """Leases of a page that may end without an outcome. A page that kills its worker each time must not do so for ever."""
 SHORTEST_ATTEMPT = 1.0
-LONGEST_REST = 3600.0
-"""Seconds for which a host is left alone that wants more."""
-RESTING = "its host wants to be left alone for longer than a page is tried"
+LONGEST_BACKOFF = 3600.0
+"""Seconds: a host that wants no requests for longer is asked after that."""
+BACKOFF_WORDS = "its host wants to be left alone for longer than a page is tried"
 NEVER = 9e12
 WAKE_PAUSE = 0.1
 """Seconds between two calls for further rounds."""
@@ -185,13 +185,14 @@ class _Round:
 
     async def _act(self, fetcher: Fetcher, page: FrontierPage) -> SettledPage:
         gate = self._gates.at(page.host)
-        if gate.rest > self._now() and page.first is not None and self._now() >= page.first + self._limits.retry_for:
-            return self._failed(self._crawls[page.crawl, page.run], page, page.attempts, RESTING)
+        now = self._now()
+        if gate.backoff_until > now and page.first is not None and now >= page.first + self._limits.retry_for:
+            return self._failed(self._crawls[page.crawl, page.run], page, page.attempts, BACKOFF_WORDS)
         async with gate.free:
             now = self._now()
-            # The host wants to be left alone, this process is to stop, or those before were so slow that the lease
+            # The host wants no requests, this process is to stop, or those before were so slow that the lease
             # would end under way.
-            if self._stopping() or gate.rest > now or now + self._limits.attempt > float(page.ends):
+            if self._stopping() or gate.backoff_until > now or now + self._limits.attempt > float(page.ends):
                 return SettledPage(self._frontier.giving_back(page, now))
             return await self._try(fetcher, page, now)
 
@@ -214,18 +215,18 @@ class _Round:
     ) -> SettledPage:
         attempts = attempt.attempts
         decided = decide(attempt, outcome, self._now())
-        rest = _rest(outcome, self._now())
-        if rest is not None:
+        backoff_until = _backoff_until(outcome, self._now())
+        if backoff_until is not None:
             gate = self._gates.at(page.host)
             # The frontier says how long, where the host has not.
-            gate.rest = max(gate.rest, rest or self._now() + 1)
+            gate.backoff_until = max(gate.backoff_until, backoff_until or self._now() + 1)
         match decided:
             case RetryAt(at=at, words=words, uncounted=uncounted):
                 log.debug("page again", crawl=page.crawl, url=page.url, attempts=attempts, words=words)
                 at = NEVER if at is None else at
-                return SettledPage(self._frontier.again(page, at, attempts - uncounted, first, rest))
+                return SettledPage(self._frontier.again(page, at, attempts - uncounted, first, backoff_until))
             case GiveUp(reason=reason):
-                return self._failed(crawl, page, attempts, _words(outcome, reason, attempts), rest)
+                return self._failed(crawl, page, attempts, _words(outcome, reason, attempts), backoff_until)
             case Completed(response=response):
                 assert isinstance(outcome, Answered)  # noqa: S101  (the only outcome that can be done)
                 return await self._done(crawl, page, attempts, outcome, response)
@@ -247,13 +248,13 @@ class _Round:
         )
 
     def _failed(
-        self, crawl: _Crawl, page: FrontierPage, attempts: int, reason: str, rest: float | None = None
+        self, crawl: _Crawl, page: FrontierPage, attempts: int, reason: str, backoff_until: float | None = None
     ) -> SettledPage:
         event = None
         if crawl.order.callback is not None:
             event = crawl_documents.page_event(crawl.order, page, attempts, 0, None, reason)
         entry, delay = crawl_documents.failed(page.url, reason), crawl.telling.delay(page.url)
-        ending = Ending(entry, 0, event, fine=False, delay=delay, lose=crawl.telling.lose, rest=rest)
+        ending = Ending(entry, 0, event, fine=False, delay=delay, lose=crawl.telling.lose, backoff_until=backoff_until)
         return SettledPage(self._frontier.settling(page, ending))
 
     async def _done(
@@ -276,13 +277,13 @@ class _Round:
             # Where the page is not ours any more, its settling is refused as well.
             await asyncio.to_thread(self._frontier.keep, page, links[LINKS_AT_ONCE:])
             links = links[:LINKS_AT_ONCE]
-        landed = normalised(answer.final_url) or page.url
+        redirected = normalised(answer.final_url) or page.url
         event = None if order.callback is None else crawl_documents.page_event(order, page, attempts, cost, response)
         ending = Ending(
             *(crawl_documents.completed(page.url, cost), cost, event),
             delay=crawl.telling.delay(page.url),
             lose=crawl.telling.lose,
-            landed="" if landed == page.url else landed,
+            redirected="" if redirected == page.url else redirected,
             links=links,
         )
         return SettledPage(self._frontier.settling(page, ending), links, len(response))
@@ -300,11 +301,11 @@ def _cost(status: int) -> int:
     return 1 if status in (200, 404) else 0
 
 
-def _rest(outcome: FetchOutcome, now: float) -> float | None:
-    """Until when the page's host wants to be left alone, epoch seconds; 0: it has not said until when."""
+def _backoff_until(outcome: FetchOutcome, now: float) -> float | None:
+    """Until when the page's host wants no requests, epoch seconds; 0: it has not said until when."""
     if isinstance(outcome, Answered) and outcome.status in (429, 503):
         if outcome.retry_after:
-            return now + min(outcome.retry_after, LONGEST_REST)
+            return now + min(outcome.retry_after, LONGEST_BACKOFF)
         return 0.0 if outcome.status == 429 else None  # noqa: PLR2004
     return None
 

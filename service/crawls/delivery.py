@@ -83,7 +83,7 @@ class _Round:
         told = [one for _, one in done]
         self._under_way.subtract(event.crawl for event, _ in done)
         if not limit:
-            self._tidings.note(told)
+            self._tidings.settle(told)
             return []
         events = self._tidings.exchange(told, limit, self._token, +self._under_way).events
         self._get_to_know(events)

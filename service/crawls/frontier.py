@@ -1,4 +1,4 @@
-"""The pages of crawls: taken under a lease, and settled. Knows how the scripts are called, and decides nothing.
+"""The pages of crawls: claimed under a lease, and settled. Knows how the scripts are called, and decides nothing.
 
 A crawl goes level by level: a page's depth is the shortest way to it, whatever is fetched when. The end of a page's
 lease is its fence.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from longhaul.ledger.lua import ScriptCall, Value
+from longhaul.ledger.lua import ScriptCall
 from service.crawls.store import CRAWL, TOKEN_LIFE, ServiceCrawls
 
 LINKS_AT_ONCE = 1000
@@ -40,13 +40,13 @@ class FrontierPage:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """How many slots of a host the round holds: pages that it may ask the host for at once, and not before `rest`
-    (epoch seconds).
+    """How many slots of a host the round holds: pages that it may ask the host for at once, and not before
+    `backoff_until` (epoch seconds).
     """
 
     host: str
     slots: int
-    rest: float
+    backoff_until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class ClaimedPages:
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a page ended: its `entry` in the summary (JSON), `cost` in credits, its event (JSON without the opening
-    brace; None: nobody wants it) and after how many seconds it is told, of which every `lose`-th is lost; where it was
-    redirected to (empty: it was not), until when its host wants to be left alone, as `Frontier.again` has it, and links
-    to crawl."""
+    brace; None: nobody wants it) and after how many seconds it is delivered, of which every `lose`-th is lost; where
+    it was redirected to (empty: it was not), until when its host wants no requests, as `Frontier.again` has it, and
+    links to crawl."""
 
     entry: bytes
     cost: int
@@ -73,8 +73,8 @@ class Ending:
     fine: bool = True
     delay: float = 0.0
     lose: int = 0
-    landed: str = ""
-    rest: float | None = None
+    redirected: str = ""
+    backoff_until: float | None = None
     links: Sequence[str] = ()
 
 
@@ -99,23 +99,22 @@ class Frontier:
         """Write what has ended and take up to `limit` pages, in one round trip; what became of each call, and the
         pages. `held`: how many pages of each host the round still has; with none of a host it gives its slots back,
         unless it gets new ones."""
-        counts: list[Value] = [part for pair in held.items() for part in pair]
-        args = [
-            self._register.given_now(),
-            limit,
-            self.lease,
-            TOKEN_LIFE,
-            self.per_host,
-            self.share,
-            AHEAD,
-            token,
-            self._patience,
-            *counts,
-        ]
-        *written, (now, more, grants, *rows) = self._register.lua.run_all([*calls, ScriptCall("crawl_claim", args)])
+        claim = self._register.lua.call(
+            "claim_pages",
+            limit=limit,
+            lease=self.lease,
+            life=TOKEN_LIFE,
+            per_host=self.per_host,
+            share=self.share,
+            ahead=AHEAD,
+            token=token,
+            patience=self._patience,
+            held=[{"name": host, "pages": pages} for host, pages in held.items()],
+        )
+        *written, (now, more, grants, *rows) = self._register.lua.run_all([*calls, claim])
         granted = [
-            Grant(host, slots, float(rest))
-            for host, slots, rest in zip(grants[::3], grants[1::3], grants[2::3], strict=True)
+            Grant(host, slots, float(backoff_until))
+            for host, slots, backoff_until in zip(grants[::3], grants[1::3], grants[2::3], strict=True)
         ]
         return written, ClaimedPages(float(now), more == 1, [_page(*row) for row in rows], granted)
 
@@ -129,56 +128,48 @@ class Frontier:
         In a round trip of its own: a server that has forgotten one of two scripts would run the other first.
         """
         parts = [links[at : at + LINKS_AT_ONCE] for at in range(0, len(links), LINKS_AT_ONCE)]
-        now = self._register.given_now()
-        kept = self._register.lua.run_all(
-            [ScriptCall("crawl_links", [now, page.crawl, page.url, page.ends, *part]) for part in parts]
-        )
-        return set(kept) <= {"kept"}
+        lua = self._register.lua
+        calls = [lua.call("keep_links", id=page.crawl, url=page.url, ends=page.ends, links=part) for part in parts]
+        return set(lua.run_all(calls)) <= {"kept"}
 
     def settling(self, page: FrontierPage, ending: Ending) -> ScriptCall:
         """The call that ends a page: `settled`, or `stale`. At most `LINKS_AT_ONCE` links; `keep` is for the others."""
-        args: list[Value] = [
-            self._register.given_now(),
-            page.crawl,
-            page.url,
-            page.ends,
-            "completed" if ending.fine else "failed",
-        ]
-        args += [
-            ending.entry,
-            ending.cost,
-            ending.event or "",
-            ending.delay,
-            ending.lose,
-            ending.landed,
-            _until(ending.rest),
-            *ending.links,
-        ]
-        return ScriptCall("crawl_settle", args)
+        return self._register.lua.call(
+            "settle_page",
+            id=page.crawl,
+            url=page.url,
+            ends=page.ends,
+            completed=ending.fine,
+            entry=ending.entry,
+            cost=ending.cost,
+            event=ending.event,
+            delay=ending.delay,
+            lose=ending.lose,
+            redirected=ending.redirected,
+            backoff_until=ending.backoff_until,
+            links=ending.links,
+        )
 
     def again(
-        self, page: FrontierPage, at: float, attempts: int, first: float, rest: float | None = None
+        self, page: FrontierPage, at: float, attempts: int, first: float, backoff_until: float | None = None
     ) -> ScriptCall:
-        """The call that has a page tried again at `at`, after so many attempts; until `rest` no round asks its host,
-        and where that is 0, for twice as long as the time before. Epoch seconds."""
-        return self._again(page, at, attempts, f"{first:.3f}", page.lost, _until(rest))
+        """The call that has a page tried again at `at`, after so many attempts; until `backoff_until` no round asks its
+        host, and where that is 0, for twice as long as the time before. Epoch seconds."""
+        tries = {"attempts": attempts, "first": f"{first:.3f}", "lost": page.lost}
+        return self._register.lua.call(
+            "retry_page", id=page.crawl, url=page.url, ends=page.ends, at=at, backoff_until=backoff_until, **tries
+        )
 
     def giving_back(self, page: FrontierPage, at: float) -> ScriptCall:
-        """The call that has a page that was not tried taken by any round from `at` (epoch seconds) on."""
-        return self._again(page, at, "", "", "", "")
-
-    def _again(self, page: FrontierPage, at: float, *rest: Value) -> ScriptCall:
-        return ScriptCall(
-            "crawl_again", [self._register.given_now(), page.crawl, page.url, page.ends, f"{at:.3f}", *rest]
+        """The call that has a page that was not tried claimed by any round from `at` (epoch seconds) on."""
+        tries = {"attempts": None, "first": "", "lost": ""}
+        return self._register.lua.call(
+            "retry_page", id=page.crawl, url=page.url, ends=page.ends, at=at, backoff_until=None, **tries
         )
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
         return self._register.dispatch(CRAWL, size=size, bound=self.per_host, share=self.share, most=most)
-
-
-def _until(rest: float | None) -> str:
-    return "" if rest is None else f"{rest:.3f}"
 
 
 def _page(crawl: str, run: str, url: str, ends: str, depth: int, tries: str) -> FrontierPage:

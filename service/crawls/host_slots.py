@@ -14,10 +14,10 @@ from service.crawls.frontier import FrontierPage, Grant
 
 @dataclass(slots=True)
 class HostSlots:
-    """The slots of one host, and until when it wants to be left alone (epoch seconds)."""
+    """The slots of one host, and until when it wants no requests (epoch seconds)."""
 
     slots: int = 0
-    rest: float = 0.0
+    backoff_until: float = 0.0
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     def widen(self, slots: int) -> None:
@@ -49,7 +49,7 @@ class HostSlotTable:
                 continue
             gate = self.at(grant.host)
             gate.widen(grant.slots)
-            gate.rest = max(gate.rest, grant.rest)
+            gate.backoff_until = max(gate.backoff_until, grant.backoff_until)
 
     def leave(self, pages: Iterable[FrontierPage]) -> None:
         """These pages have an outcome, or were given back."""

@@ -1,12 +1,12 @@
-"""The events of crawls that are still to be told: taken under a lease, noted as told, tried again, or given up."""
+"""The events of crawls that are still to be delivered: claimed under a lease, then delivered, tried again, or given up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from longhaul.ledger.lua import ScriptCall, Value
-from service.crawls.store import TELL, TOKEN_LIFE, ServiceCrawls
+from longhaul.ledger.lua import ScriptCall
+from service.crawls.store import DELIVER, TOKEN_LIFE, ServiceCrawls
 
 SUMMARY = "summary"
 ENOUGH = 8 * 1024 * 1024
@@ -36,7 +36,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEvents:
-    """What a claim got: the ledger's time (epoch seconds), whether there is more for another round to take, and the
+    """What a claim got: the ledger's time (epoch seconds), whether there is more for another round to claim, and the
     events.
     """
 
@@ -57,49 +57,50 @@ class Outbox:
         self._lease = lease
 
     def claim(self, limit: int, token: str = "") -> ClaimedEvents:
-        """Take up to `limit` events, for the round with this token."""
+        """Claim up to `limit` events, for the round with this token."""
         return self.exchange((), limit, token, {})
 
     def exchange(
-        self, told: Sequence[Delivered], limit: int, token: str, under_way: Mapping[str, int]
+        self, settled: Sequence[Delivered], limit: int, token: str, under_way: Mapping[str, int]
     ) -> ClaimedEvents:
-        """Note what became of events and take up to `limit` others, in one round trip; `under_way`: how many of each
+        """Write what became of events and claim up to `limit` others, in one round trip; `under_way`: how many of each
         crawl the round holds.
         """
-        held: list[Value] = [part for pair in under_way.items() for part in pair]
-        claim = [
-            self._register.given_now(),
-            limit,
-            self._lease,
-            TOKEN_LIFE,
-            self.share,
-            self.per_crawl,
-            ENOUGH,
-            token,
-            *held,
-        ]
-        now, more, *rows = self._register.lua.run_all([*self._noting(told), ScriptCall("crawl_tell", claim)])[-1]
+        lua = self._register.lua
+        claim = lua.call(
+            "claim_events",
+            limit=limit,
+            lease=self._lease,
+            life=TOKEN_LIFE,
+            share=self.share,
+            per_crawl=self.per_crawl,
+            bytes=ENOUGH,
+            token=token,
+            held=[{"crawl": crawl, "events": events} for crawl, events in under_way.items()],
+        )
+        now, more, *rows = lua.run_all([*self._settling(settled), claim])[-1]
         events = [
             OutboxEvent(crawl, number, document, int(tries), ends) for crawl, number, document, tries, ends in rows
         ]
         return ClaimedEvents(float(now), more == 1, events)
 
-    def note(self, told: Sequence[Delivered]) -> None:
+    def settle(self, settled: Sequence[Delivered]) -> None:
         """Write what became of events."""
-        self._register.lua.run_all(self._noting(told))
+        self._register.lua.run_all(self._settling(settled))
 
-    def _noting(self, told: Sequence[Delivered]) -> list[ScriptCall]:
-        args: list[Value] = [self._register.given_now()]
-        for one in told:
-            args += [
-                one.event.crawl,
-                one.event.number,
-                one.event.ends,
-                "" if one.again is None else f"{one.again:.3f}",
-                one.tries,
-            ]
-        return [ScriptCall("crawl_told", args)] if told else []
+    def _settling(self, settled: Sequence[Delivered]) -> list[ScriptCall]:
+        rows = [
+            {
+                "id": one.event.crawl,
+                "number": one.event.number,
+                "ends": one.event.ends,
+                "retry_at": one.again,
+                "tries": one.tries,
+            }
+            for one in settled
+        ]
+        return [self._register.lua.call("settle_events", events=rows)] if rows else []
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
-        return self._register.dispatch(TELL, size=size, bound=self.per_crawl, share=self.share, most=most)
+        return self._register.dispatch(DELIVER, size=size, bound=self.per_crawl, share=self.share, most=most)

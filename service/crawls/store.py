@@ -1,13 +1,6 @@
-"""The crawls in the ledger: made, looked at, cancelled, and run again by their schedules.
+"""The crawls in the ledger: created, read, cancelled, and run again by their schedules.
 
-longhaul:service:{crawls}:record:<id>   hash: state, created, started, ended, delivered (epoch s), run, depth (the
-present level), cost, events,
-                                        untold (bytes of events), keep (s), outcome (how the run ended), host (of the start page), wide (there
-                                        are others), and where there is one: budget, recurs (the interval), next (epoch s),
-                                        summary (due | first | written)
-longhaul:service:{crawls}:order:<id>    what was ordered, JSON
-The rest belongs to the run that is under way or was last: `scripts/prelude.lua` has its names, `frontier` and `tidings`
-their verbs.
+The package's docstring has the keys; `frontier` and `outbox` have the verbs for the pages and the events of a run.
 """
 
 from __future__ import annotations
@@ -23,8 +16,7 @@ from typing import Any
 import structlog
 from redis import Redis
 
-from longhaul.ledger.due import Clock
-from longhaul.ledger.lua import Lua, Value
+from longhaul.ledger.lua import Clock, Lua, Value
 from longhaul.links.extract import normalised
 from longhaul.scraperapi.protocol import dump_json
 from service.crawls.order import CrawlOrder
@@ -34,7 +26,7 @@ from service.jobs.submission import RunRequest
 
 SPACE = "longhaul:service:{crawls}"
 CRAWL = "crawl"
-TELL = "tell"
+DELIVER = "deliver"
 SCHEDULE = "schedule"
 TRANSITIONS = {
     "delayed": ("running", "cancelled"),
@@ -48,7 +40,7 @@ TRANSITIONS = {
 BUSY_WAIT = 5.0
 """Seconds until a run is begun that is due while the one before still goes on."""
 UNREADABLE_WAIT = 300.0
-"""Seconds until an order is looked at again that could not be read."""
+"""Seconds until an order that could not be read is tried again."""
 BEGUN_AT_ONCE = 100
 TOKEN_LIFE = 20.0
 """Seconds until a round that does not ask for more is given up for lost, with its slots; a living one asks each
@@ -89,9 +81,8 @@ class ServiceCrawls:
 
     def __init__(self, redis: Redis, *, retention: float, clock: Clock | None = None) -> None:
         self.redis = redis
-        self.lua = Lua(redis, SPACE, TRANSITIONS, own=files("service.crawls") / "scripts")
+        self.lua = Lua(redis, SPACE, TRANSITIONS, own=files("service.crawls") / "scripts", clock=clock)
         self._keep = math.ceil(retention)
-        self._clock = clock
 
     def create(self, order: CrawlOrder) -> str:
         """Write a crawl, due at once if it is enabled; its id."""
@@ -104,17 +95,14 @@ class ServiceCrawls:
             fields["summary"] = summary
         if later is not None:
             fields |= {"recurs": order.interval, "next": f"{later:.3f}"}
-        flat = [part for pair in fields.items() for part in pair]
-        next_time = "" if later is None else f"{later:.3f}"
         self.lua.run(
-            "crawl_create",
-            self.given_now(),
-            crawl_id,
-            start_of(order),
-            _written(order),
-            int(order.enabled),
-            next_time,
-            *flat,
+            "create_crawl",
+            id=crawl_id,
+            url=start_of(order),
+            order=_written(order),
+            enabled=order.enabled,
+            next_run=later,
+            fields=fields,
         )
         return crawl_id
 
@@ -127,21 +115,21 @@ class ServiceCrawls:
         """The crawl as it is now, seen at one moment; None where nobody knows it."""
         pipe = self.redis.pipeline(transaction=True)
         pipe.hgetall(f"{SPACE}:record:{crawl_id}")
-        for name in ("wait", "next"):
+        for name in ("waiting", "next"):
             pipe.llen(f"{SPACE}:{name}:{crawl_id}")
-        for name in ("again", "taken"):
+        for name in ("retry", "claimed"):
             pipe.zcard(f"{SPACE}:{name}:{crawl_id}")
         for name in ("completed", "failed"):
             pipe.llen(f"{SPACE}:{name}:{crawl_id}")
-        fields, wait, later, again, taken, completed, failed = pipe.execute()
-        return CrawlSnapshot(fields, wait + later + again, taken, completed, failed) if fields else None
+        fields, waiting, later, retry, claimed, completed, failed = pipe.execute()
+        return CrawlSnapshot(fields, waiting + later + retry, claimed, completed, failed) if fields else None
 
     def lists(self, crawl_id: str) -> RunLists:
         """The pages of a run that has ended, for its summary. Nothing is added to them any more, so they are read piece
         by piece.
         """
-        waiting = [*self._members("taken", crawl_id), *self._members("again", crawl_id)]
-        waiting += [*self._listed("wait", crawl_id), *self._listed("next", crawl_id)]
+        waiting = [*self._members("claimed", crawl_id), *self._members("retry", crawl_id)]
+        waiting += [*self._listed("waiting", crawl_id), *self._listed("next", crawl_id)]
         return RunLists(self._listed("completed", crawl_id), self._listed("failed", crawl_id), waiting)
 
     def _listed(self, name: str, crawl_id: str) -> list[str]:
@@ -157,7 +145,7 @@ class ServiceCrawls:
         """End the crawl, and its schedule, whatever is under way; False where nobody knows it. One that has ended stays
         as it ended.
         """
-        return bool(self.lua.run("crawl_cancel", self.given_now(), crawl_id) != "missing")
+        return bool(self.lua.run("cancel_crawl", id=crawl_id) != "missing")
 
     def begin_due_runs(self) -> int:
         """Begin the runs that their schedules want by now; how many. Repeating it changes nothing."""
@@ -175,45 +163,34 @@ class ServiceCrawls:
                 self.redis.zrem(schedule, crawl_id)
                 continue
             later = next_run(float(seen.fields["created"]), order.interval, now) or now
-            args: list[Value] = [
-                crawl_id,
-                seen.fields["run"],
-                start_of(order),
-                f"{later:.3f}",
-                summary_of(order),
-                BUSY_WAIT,
-            ]
-            begun += self.lua.run("crawl_begin", self.given_now(), *args) == "begun"
+            became = self.lua.run(
+                "begin_run",
+                id=crawl_id,
+                last_run=seen.fields["run"],
+                url=start_of(order),
+                next_run=later,
+                summary=summary_of(order),
+                busy_wait=BUSY_WAIT,
+            )
+            begun += became == "begun"
         return begun
 
     def dispatch(self, step: str, *, size: int, bound: int, share: int, most: int) -> list[str]:
         """Tokens of the rounds to start now: as many as there is work for, at most `most` at once in all processes.
         `size`: what a round can have under way; `bound`: what one crawl can, in all rounds; `share`: what it can in
         one."""
-        return [
-            str(token)
-            for token in self.lua.run("crawl_dispatch", self.given_now(), step, size, bound, share, most, TOKEN_LIFE)
-        ]
+        tokens = self.lua.run(
+            "dispatch_rounds", step=step, size=size, bound=bound, share=share, most=most, life=TOKEN_LIFE
+        )
+        return [str(token) for token in tokens]
 
     def leave(self, step: str, token: str) -> None:
         """Give a round's token back, whether it has claimed or not."""
-        pipe = self.redis.pipeline(transaction=True)
-        pipe.zrem(f"{SPACE}:started:{step}", token)
-        pipe.zrem(f"{SPACE}:working:{step}", token)
-        pipe.execute()
+        self.lua.run("leave_batch", step=step, token=token)
 
     def now(self) -> float:
         """The ledger's time, epoch seconds."""
-        if self._clock is not None:
-            return self._clock()
-        seconds, micros = self.redis.time()
-        return float(seconds) + float(micros) / 1e6
-
-    def given_now(self) -> Value:
-        """What the scripts take for now: empty, so that it is the server's time, but for a clock that a test has
-        brought.
-        """
-        return "" if self._clock is None else self._clock()
+        return self.lua.now()
 
 
 def start_of(order: CrawlOrder) -> str:

@@ -1,10 +1,6 @@
 """The runs in the ledger: create, read, cancel, and the writes that end a claimed run or give it its next action.
 
-longhaul:service:{runs}:record:<id>    hash: state, lane, fence, created (epoch s), url, attempts, and where there is
-one: next (epoch s),
-                                       meta (JSON), callback, report (1), faults, reason, deliveries, retrieved (epoch s)
-longhaul:service:{runs}:request:<id>   what to fetch as JSON, until the run ends
-longhaul:service:{runs}:result:<id>    the contract's `response` as JSON, until it is retrieved or too old
+The package's docstring has the keys.
 """
 
 from __future__ import annotations
@@ -63,13 +59,13 @@ class Runs:
     def __init__(
         self, redis: Redis, *, retention: float, read_grace: float, retry_for: float, clock: Clock | None = None
     ) -> None:
-        self.due = Due(redis, SPACE, TRANSITIONS, blobs=("request",), clock=clock)
+        self.due = Due(
+            redis, SPACE, TRANSITIONS, blobs=("request",), clock=clock, own=files("service.jobs") / "scripts"
+        )
         self._redis = redis
         self._keep = math.ceil(retention)
         self._read_grace = read_grace
         self._retry_for = retry_for
-        self._clock = clock
-        self._read = redis.register_script((files("service.jobs") / "scripts" / "read.lua").read_text())
 
     def create(self, submissions: Sequence[RunRequest]) -> list[tuple[str, dict[str, str]]]:
         """Write the runs, due at once; id and fields of each, in order."""
@@ -89,8 +85,7 @@ class Runs:
 
     def read(self, run_id: str) -> Reading | None:
         """The run; None where nobody knows it (any more). The first reading of a result retrieves it."""
-        keys = [f"{SPACE}:record:{run_id}", f"{SPACE}:result:{run_id}"]
-        answer = self._read(keys=keys, args=["" if self._clock is None else self._clock(), self._read_grace])
+        (answer,) = self.due.run([self.due.calling("read_run", id=run_id, grace=self._read_grace)])
         if not answer:
             return None
         flat, result = answer

@@ -125,9 +125,9 @@ class TestRecurring:
     def test_what_remembers_a_run_is_there_for_one_more_run_and_not_for_ever(self, crawls):
         self.recurring(crawls)
         crawls.push("a", *events("remote-1", f"{SITE}a/", 1, run=1))
-        assert 0 < crawls.redis.ttl("longhaul:{crawls}:former:a") <= 24 * 3600
+        assert 0 < crawls.redis.ttl("longhaul:{crawls}:previous:a") <= 24 * 3600
         crawls.push("a", summary("remote-1", [], run=2))
-        assert crawls.redis.exists("longhaul:{crawls}:former:a") == 0
+        assert crawls.redis.exists("longhaul:{crawls}:previous:a") == 0
 
     def test_one_that_is_cancelled_at_the_remote_recurs_no_more(self, crawls):
         self.recurring(crawls)

@@ -196,7 +196,7 @@ def test_a_job_whose_envelope_cannot_be_written_keeps_no_other_back(fresh):
     world.scraper.before = lambda _: world.redis.set("longhaul:results:wrong", "x") and None
     report = world.flow.run_batch(JobStep.POLL, "default")
     assert (report.claimed, report.crashed, report.counts["finish"]) == (2, 1, 1)
-    assert world.redis.hget(f"{SPACE}:record:bad", "stumble") == "writing: ResponseError"
+    assert world.redis.hget(f"{SPACE}:record:bad", "crash") == "writing: ResponseError"
     # The result is gone with that reading, and the job is submitted again, once its queue is one.
     world.redis.delete("longhaul:results:wrong")
     world.scraper.before = lambda _: None
@@ -213,7 +213,7 @@ def test_a_ledger_that_refuses_every_write_is_no_fault_of_the_records(world):
             world.flow.run_batch(JobStep.POLL, "default")
     finally:
         world.redis.config_set("min-replicas-to-write", 0)
-    assert "stumbles" not in world.redis.hgetall(f"{SPACE}:record:a")
+    assert "crashes" not in world.redis.hgetall(f"{SPACE}:record:a")
 
 
 def test_an_id_that_is_no_utf_8_does_not_keep_the_others_from_being_claimed(world):
@@ -235,9 +235,9 @@ class TestBack:
         wait_out(world)
         spoil(world, "bad", "created", f"{world.clock.now - 5000:.3f}")
         assert world.store.quarantine.retry(["bad", "nobody"]) == ["poll:default", "missing"]
-        assert world.store.quarantine.retry(["bad"]) == ["not set aside"]
+        assert world.store.quarantine.retry(["bad"]) == ["not in quarantine"]
         assert aside(world) == {}
-        assert not {"stumbles", "stumble", "origin"} & set(world.redis.hgetall(f"{SPACE}:record:bad"))
+        assert not {"crashes", "crash", "origin"} & set(world.redis.hgetall(f"{SPACE}:record:bad"))
         world.bring_home()
         assert world.results()["bad"]["status"] == "finished"
         assert world.scraper.posts["https://example.com/bad"] == 1

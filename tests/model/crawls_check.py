@@ -6,7 +6,7 @@ from collections import Counter
 
 from hypothesis.stateful import invariant
 
-from longhaul.crawls.store import FORMER, SEEN, SPACE
+from longhaul.crawls.store import PREVIOUS, SEEN, SPACE
 from longhaul.scraperapi.models import Json
 from longhaul.work.balance import balance
 from longhaul.work.item import ENDS, State
@@ -19,7 +19,7 @@ class CrawlsCheck(CrawlsBench):
 
     @invariant()
     def everything_adds_up(self) -> None:
-        sight = see(self.redis, SPACE, (SEEN, FORMER))
+        sight = see(self.redis, SPACE, (SEEN, PREVIOUS))
         assert set(sight.records) == set(self.entries)
         assert set(sight.places) == {entry.id for entry in self.open()}
         told = [*self.read, *sight.envelopes.get("results", [])]
@@ -40,7 +40,7 @@ class CrawlsCheck(CrawlsBench):
         if entry.state in ENDS:
             assert "lease" not in record
             assert 0 < sight.lives[entry.id] <= self.store.limits.keep_ended * 1000
-            for name in (SEEN, FORMER):
+            for name in (SEEN, PREVIOUS):
                 assert self.redis.pttl(f"{SPACE}:{name}:{entry.id}") != -1, "outlives its record"
         else:
             assert sight.lives[entry.id] == -1

@@ -171,7 +171,7 @@ class CrawlsMachine(CrawlsCheck):
     @rule()
     def retry(self) -> None:
         for id_ in self.store.quarantine.ids():
-            assert self.store.quarantine.retry([id_]) != ["not set aside"]
+            assert self.store.quarantine.retry([id_]) != ["not in quarantine"]
             self.entries[id_].release()
 
     @precondition(lambda self: self.crawling.running())

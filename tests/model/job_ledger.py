@@ -26,7 +26,7 @@ PUT_OFF, GUARANTEED, HEADROOM = 30.0, 24 * HOUR, 2 * HOUR
 
 @dataclass
 class Entry:
-    """One job. `turn` grows whenever whoever holds it has lost it: at each claim, write, stumble and retry."""
+    """One job. `turn` grows whenever whoever holds it has lost it: at each claim, write, crash and retry."""
 
     id: str
     account: str
@@ -44,9 +44,9 @@ class Entry:
     cancelled: bool = False
     remote: str = ""
     sent: float | None = None
-    looked: float | None = None
+    polled: float | None = None
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("submissions", "polls", "attempts", "losses", "stumbles"), 0)
+        default_factory=lambda: dict.fromkeys(("submissions", "polls", "attempts", "losses", "crashes"), 0)
     )
     origin: str = ""
     spoilt: bool = False
@@ -87,13 +87,13 @@ class Entry:
                 self.place(lane(JobStep.POLL, self.account), due)
             case Snooze(due, alive):
                 self.place(own, due)
-                self.looked = now if alive else self.looked
+                self.polled = now if alive else self.polled
                 self.count("submissions", -1 if step is JobStep.SEND else 0)
             case Retry(due, _):
                 self.place(own, due)
                 self.count("attempts", 1)
             case Resend():
-                self.state, self.remote, self.sent, self.looked = State.QUEUED, "", None, None
+                self.state, self.remote, self.sent, self.polled = State.QUEUED, "", None, None
                 self.place(lane(JobStep.SEND, self.account), now)
                 self.count("losses", 1)
             case Pause():
@@ -110,20 +110,20 @@ class Entry:
             return self.state.value
         if not self.cancelled and (self.lease or 0) <= now:
             self.place(lane(JobStep.CANCEL, self.account), now)
-            self.origin, self.counts["stumbles"] = "", 0
+            self.origin, self.counts["crashes"] = "", 0
         self.cancelled = True
         return "marked"
 
     def count_crashes(self, step: JobStep, counted: str, now: float) -> bool:
         """It has made its step raise; whether it is set aside now."""
         self.release()
-        self.count("stumbles", 1)
+        self.count("crashes", 1)
         self.count(counted, -1)
         own, stop = lane(step, self.account), lane(JobStep.CANCEL, self.account)
-        self.place(own, now + PAUSE * 2 ** (self.counts["stumbles"] - 1))
+        self.place(own, now + PAUSE * 2 ** (self.counts["crashes"] - 1))
         if self.cancelled and own != stop:
             self.place(stop, now)
-        elif self.counts["stumbles"] >= TRIES:
+        elif self.counts["crashes"] >= TRIES:
             self.place(PREFIX + self.account, now)
             self.origin = own
             return True
@@ -132,16 +132,16 @@ class Entry:
     def retry(self, now: float) -> str:
         """Sent again by a person."""
         if self.ended or not self.origin:
-            return "not set aside"
+            return "not in quarantine"
         self.turn += 1
         self.place(self.origin, now)
-        self.origin, self.counts["stumbles"] = "", 0
+        self.origin, self.counts["crashes"] = "", 0
         return self.lane
 
     @property
     def urgent(self) -> float | None:
         """From when on it is looked at even though its results queue is full; None: never before its deadline is near."""
-        seen = self.looked if self.looked is not None else self.sent
+        seen = self.polled if self.polled is not None else self.sent
         return None if seen is None else min(self.created + DEADLINE, seen + GUARANTEED) - HEADROOM
 
 

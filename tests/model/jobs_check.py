@@ -44,8 +44,8 @@ class JobsCheck(JobsBench):
         record = sight.records[entry.id]
         assert (record["state"], "cancel" in record, "ended" in record) == (entry.state, entry.cancelled, entry.ended)
         assert record.get("remote", "") == entry.remote
-        times = {name: float(record[name]) if record.get(name) else None for name in ("sent", "looked")}
-        assert times == {"sent": entry.sent, "looked": entry.looked}
+        times = {name: float(record[name]) if record.get(name) else None for name in ("sent", "polled")}
+        assert times == {"sent": entry.sent, "polled": entry.polled}
         assert {name: int(record.get(name, 0)) for name in entry.counts} == entry.counts
         if entry.ended:
             assert "lease" not in record

@@ -203,7 +203,7 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
     counts = {line["what"]: line["count"] for line in lines if "count" in line}
     assert code == 0
     assert (counts["jobs set aside"], counts["crawls set aside"], counts["dead letters"]) == (2, 1, 1)
-    assert not [what for what in counts if "aside:" in what]
+    assert not [what for what in counts if "quarantine:" in what]
     noted = [line["note"] for line in lines if line.get("id")]
     assert [note.partition(", since")[0] for note in noted] == [
         "bad-1: cannot be read: subject (send:default",
@@ -218,7 +218,7 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
 def test_doctor_finds_what_is_set_aside_and_takes_it_for_no_late_work(
     command: Callable[..., Answer], redis: Redis
 ) -> None:
-    redis.zadd("longhaul:{jobs}:due:aside:default", {"bad-1": 1.0})
+    redis.zadd("longhaul:{jobs}:due:quarantine:default", {"bad-1": 1.0})
     _, lines, _ = command("doctor")
     findings = {line["check"]: line for line in lines}
     assert (findings["set aside"]["ok"], findings["set aside"]["finding"]) == (False, "2 jobs set aside")

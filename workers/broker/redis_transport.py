@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import suppress
-from hashlib import sha1
+from importlib.resources import files
 from queue import Empty
 from time import monotonic, time
 from typing import Any
@@ -25,6 +25,7 @@ from kombu.utils.json import dumps, loads
 from kombu.utils.uuid import uuid
 from redis.exceptions import NoScriptError, ResponseError
 
+from longhaul.ledger.script import load_script
 from workers.broker.dead_lettering import KeepingConsumer
 
 log = structlog.get_logger()
@@ -40,22 +41,7 @@ REFUSED_REST = 1.0
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What kombu raises on its way from the bytes to a message."""
 
-TAKE = """
--- Take the next message of the first queue that has one, and record who has it; {place of the queue, message}, or nil.
--- KEYS: the hash and the index of the messages that are taken, then the queues in the order of asking.
--- ARGV: the tag under which it is recorded, the time, then the queues' names as JSON.
--- The record is [message, exchange, routing key], for kombu's restore: no exchange, so it goes back to the queue it came from.
-for at = 3, #KEYS do
-  local message = redis.call('RPOP', KEYS[at])
-  if message then
-    redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-    redis.call('HSET', KEYS[1], ARGV[1], '[' .. message .. ',"",' .. ARGV[at] .. ']')
-    return {at - 2, message}
-  end
-end
-return false
-"""
-DIGEST = sha1(TAKE.encode(), usedforsecurity=False).hexdigest()
+TAKE_MESSAGE = load_script("take_message", files("workers.broker") / "scripts")
 
 
 class QoS(redis.QoS):
@@ -142,12 +128,12 @@ class Channel(redis.Channel):
         prefixed = [
             self.global_keyprefix + key for key in (self.unacked_key, self.unacked_index_key, *(key for key, _ in keys))
         ]
-        script = ("EVALSHA", DIGEST) if self._server_knows else ("EVAL", TAKE)
+        script = ("EVALSHA", TAKE_MESSAGE.digest) if self._server_knows else ("EVAL", TAKE_MESSAGE.text)
+        names = [dumps(queue) for queue in self._places]
+        arguments = TAKE_MESSAGE.arguments.of({"tag": self._asked, "taken_at": time(), "names": names})
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
-        self._in_poll.send_command(
-            *script, len(prefixed), *prefixed, self._asked, time(), *(dumps(queue) for queue in self._places)
-        )
+        self._in_poll.send_command(*script, len(prefixed), *prefixed, *arguments)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Hand on what the answer brings; raises `Empty` where there is no message."""

@@ -83,7 +83,7 @@ class CrawlEvents:
             self._known.clear()
         self._known[crawl_id] = crawl
         became = await self._gathering.add((crawl, event), size)
-        if became in {"ahead", "turned"}:
+        if became in {"ahead", "run over"}:
             # The run that we know of is over, or nearly.
             self._known.pop(crawl_id, None)
             return await run_in_threadpool(self._flow.take, crawl, event)

@@ -1,16 +1,13 @@
 -- Bring a claimed record up to date. Nothing else of it changes: neither its place in the index nor its fence.
--- ARGV: now, id, fence, count of fields, (name, value)*, count of fields to delete, their names, count of blobs, (name, value)*,
---       names of blobs to delete ...
--- Returns 1, or 0 where somebody else has claimed it since.
-local id, at = ARGV[2], 4
-local record = record_of(id)
-if (redis.call('HGET', record, 'fence') or '0') ~= ARGV[3] then return 0 end
-local function word()
-  at = at + 1
-  return ARGV[at - 1]
-end
-for _ = 1, tonumber(word()) do redis.call('HSET', record, word(), word()) end
-for _ = 1, tonumber(word()) do redis.call('HDEL', record, word()) end
-for _ = 1, tonumber(word()) do redis.call('SET', space .. ':' .. word() .. ':' .. id, word()) end
-while ARGV[at] do redis.call('DEL', space .. ':' .. word() .. ':' .. id) end
+-- ARGS: id, fence
+--       fields{}, gone_fields[]    fields to set and to delete
+--       blobs{}, gone_blobs[]      likewise
+-- KEYS: record; from ARGS: blobs, gone_blobs
+-- RETURNS: 1, or 0 where somebody else has claimed it since
+local record = key('record', id)
+if (redis.call('HGET', record, 'fence') or '0') ~= fence then return 0 end
+for at = 1, #fields, 2 do redis.call('HSET', record, fields[at], fields[at + 1]) end
+for _, name in ipairs(gone_fields) do redis.call('HDEL', record, name) end
+for at = 1, #blobs, 2 do redis.call('SET', key(blobs[at], id), blobs[at + 1]) end
+for _, name in ipairs(gone_blobs) do redis.call('DEL', key(name, id)) end
 return 1

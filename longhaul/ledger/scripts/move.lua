@@ -1,24 +1,23 @@
 -- Give a claimed record its next action, in the same or in another state, and end the lease.
--- ARGV: now, id, fence, state, lane, due ('' = leaves the index), lane of cancelled records or '',
---       count of fields, (name, value)*, (name, increment)*
--- Returns 'moved', or why not: 'missing', 'ended', 'stale'.
-local now, id, fence, state, lane, due = clock(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+-- USES: states
+-- ARGS: now, id, fence, state, lane
+--       due:number?                when its next action is due; none: it leaves the index
+--       cancelled_lane?            where it goes instead if it has been cancelled while it was claimed
+--       fields{}, add{}            fields to set, and counters with what to add to them
+-- KEYS: record, due, lanes, books
+-- RETURNS: 'moved', or why not: 'missing', 'ended', 'stale'
 local from, lane_now = guarded(id, fence, state)
 if not from then return lane_now end
-local record = record_of(id)
--- Cancelled while it was claimed: the cancelling step is its next action, at once.
-if ARGV[7] ~= '' and redis.call('HEXISTS', record, 'cancel') == 1 and lane ~= ARGV[7] then lane, due = ARGV[7], seconds(now) end
-if lane_now ~= lane then redis.call('ZREM', due_of(lane_now), id) end
-if due == '' then redis.call('ZREM', due_of(lane), id) else place(id, lane, tonumber(due)) end
-change_state(id, from, state)
-redis.call('HSET', record, 'lane', lane)
-redis.call('HDEL', record, 'lease')
--- The fence grows here as well: whoever holds the old one has had his say.
-redis.call('HINCRBY', record, 'fence', 1)
-local at, sets = 9, 9 + 2 * tonumber(ARGV[8])
-while ARGV[at] do
-  if at < sets then redis.call('HSET', record, ARGV[at], ARGV[at + 1])
-  else redis.call('HINCRBY', record, ARGV[at], ARGV[at + 1]) end
-  at = at + 2
+local record = key('record', id)
+if cancelled_lane and lane ~= cancelled_lane and redis.call('HEXISTS', record, 'cancel') == 1 then
+  lane, due = cancelled_lane, now
 end
+if lane_now ~= lane then redis.call('ZREM', key('due', lane_now), id) end
+if due then place(id, lane, due) else redis.call('ZREM', key('due', lane), id) end
+change_state(id, from, state)
+redis.call('HSET', record, 'lane', lane, unpack(fields))
+redis.call('HDEL', record, 'lease')
+-- The fence grows here as well: another write with the old one is rejected.
+redis.call('HINCRBY', record, 'fence', 1)
+for at = 1, #add, 2 do redis.call('HINCRBY', record, add[at], add[at + 1]) end
 return 'moved'

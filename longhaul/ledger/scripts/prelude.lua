@@ -1,6 +1,11 @@
--- Stands before every script. TRANSITIONS is the owner's table: `["from>to"] = true`, and `["from>"] = true` for a state that can be left.
-local TRANSITIONS = --[[TRANSITIONS]]
-local space = KEYS[1]
+-- Functions that stand before every script. The loader writes `space`, the beginning of every key, before them.
+
+-- The key of a family: `<space>:record:<id>`, `<space>:due:<lane>`, `<space>:books`.
+local beginning = space .. ':'
+local function key(family, name)
+  if name then return beginning .. family .. ':' .. name end
+  return beginning .. family
+end
 
 -- One clock for every worker: the server's, unless the caller (a test) brings its own time.
 local function clock(given)
@@ -10,28 +15,9 @@ local function clock(given)
 end
 
 local function seconds(time) return string.format('%.3f', time) end
-local function record_of(id) return space .. ':record:' .. id end
-local function due_of(lane) return space .. ':due:' .. lane end
 
+-- Make a record due in a lane.
 local function place(id, lane, time)
-  redis.call('ZADD', due_of(lane), seconds(time), id)
-  redis.call('SADD', space .. ':lanes', lane)
-end
-
--- The guard of every write: the record must be there, and nobody may have claimed it since the caller did.
--- Returns the state and the lane, or nil and the reason why the caller is too late.
-local function guarded(id, fence, to)
-  local found = redis.call('HMGET', record_of(id), 'state', 'fence', 'lane')
-  if not found[1] then return nil, 'missing' end
-  if found[1] ~= to and not TRANSITIONS[found[1] .. '>' .. to] then return nil, 'ended' end
-  if found[1] == to and not TRANSITIONS[found[1] .. '>'] then return nil, 'ended' end
-  if (found[2] or '0') ~= fence then return nil, 'stale' end
-  return found[1], found[3]
-end
-
-local function change_state(id, from, to)
-  if from == to then return end
-  redis.call('HSET', record_of(id), 'state', to)
-  redis.call('HINCRBY', space .. ':books', from, -1)
-  redis.call('HINCRBY', space .. ':books', to, 1)
+  redis.call('ZADD', key('due', lane), seconds(time), id)
+  redis.call('SADD', key('lanes'), lane)
 end

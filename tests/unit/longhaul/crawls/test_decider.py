@@ -43,7 +43,7 @@ CRAWL = Crawl(
     sent=START,
 )
 RECURRING = replace(CRAWL, request=CrawlRequest("https://example.com/", interval="daily"))
-TOLD = replace(CRAWL, summary=SummaryEvent("remote-1", "finished", 5, done=3, failed=1), told=START)
+TOLD = replace(CRAWL, summary=SummaryEvent("remote-1", "finished", 5, done=3, failed=1), summary_at=START)
 TROUBLE = [
     RemoteTrouble(500, ""),
     RemoteTrouble(503, ""),
@@ -93,7 +93,7 @@ def test_without_a_summary_no_event_is_an_end():
     ],
 )
 def test_the_end_is_what_the_remote_says(state, decision, recurring):
-    told = {"summary": SummaryEvent("remote-1", state, 0, 0, 0), "told": START}
+    told = {"summary": SummaryEvent("remote-1", state, 0, 0, 0), "summary_at": START}
     assert DECIDER.after_event(replace(CRAWL, **told), START) == decision
     assert DECIDER.after_event(replace(RECURRING, **told), START) == recurring
 

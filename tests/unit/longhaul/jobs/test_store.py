@@ -141,7 +141,7 @@ class TestPhases:
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Snooze(START, alive=True))
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Resend())
-        assert store._due.get("a").fields["looked"] == ""
+        assert store._due.get("a").fields["polled"] == ""
 
     @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     def test_a_held_job_loses_nothing_and_is_due_by_its_age_when_the_pause_ends(self, store, clock, step):

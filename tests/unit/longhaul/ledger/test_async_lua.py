@@ -7,7 +7,8 @@ from redis.exceptions import ResponseError
 
 from longhaul.ledger.async_lua import AsyncLua
 from longhaul.ledger.connection import connect_loop
-from longhaul.ledger.lua import Lua, ScriptCall
+from longhaul.ledger.due import Due
+from longhaul.ledger.lua import Lua
 
 TABLE = {"open": ["done"], "done": ()}
 SPACE = "longhaul:{test}"
@@ -31,27 +32,33 @@ def run(redis, redis_url):
     return run
 
 
-def create(id_):
-    return ScriptCall("create", ["1", id_, "open", "lane", 0, 0])
+@pytest.fixture
+def create(redis):
+    def create(id_):
+        record = {"id": id_, "state": "open", "lane": "lane", "fields": {}, "blobs": {}}
+        return Lua(redis, SPACE, TABLE).call("create", records=[record])
+
+    return create
 
 
-def finish(id_):
-    return ScriptCall("finish", ["1", id_, "0", "done", 60, "", "", "", "", 0, "", "", "", 0, 0])
+@pytest.fixture
+def finish(redis):
+    return Due(redis, SPACE, TABLE).finishing("a", 0, "done", keep=60)
 
 
-def test_a_server_that_knows_no_script_is_taught_and_each_call_runs_once(run, redis):
+def test_a_server_that_knows_no_script_is_taught_and_each_call_runs_once(run, redis, create, finish):
     redis.script_flush()
-    assert run([create("a"), finish("a"), create("a"), create("b")]) == [[1], "finished", [0], [1]]
+    assert run([create("a"), finish, create("a"), create("b")]) == [[1], "finished", [0], [1]]
     assert redis.hget(f"{SPACE}:books", "submitted") == "2"
 
 
-def test_where_one_of_two_scripts_was_forgotten_only_its_calls_are_made_again(run, redis):
+def test_where_one_of_two_scripts_was_forgotten_only_its_calls_are_made_again(run, redis, create, finish):
     redis.script_flush()
-    assert run([create("a")], [create("b"), finish("a"), create("c")]) == [[1], "finished", [1]]
+    assert run([create("a")], [create("b"), finish, create("c")]) == [[1], "finished", [1]]
 
 
-def test_an_error_is_raised_after_all_calls_have_run(run, redis):
+def test_an_error_is_raised_after_all_calls_have_run(run, redis, create):
     redis.set(f"{SPACE}:record:a", "not a hash")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
-        run([ScriptCall("cancel", ["1", "a", "lane"]), create("b")])
+        run([Lua(redis, SPACE, TABLE).call("cancel", id="a", lane="lane", state=None), create("b")])
     assert redis.hget(f"{SPACE}:record:b", "state") == "open"

@@ -164,7 +164,7 @@ class TestBackPressure:
     def test_a_job_close_to_its_deadline_does_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
-        move(due, "a", 0, set_fields={"looked": f"{START + 69 * HOUR:.3f}"})
+        move(due, "a", 0, set_fields={"polled": f"{START + 69 * HOUR:.3f}"})
         clock.now = START + 70 * HOUR - 1
         assert self.look(due) == []
         clock.now = START + 70 * HOUR
@@ -173,7 +173,7 @@ class TestBackPressure:
     def test_a_job_that_was_looked_at_long_ago_does_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
-        move(due, "a", 0, set_fields={"looked": f"{START:.3f}"})
+        move(due, "a", 0, set_fields={"polled": f"{START:.3f}"})
         clock.now = START + 22 * HOUR - 1
         assert self.look(due) == []
         clock.now = START + 22 * HOUR
@@ -196,7 +196,7 @@ class TestBackPressure:
     def test_putting_off_never_reaches_beyond_the_time_from_which_it_may_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
-        move(due, "a", 0, set_fields={"looked": f"{START:.3f}"})
+        move(due, "a", 0, set_fields={"polled": f"{START:.3f}"})
         clock.now = START + 22 * HOUR - 5
         assert self.look(due) == []
         assert due.books().lanes[0].oldest == START + 22 * HOUR

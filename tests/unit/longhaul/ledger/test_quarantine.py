@@ -61,13 +61,13 @@ def test_the_third_stumble_sets_aside_and_is_the_only_one_that_says_so(due, asid
     (one,) = aside.first(10)
     assert (one.id, one.since, one.origin, one.words) == ("a", START + 120, LANE, "why")
     assert claim(due) == []
-    assert [(lane.name, lane.open) for lane in due.books().lanes if lane.open] == [("aside:a", 1)]
+    assert [(lane.name, lane.open) for lane in due.books().lanes if lane.open] == [("quarantine:a", 1)]
 
 
 def test_the_words_are_bounded(due, aside, redis):
     put(due, "a")
     count_crashes(aside, *claim(due), words="x" * 5000)
-    assert redis.hget("longhaul:{test}:record:a", "stumble") == "x" * 200
+    assert redis.hget("longhaul:{test}:record:a", "crash") == "x" * 200
 
 
 def test_whoever_comes_too_late_counts_nothing(due, aside, clock):
@@ -76,10 +76,10 @@ def test_whoever_comes_too_late_counts_nothing(due, aside, clock):
     clock.now += LEASE
     present = claim(due)
     assert count_crashes(aside, *former) == []
-    assert "stumbles" not in due.get("a").fields
+    assert "crashes" not in due.get("a").fields
     count_crashes(aside, *present)
     count_crashes(aside, *present)
-    assert due.get("a").fields["stumbles"] == "1"
+    assert due.get("a").fields["crashes"] == "1"
 
 
 def test_a_writer_that_was_under_way_is_fenced_off(due, aside):
@@ -127,7 +127,7 @@ class TestBack:
     def test_each_id_is_answered(self, due, aside, clock):
         put(due, "a", "b")
         quarantined(due, aside, clock, "a")
-        assert aside.retry(["a", "b", "c", "a"]) == [LANE, "not set aside", "missing", "not set aside"]
+        assert aside.retry(["a", "b", "c", "a"]) == [LANE, "not in quarantine", "missing", "not in quarantine"]
         assert sorted(id_ for id_, _ in claim(due)) == ["a", "b"]
         assert (aside.count(), aside.ids()) == (0, [])
 
@@ -155,7 +155,7 @@ def test_cancelling_takes_it_out_and_leaves_no_trace(due, aside, clock):
     quarantined(due, aside, clock, "a")
     assert due.cancel("a", CANCELLING) == "marked"
     ((_, fence),) = claim(due, CANCELLING)
-    assert not {"origin", "stumbles", "stumble"} & set(due.get("a").fields)
+    assert not {"origin", "crashes", "crash"} & set(due.get("a").fields)
     assert aside.count() == 0
     assert due.write([due.finishing("a", fence, "done", keep=600)]) == ["finished"]
 

@@ -133,7 +133,8 @@ def test_what_was_claimed_by_another_meanwhile_is_not_migrated(redis: Redis, old
     put(older, "a")
     (row,) = claimed(older)
     redis.hset(f"{SPACE}:record:a", "fence", 7)
-    newer._migrated([row])
+    _, changes = newer._versions.migrate([row])
+    assert newer.run([newer.calling("migrate", **change) for change in changes]) == [0]
     assert (as_it_is(redis)["v"], as_it_is(redis)["colour"]) == ("1", "red")
 
 

@@ -143,9 +143,9 @@ def test_a_page_whose_worker_dies_again_and_again_is_given_up(redis: Redis, targ
     crawl = crew.create(f"{target.base}/tree/1/0/", callback=callback)
     for _ in range(MOST_LOST):
         [page] = crew.crew.frontier.claim(1, "dead#1").pages
-        redis.zadd(f"{SPACE}:taken:{crawl}", {page.url: 0})  # its lease has ended
+        redis.zadd(f"{SPACE}:claimed:{crawl}", {page.url: 0})  # its lease has ended
         redis.zadd(f"{SPACE}:due:crawl", {crawl: 0})
-        redis.delete(f"{SPACE}:busy:{page.host}", f"{SPACE}:working:crawl")
+        redis.delete(f"{SPACE}:slots:{page.host}", f"{SPACE}:working:crawl")
     end = crew.delivered(crawl)
     assert (end.done, end.failed) == (0, 1)
     assert documents(target)[0]["failReason"] == f"given up: its worker ended {MOST_LOST} times while it had this page"
@@ -179,7 +179,7 @@ def test_a_round_that_lost_a_page_and_got_it_back_writes_its_links(redis: Redis,
     round_ = Thread(target=crew.round)
     round_.start()
     eventually(lambda: target.asked)
-    redis.zadd(f"{SPACE}:taken:{crawl}", {root: 0})  # its lease has ended under way
+    redis.zadd(f"{SPACE}:claimed:{crawl}", {root: 0})  # its lease has ended under way
     redis.zadd(f"{SPACE}:due:crawl", {crawl: 0})
     round_.join(20)
     assert crew.delivered(crawl).done == 5
@@ -231,7 +231,7 @@ def test_an_event_that_breaks_the_service_fails_alone(redis: Redis, target: Targ
     [token] = crew.crew.frontier.dispatch(120, 4)
     crew.crew.crawl(token)
     redis.hdel(f"{SPACE}:record:{crawls[0]}", "outcome")
-    redis.zadd(f"{SPACE}:tell:{crawls[0]}", {"summary": 0})
-    redis.zadd(f"{SPACE}:due:tell", {crawls[0]: 0})
+    redis.zadd(f"{SPACE}:outbox:{crawls[0]}", {"summary": 0})
+    redis.zadd(f"{SPACE}:due:deliver", {crawls[0]: 0})
     assert crew.delivered(crawls[1]).done == 1
     assert len(documents(target)) == 3

@@ -40,8 +40,8 @@ def frontier_of(
     return register, Frontier(register, per_host=per_host, share=share, lease=lease, patience=60)
 
 
-def fine(page: FrontierPage, *links: str, cost: int = 1, landed: str = "", event: str | None = None) -> Ending:
-    return Ending(f'{{"url":"{page.url}","cost":{cost}}}'.encode(), cost, event, links=links, landed=landed)
+def fine(page: FrontierPage, *links: str, cost: int = 1, redirected: str = "", event: str | None = None) -> Ending:
+    return Ending(f'{{"url":"{page.url}","cost":{cost}}}'.encode(), cost, event, links=links, redirected=redirected)
 
 
 def bad(page: FrontierPage) -> Ending:
@@ -215,7 +215,7 @@ def test_a_page_is_tried_again_when_its_time_has_come_and_holds_up_its_level(red
     [start] = frontier.claim(10).pages
     settle(frontier, start, fine(start, url_of(1), url_of(2)))
     one, two = frontier.claim(10).pages
-    assert frontier.write([frontier.again(one, clock.now + 5, 1, clock.now)]) == ["again"]
+    assert frontier.write([frontier.again(one, clock.now + 5, 1, clock.now)]) == ["retried"]
     settle(frontier, two, fine(two, url_of(3)))
     assert not frontier.claim(10).pages
     assert frontier.dispatch(10, 10) == []
@@ -236,7 +236,7 @@ def test_a_host_that_wants_a_rest_gets_it_from_every_round(redis: Redis, clock: 
     settle(frontier, start, fine(start, *(url_of(number) for number in range(1, 12)), "http://other.test/"))
     [one] = frontier.claim(1, "a#1").pages
     frontier.exchange((), 0, "a#1", {"site.test": 0})
-    frontier.write([frontier.again(one, clock.now + 7, 1, clock.now, rest=clock.now + 7)])
+    frontier.write([frontier.again(one, clock.now + 7, 1, clock.now, backoff_until=clock.now + 7)])
     register.create(order())
     left = []
     for _ in range(6):
@@ -255,7 +255,7 @@ def resting(redis: Redis, clock: Clock, seconds: float) -> tuple[Frontier, str]:
     settle(frontier, start, fine(start, *(url_of(number) for number in range(1, 900)), "http://other.test/"))
     [one] = frontier.claim(1, "a#1").pages
     frontier.exchange((), 0, "a#1", {"site.test": 0})
-    frontier.write([frontier.again(one, clock.now + 1, 1, clock.now, rest=clock.now + seconds)])
+    frontier.write([frontier.again(one, clock.now + 1, 1, clock.now, backoff_until=clock.now + seconds)])
     return frontier, crawl
 
 
@@ -281,7 +281,7 @@ def test_the_pages_of_a_host_that_rests_for_longer_than_they_are_tried_are_taken
     taken = frontier.claim(100, "b#1")
     assert len(taken.pages) == 100
     assert {page.first for page in taken.pages} == {clock.now - 60}
-    assert taken.grants[0].rest == clock.now - 60 + 3000
+    assert taken.grants[0].backoff_until == clock.now - 60 + 3000
 
 
 def test_a_host_that_has_not_said_when_rests_ever_longer_until_it_answers(redis: Redis, clock: Clock) -> None:
@@ -289,18 +289,18 @@ def test_a_host_that_has_not_said_when_rests_ever_longer_until_it_answers(redis:
     register.create(order())
 
     def rest() -> float:
-        return float(redis.hget(f"{SPACE}:resting:site.test", "until") or 0) - clock.now
+        return float(redis.hget(f"{SPACE}:host_backoff:site.test", "until") or 0) - clock.now
 
     for expected in (1, 2, 4):
         [page] = frontier.claim(1).pages
-        frontier.write([frontier.again(page, clock.now, 1, clock.now, rest=0)])
+        frontier.write([frontier.again(page, clock.now, 1, clock.now, backoff_until=0)])
         assert rest() == pytest.approx(expected, abs=0.01)
         clock.now += rest()
     [page] = frontier.claim(1).pages
     settle(frontier, page, fine(page, url_of(1), url_of(2)))
     one, two = frontier.claim(2).pages
     for late in (one, two):  # under way together: they count as one
-        settle(frontier, late, replace(bad(late), rest=0))
+        settle(frontier, late, replace(bad(late), backoff_until=0))
     assert rest() == pytest.approx(1, abs=0.01)
     assert seen(register, one.crawl).fields["state"] == "delivered"
 
@@ -309,8 +309,8 @@ def test_no_host_rests_for_ever(redis: Redis, clock: Clock) -> None:
     register, frontier = frontier_of(redis, clock)
     register.create(order())
     [page] = frontier.claim(1).pages
-    frontier.write([frontier.again(page, clock.now, 1, clock.now, rest=clock.now + 1e6)])
-    assert float(redis.hget(f"{SPACE}:resting:site.test", "until") or 0) == clock.now + 3600
+    frontier.write([frontier.again(page, clock.now, 1, clock.now, backoff_until=clock.now + 1e6)])
+    assert float(redis.hget(f"{SPACE}:host_backoff:site.test", "until") or 0) == clock.now + 3600
 
 
 def test_all_rounds_together_hold_no_more_of_a_host_than_its_slots(redis: Redis, clock: Clock) -> None:
@@ -371,8 +371,8 @@ def test_a_redirect_counts_as_seen_from_the_next_level_on(redis: Redis, clock: C
         # 1 leads to 3, which is of the same level, and to 4, which 2 links to.
         for url in (url_of(1), url_of(2)) if first_the_redirect else (url_of(2), url_of(1)):
             page = pages[url]
-            settle(frontier, page, fine(page, landed=url_of(4)) if url == url_of(1) else fine(page, url_of(4)))
-        settle(frontier, pages[url_of(3)], fine(pages[url_of(3)], landed=url_of(1)))
+            settle(frontier, page, fine(page, redirected=url_of(4)) if url == url_of(1) else fine(page, url_of(4)))
+        settle(frontier, pages[url_of(3)], fine(pages[url_of(3)], redirected=url_of(1)))
         assert not frontier.claim(10).pages
         assert (seen(register, crawl).done, seen(register, crawl).fields["state"]) == (4, "delivered")
 
@@ -383,13 +383,13 @@ def test_a_page_of_the_same_level_is_read_though_another_was_redirected_to_it_fi
     [start] = frontier.claim(1).pages
     settle(frontier, start, fine(start, url_of(1), url_of(2)))
     [one] = frontier.claim(1).pages
-    settle(frontier, one, fine(one, url_of(3), url_of(4), landed=url_of(2)))
+    settle(frontier, one, fine(one, url_of(3), url_of(4), redirected=url_of(2)))
     [two] = frontier.claim(1).pages
     assert two.url == url_of(2)
-    settle(frontier, two, fine(two, landed=url_of(4)))
+    settle(frontier, two, fine(two, redirected=url_of(4)))
     # 3 comes before 4, and leads there as well; but 4 had been read on the level before.
     [three] = frontier.claim(1).pages
-    settle(frontier, three, fine(three, url_of(5), landed=url_of(4)))
+    settle(frontier, three, fine(three, url_of(5), redirected=url_of(4)))
     # With 4 the level has nothing left: the same claim opens the next.
     [five] = frontier.claim(5).pages
     assert (five.url, five.depth) == (url_of(5), 3)
@@ -483,10 +483,10 @@ def test_nothing_of_an_ended_crawl_stays_for_ever(redis: Redis, clock: Clock) ->
     register, frontier = frontier_of(redis, clock)
     crawl = register.create(order(budget=2))
     [start] = frontier.claim(10).pages
-    settle(frontier, start, fine(start, url_of(1), url_of(2), landed="http://site.test/home"))
+    settle(frontier, start, fine(start, url_of(1), url_of(2), redirected="http://site.test/home"))
     [one] = frontier.claim(10).pages
     settle(frontier, one, fine(one, url_of(3)))
     keys = [str(key) for key in redis.scan_iter(f"{SPACE}:*:{crawl}")]
-    assert {key.split(":")[3] for key in keys} == {"record", "order", "wait", "next", "completed"}
+    assert {key.split(":")[3] for key in keys} == {"record", "order", "waiting", "next", "completed"}
     assert all(0 < redis.ttl(key) <= 3600 for key in keys)
     assert not redis.zcard(f"{SPACE}:due:crawl")

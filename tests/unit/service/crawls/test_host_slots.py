@@ -41,7 +41,7 @@ def test_slots_are_given_back_with_the_last_page_and_a_rest_is_kept() -> None:
     gates = HostSlotTable()
     gates.enter(PAGES[:2], [Grant(HOST, 2, 0.0)])
     gates.enter([], [Grant(HOST, 2, 50.0)])
-    assert gates.at(HOST).rest == 50.0
+    assert gates.at(HOST).backoff_until == 50.0
     gates.leave(PAGES[:1])
     assert dict(gates.held) == {HOST: 1}
     gates.leave(PAGES[1:2])

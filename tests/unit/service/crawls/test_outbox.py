@@ -85,15 +85,15 @@ def test_page_events_come_first_and_then_one_summary(redis: Redis) -> None:
     events = parts.claim()
     assert (len(events), parts.state) == (3, "in delivery")
     assert not parts.claim()
-    parts.tidings.note(told(*events[:2]))
+    parts.tidings.settle(told(*events[:2]))
     assert not parts.claim()
-    parts.tidings.note(told(events[2]))
+    parts.tidings.settle(told(events[2]))
     assert not redis.exists(f"{SPACE}:events:{parts.crawl}")
     [summary] = parts.claim()
     assert (summary.number, summary.document, parts.state) == (SUMMARY, "", "in delivery")
-    parts.tidings.note(told(summary))
+    parts.tidings.settle(told(summary))
     assert (parts.state, parts.claim()) == ("delivered", [])
-    assert not redis.zcard(f"{SPACE}:due:tell")
+    assert not redis.zcard(f"{SPACE}:due:deliver")
 
 
 def test_an_event_says_what_the_crawl_has_cost_so_far(redis: Redis) -> None:
@@ -119,12 +119,12 @@ def test_a_refused_event_is_tried_again_and_the_summary_waits_for_it(redis: Redi
     parts = Parts(redis)
     parts.crawled(1)
     [event] = parts.claim()
-    parts.tidings.note([Delivered(event, parts.clock.now + 3, 1)])
+    parts.tidings.settle([Delivered(event, parts.clock.now + 3, 1)])
     assert not parts.claim()
     parts.clock.now += 3
     [again] = parts.claim()
     assert (again.number, again.document, again.tries) == (event.number, event.document, 1)
-    parts.tidings.note(told(again))
+    parts.tidings.settle(told(again))
     assert [event.number for event in parts.claim()] == [SUMMARY]
 
 
@@ -135,12 +135,12 @@ def test_a_lease_that_ends_gives_its_event_back(redis: Redis) -> None:
     parts.clock.now += 60
     [again] = parts.claim()
     assert replace(again, ends=event.ends) == event
-    parts.tidings.note(told(event))  # too late: it is another's now
-    parts.tidings.note([Delivered(event, parts.clock.now, 1)])
+    parts.tidings.settle(told(event))  # too late: it is another's now
+    parts.tidings.settle([Delivered(event, parts.clock.now, 1)])
     assert not parts.claim()
-    parts.tidings.note(told(again))
+    parts.tidings.settle(told(again))
     [summary] = parts.claim()
-    parts.tidings.note(told(summary))
+    parts.tidings.settle(told(summary))
     assert (summary.number, parts.state) == (SUMMARY, "delivered")
 
 
@@ -172,7 +172,7 @@ def test_all_rounds_together_take_no_more_of_one_crawl_than_they_may(redis: Redi
     parts = several(redis, 1, 40)
     first, second, third = (parts.tidings.claim(50, f"t#{number}").events for number in range(3))
     assert (len(first), len(second), len(third)) == (8, 8, 0)
-    parts.tidings.note([*told(first[0]), Delivered(first[1], parts.clock.now + 3, 1)])
+    parts.tidings.settle([*told(first[0]), Delivered(first[1], parts.clock.now + 3, 1)])
     assert len(parts.tidings.claim(50, "t#3").events) == 2
     parts.clock.now += 60  # the leases have ended
     assert len(parts.tidings.claim(50, "t#4").events) == 8
@@ -211,22 +211,22 @@ def test_a_round_that_comes_late_does_not_touch_the_next_run(redis: Redis) -> No
     [stale] = parts.claim()
     parts.clock.now += 61
     [again] = parts.claim()
-    parts.tidings.note(told(again))
+    parts.tidings.settle(told(again))
     [late_summary] = parts.claim()
     parts.clock.now += 61
-    parts.tidings.note(told(*parts.claim()))
+    parts.tidings.settle(told(*parts.claim()))
     assert parts.state == "delivered"
     parts.clock.now += 3600
     assert parts.register.begin_due_runs() == 1
     parts.crawled(1)
-    parts.tidings.note(told(stale))
+    parts.tidings.settle(told(stale))
     [event] = parts.claim()
     assert (json.loads(event.document)["run"], event.number) == (2, "2")
-    parts.tidings.note(told(event))
+    parts.tidings.settle(told(event))
     [summary] = parts.claim()
-    parts.tidings.note(told(late_summary))
+    parts.tidings.settle(told(late_summary))
     assert parts.state == "in delivery"
-    parts.tidings.note(told(summary))
+    parts.tidings.settle(told(summary))
     assert parts.state == "delivered"
 
 
@@ -238,15 +238,15 @@ def test_no_page_is_taken_while_too_much_is_untold_and_taken_again_when_it_is_to
     parts.clock.now += 1
     assert not parts.frontier.claim(10).pages
     [event] = parts.claim()
-    parts.tidings.note([Delivered(event, parts.clock.now, 1)])
+    parts.tidings.settle([Delivered(event, parts.clock.now, 1)])
     parts.clock.now += 1
     assert not parts.frontier.claim(10).pages
-    parts.tidings.note(told(*parts.claim()))
+    parts.tidings.settle(told(*parts.claim()))
     parts.clock.now += 1
     [page] = parts.frontier.claim(10).pages
     parts.frontier.write([parts.frontier.settling(page, parts.ending(page))])
-    parts.tidings.note(told(*parts.claim()))
-    assert redis.hget(f"{SPACE}:record:{parts.crawl}", "untold") == "0"
+    parts.tidings.settle(told(*parts.claim()))
+    assert redis.hget(f"{SPACE}:record:{parts.crawl}", "undelivered") == "0"
 
 
 def test_no_more_is_claimed_than_a_worker_can_hold(redis: Redis) -> None:
@@ -271,7 +271,7 @@ def test_a_cancelled_crawl_still_tells_what_had_happened(redis: Redis) -> None:
     assert parts.state == "cancelled"
     events = parts.claim()
     assert urls(events) == [START]
-    parts.tidings.note(told(*events))
+    parts.tidings.settle(told(*events))
     [summary] = parts.claim()
     document = written_summary(parts)
     assert (document["jobState"], document["cancelled"], document["jobCost"]) == (
@@ -279,7 +279,7 @@ def test_a_cancelled_crawl_still_tells_what_had_happened(redis: Redis) -> None:
         [{"url": f"{START}1"}],
         1,
     )
-    parts.tidings.note(told(summary))
+    parts.tidings.settle(told(summary))
     assert parts.state == "delivered"
 
 
@@ -323,17 +323,17 @@ def test_late_events_are_due_later(redis: Redis) -> None:
 def test_a_summary_can_be_lost_or_come_first(redis: Redis) -> None:
     lost = Parts(redis, additional={"x-longhaul-fault": "nosummary"})
     lost.crawled(2)
-    lost.tidings.note(told(*lost.claim()))
+    lost.tidings.settle(told(*lost.claim()))
     assert (lost.state, lost.claim()) == ("delivered", [])
     first = Parts(redis, additional={"x-longhaul-fault": "summaryfirst"})
     first.crawled(3)
     [summary] = first.claim()
     assert summary.number == SUMMARY
-    first.tidings.note(told(summary))
+    first.tidings.settle(told(summary))
     assert first.state == "in delivery"
     events = first.claim()
     assert len(events) == 3
-    first.tidings.note(told(*events))
+    first.tidings.settle(told(*events))
     assert (first.state, first.claim()) == ("delivered", [])
 
 
@@ -350,12 +350,12 @@ def test_the_next_run_of_a_recurring_crawl_has_a_summary_of_its_own_at_its_own_e
     parts = Parts(redis, interval="hourly")
     parts.crawled(1)
     while events := parts.claim():
-        parts.tidings.note(told(*events))
+        parts.tidings.settle(told(*events))
     assert parts.state == "delivered"
     parts.clock.now += 3600
     assert parts.register.begin_due_runs() == 1
     [start] = parts.frontier.claim(1).pages
     parts.frontier.write([parts.frontier.settling(start, parts.ending(start, f"{START}1"))])
     events = parts.claim()
-    parts.tidings.note(told(*events))
+    parts.tidings.settle(told(*events))
     assert ([json.loads(event.document)["run"] for event in events], parts.claim(), parts.state) == ([2], [], "running")

@@ -137,8 +137,9 @@ def test_a_run_begins_once_whoever_else_saw_that_it_was_due(redis: Redis) -> Non
     parts.clock.now += HOUR
     assert parts.register.begin_due_runs() == 1
     parts.run()
-    late = [parts.clock.now, crawl, "1", START, f"{NOW + 2 * HOUR}", "", 5]  # it had looked before the other began
-    assert parts.register.lua.run("crawl_begin", *late) == "stale"
+    # Another had read the run's number before.
+    late = {"id": crawl, "last_run": "1", "url": START, "next_run": NOW + 2 * HOUR, "summary": None, "busy_wait": 5}
+    assert parts.register.lua.run("begin_run", **late) == "stale"
     assert parts.seen(crawl).fields["run"] == "2"
 
 

@@ -15,7 +15,7 @@ from config.celery_settings import celery_settings
 from config.settings import Settings
 from longhaul.ledger.connection import connect
 from tests.conftest import free_port
-from workers.broker.redis_transport import TAKE, Channel, Consumer, Transport
+from workers.broker.redis_transport import TAKE_MESSAGE, Channel, Consumer, Transport
 from workers.local.embedded_server import serving
 
 OPTIONS = {"priority_steps": [0], "socket_timeout": 5, "unacked_restore_throttle": 1}
@@ -317,9 +317,10 @@ def test_keys_may_have_a_prefix(redis_url, redis):
 def test_the_script_answers_alike_in_both_protocols(redis_url, protocol):
     with Redis.from_url(redis_url, protocol=protocol) as client:
         client.lpush("r", '{"n": 1}')
-        asked = (4, "unacked", "unacked_index", "q", "r", "tag", 17.5, '"q"', '"r"')
-        assert client.eval(TAKE, *asked) == [2, b'{"n": 1}']
-        assert client.eval(TAKE, *asked) is None
+        argv = TAKE_MESSAGE.arguments.of({"tag": "tag", "taken_at": 17.5, "names": ['"q"', '"r"']})
+        asked = (4, "unacked", "unacked_index", "q", "r", *argv)
+        assert client.eval(TAKE_MESSAGE.text, *asked) == [2, b'{"n": 1}']
+        assert client.eval(TAKE_MESSAGE.text, *asked) is None
         assert client.hgetall("unacked") == {b"tag": b'[{"n": 1},"","r"]'}
         assert client.zscore("unacked_index", "tag") == 17.5
 
