@@ -138,7 +138,7 @@ def test_a_compressed_body_is_kept_decompressed(longhaul: Installation, letters:
 
 
 def test_a_client_that_waits_for_an_unknown_task_gets_its_error(longhaul: Installation, letters: DeadLetters) -> None:
-    result = longhaul.caller.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
+    result = longhaul.client.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
     with pytest.raises(Exception, match="sumbit"):
         result.get(timeout=30)
     assert letters.count() == 1

@@ -25,7 +25,7 @@ WORKERS = ("worker1", "worker2")
 def answering(apart: Installation) -> set[str]:
     """Which of the two workers answer a ping through the broker, each asked by its name."""
     nodes = [f"{name}@{apart.node()}" for name in WORKERS]
-    answers = apart.caller.control.ping(destination=nodes, timeout=2.0, limit=len(nodes))
+    answers = apart.client.control.ping(destination=nodes, timeout=2.0, limit=len(nodes))
     return {node.partition("@")[0] for answer in answers for node in answer}
 
 
@@ -47,9 +47,9 @@ def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() ->
         installed(redis_url.replace(str(port), str(proxy.port)), leave_out=("flower",)) as apart,
     ):
         # The test itself connects to the server directly.
-        apart.redis, apart.caller = connect(redis_url), Celery(broker=redis_url, backend=redis_url)
+        apart.redis, apart.client = connect(redis_url), Celery(broker=redis_url, backend=redis_url)
         urls = [f"http://slow-{1 + n % 3}.fault.invalid/half-open-{n}" for n in range(WAITING)]
-        batch = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "resubmit": 5, "queue": QUEUE})
+        batch = apart.client.send_task("jobs.submit_batch", kwargs={"requests": urls, "resubmit": 5, "queue": QUEUE})
         ids = batch.get(timeout=30)
         until(lambda: apart.books().states["running"] > 0, "running jobs")
         assert proxy.open > 10

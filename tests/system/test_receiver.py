@@ -35,7 +35,7 @@ def waiting(asleep: Installation) -> Iterator[tuple[str, str, str]]:
     callbacks = Callbacks(asleep.local.secret)
     url = callbacks.url(asleep.local.receiver_url, "job", job_id).replace(f"{USER}:{callbacks.password(job_id)}@", "")
     yield job_id, url, callbacks.password(job_id)
-    asleep.caller.send_task("jobs.cancel", kwargs={"job_id": job_id}).get(timeout=30)
+    asleep.client.send_task("jobs.cancel", kwargs={"job_id": job_id}).get(timeout=30)
 
 
 def finished(body: str = "delivered") -> dict[str, object]:
@@ -96,13 +96,13 @@ def test_the_steps_of_a_job_are_asleep_here(asleep: Installation) -> None:
 def crawl(asleep: Installation) -> Iterator[tuple[str, str, str]]:
     """A crawl that only its events move, their address, and its password."""
     arguments = {"start_url": "http://site-3.fault.invalid/", "max_depth": 1, "queue": QUEUE}
-    crawl_id = str(asleep.caller.send_task("crawls.create", kwargs=arguments).id)
+    crawl_id = str(asleep.client.send_task("crawls.create", kwargs=arguments).id)
     until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
     callbacks = Callbacks(asleep.local.secret)
     password = callbacks.password(crawl_id)
     url = callbacks.url(asleep.local.receiver_url, "crawl", crawl_id).replace(f"{USER}:{password}@", "")
     yield crawl_id, url, password
-    asleep.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
+    asleep.client.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
 
 
 def received(asleep: Installation, crawl_id: str, kind: str) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ def test_many_events_of_a_new_run_at_once_are_each_taken(asleep: Installation) -
         "queue": QUEUE,
         "schedule": {"interval": "daily"},
     }
-    crawl_id = str(asleep.caller.send_task("crawls.create", kwargs=arguments).id)
+    crawl_id = str(asleep.client.send_task("crawls.create", kwargs=arguments).id)
     until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
     url = Callbacks(asleep.local.secret).url(asleep.local.receiver_url, "crawl", crawl_id)
     runs = [[event for event in events("r1", "http://x/", 8, run=number) if "url" in event] for number in (1, 2)]
@@ -165,7 +165,7 @@ def test_many_events_of_a_new_run_at_once_are_each_taken(asleep: Installation) -
         for run in runs:
             assert set(pool.map(lambda event: requests.post(url, json=event, timeout=20).status_code, run)) == {200}
     assert sorted(one["run"] for one in received(asleep, crawl_id, "page")) == [1] * 8 + [2] * 8
-    asleep.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
+    asleep.client.send_task("crawls.cancel", kwargs={"crawl_id": crawl_id}).get(timeout=30)
 
 
 @pytest.mark.parametrize("change", ["token", "crawl", "password", "none", "job"])

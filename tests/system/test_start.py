@@ -100,7 +100,7 @@ def test_a_schedule_submits_again_and_again(redis_url: str, tmp_path: Path) -> N
 
         def ended() -> bool:
             # What was under way when beat went needs a tick perhaps, and beat would bring more jobs with it.
-            longhaul.caller.send_task("jobs.dispatch", queue=UPKEEP)
+            longhaul.client.send_task("jobs.dispatch", queue=UPKEEP)
             return not longhaul.books().open
 
         until(ended, "every job ended")

@@ -57,8 +57,8 @@ def secured(address: str, folder: Path) -> Iterator[Installation]:
     url = f"{address}?ssl_ca_certs={folder / 'ca.pem'}"
     with installed(url) as installation:
         # Another service's Celery spells out what ours is told by `celery_url`.
-        installation.caller = Celery(broker=celery_url(url), backend=celery_url(url))
-        with closing(installation.caller):
+        installation.client = Celery(broker=celery_url(url), backend=celery_url(url))
+        with closing(installation.client):
             yield installation
 
 
@@ -66,7 +66,7 @@ def test_a_job_comes_home_and_its_client_learns_of_it(secured: Installation) -> 
     url = "http://ok.fault.invalid/over-tls"
     job_id = secured.submit(url)
     assert secured.envelope(job_id)["body"] == body_for(url)
-    assert secured.caller.AsyncResult(job_id).get(timeout=30)["status"] == "finished"
+    assert secured.client.AsyncResult(job_id).get(timeout=30)["status"] == "finished"
 
 
 def test_a_crawl_of_the_service_comes_home_through_the_receiver(secured: Installation) -> None:

@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.recorder import IncomingEvent, Recorder
 from longhaul.crawls.store import EventOutcome
+from longhaul.errors import WriteRefused
 from longhaul.scraperapi.crawl_models import NoEvent, PageEvent, SummaryEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.corrupt_records import CorruptRecord
@@ -32,11 +33,11 @@ log = structlog.get_logger()
 
 
 class CrawlEvents:
-    """Takes events for `flow` and writes them through `redis`; one instance for each event loop."""
+    """Takes events for `pushes` and writes them through `redis`; one instance for each event loop."""
 
-    def __init__(self, flow: CrawlFlow, redis: Redis) -> None:
-        self._flow = flow
-        self._writes: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(Recorder(flow.store, redis).record)
+    def __init__(self, pushes: CrawlPushes, redis: Redis) -> None:
+        self._pushes = pushes
+        self._writes: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(Recorder(pushes.store, redis).record)
         self._known: dict[str, Crawl] = {}
         self._being_stopped: set[str] = set()
 
@@ -48,7 +49,7 @@ class CrawlEvents:
             return refuse(400, event.words)
         try:
             received = await self._take(crawl_id, event, len(body))
-        except RedisError as error:
+        except (RedisError, WriteRefused) as error:
             log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
             return refuse(503, "the ledger does not answer")
         except CorruptRecord as error:
@@ -72,7 +73,7 @@ class CrawlEvents:
                 return _TAKEN
 
     async def _take(self, crawl_id: str, event: PageEvent | SummaryEvent, size: int) -> EventReceipt:
-        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._pushes.store.get, crawl_id)
         if crawl is None:
             return EventReceipt.UNKNOWN
         if len(self._known) >= MAX_KNOWN_CRAWLS:
@@ -82,12 +83,12 @@ class CrawlEvents:
         if became in {"ahead", "run over"}:
             # The run in our memory is over, or nearly so.
             self._known.pop(crawl_id, None)
-            return await run_in_threadpool(self._flow.take, crawl, event)
+            return await run_in_threadpool(self._pushes.take, crawl, event)
         if became == "missing":
             self._known.pop(crawl_id, None)
         if became == "complete":
-            return await run_in_threadpool(self._flow.settle, crawl_id, became)
-        return self._flow.settle(crawl_id, became)
+            return await run_in_threadpool(self._pushes.settle, crawl_id, became)
+        return self._pushes.settle(crawl_id, became)
 
     def _stop(self, remote_id: str) -> None:
         """Stop a crawl that was created but never recorded, because its creator died: it costs credits. If that fails,
@@ -97,7 +98,7 @@ class CrawlEvents:
             return
         self._being_stopped.add(remote_id)
         try:
-            seen = self._flow.remote.stop(remote_id, self._flow.store.now())
+            seen = self._pushes.stop(remote_id)
             log.info("stopped at the remote", remote=remote_id, seen=type(seen).__name__)
         finally:
             self._being_stopped.discard(remote_id)

@@ -189,6 +189,7 @@ def test_a_server_that_has_forgotten_the_script_is_told_again(redis_url, redis):
         assert worker.take(2) == ["a", "b"]
 
 
+@pytest.mark.process
 def test_a_server_that_refuses_is_asked_again_and_nothing_is_taken_meanwhile():
     with serving(free_port()) as redis_url, connect(redis_url) as redis, working(redis_url) as worker:
         send(redis_url, "a")
