@@ -41,9 +41,9 @@ from service.jobs.submission import RunRequest
 from tests.builders import HOUR, START, Clock, a_submission, envelopes, finished
 from tests.conftest import free_port
 from tests.installation import until
-from tests.servers.registry import ROOT, VARIABLE, installed
+from tests.servers.registry import ROOT, installed
 from workers.broker.redis_transport import TAKE_MESSAGE, Transport
-from workers.local.embedded_server import serving
+from workers.local.embedded_server import TEST_SERVER, serving
 
 ENDS = [servers[at] for at in (0, -1) for servers in [installed()] if servers]
 SITE = "http://site.test/"
@@ -59,7 +59,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """A fresh server: whatever script it knows at the end was run here."""
     _, binary = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(binary))
+        patch.setenv(TEST_SERVER, str(binary))
         with serving(free_port()) as url:
             client = connect(url)
             assert Path(client.info("server")["executable"]).samefile(binary)

@@ -15,7 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.servers.registry import PACKAGES, ROOT, VARIABLE, install_ends, on_path, version
+from tests.servers.registry import PACKAGES, ROOT, install_ends, on_path
+from workers.local.embedded_server import TEST_SERVER, inspect_server
 
 TESTS = (
     *("tests/unit", "tests/model", "tests/flow", "tests/contract"),
@@ -43,7 +44,7 @@ def run(binary: Path, tests: tuple[str, ...]) -> tuple[int, list[str], float, st
         line = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}", *tests]
         began = time.monotonic()
         done = subprocess.run(
-            line, cwd=ROOT, env={**os.environ, VARIABLE: str(binary)}, capture_output=True, text=True, check=False
+            line, cwd=ROOT, env={**os.environ, TEST_SERVER: str(binary)}, capture_output=True, text=True, check=False
         )
         seconds = time.monotonic() - began
         cases = list(ET.parse(report).iter("testcase")) if report.is_file() else []  # noqa: S314  (ours)
@@ -74,9 +75,10 @@ def main(install: bool, wanted: tuple[str, ...], tests: tuple[str, ...]) -> None
         if binary is None:
             table.add_row(server, f"not here: {reason}", "", "", "")
             continue
-        console.print(f"{server} ({version(binary)}) ...")
+        said = inspect_server(str(binary))
+        console.print(f"{server}: {said} ...")
         passed, failed, seconds, output = run(binary, tests or TESTS)
-        table.add_row(server, version(binary), str(passed), str(len(failed)), f"{seconds:.0f}")
+        table.add_row(server, f"{said.name} {said.version}", str(passed), str(len(failed)), f"{seconds:.0f}")
         if failed:
             bad = True
             console.print(output, *failed, sep="\n", markup=False, highlight=False)

@@ -6,7 +6,6 @@ dependencies: only the binary in it is run, so the interpreter that it was built
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -18,8 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv" / "servers"
 REQUIREMENTS = ROOT / "requirements-servers.txt"
-VARIABLE = "LONGHAUL_TEST_SERVER"
-"""The environment variable that names the binary of the server to test on."""
 WHEELS_FOR = "3.12"
 """The newest Python for which each of the packages has a wheel."""
 
@@ -74,25 +71,6 @@ def installed() -> list[tuple[str, Path]]:
 def on_path() -> list[Path]:
     """The servers of this machine's own."""
     return [Path(path) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
-
-
-def version(binary: str | Path) -> str:
-    """What a binary says it is: `Valkey 9.1.2`. Raises `RuntimeError` where it does not run."""
-    try:
-        said = subprocess.run(
-            [binary, "--version"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
-    except OSError as error:
-        raise RuntimeError(f"{binary} does not run: {error}") from error
-    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
-    if not found:
-        raise RuntimeError(f"{binary} does not run: {(said.stderr or said.stdout).strip()[-200:]}")
-    return f"{found[1]} {found[2]}"
 
 
 def _install(name: str) -> str:
