@@ -12,8 +12,9 @@ import sys
 
 from celery import Celery
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from service.faults.words import body_for
+from tests.builders import job_limits
 from tests.chaos.intake import QUORUM, WITHOUT_TRANSPORT, Tally, Yard, yard
 from tests.chaos.rabbit import Rabbit, find, rabbit
 from tests.conftest import free_port
@@ -68,7 +69,7 @@ def restarted_server(broker: Rabbit, seed: int) -> Tally:
 
 def taken(busy: Yard, more: int) -> None:
     """Wait until workers have taken so many more."""
-    store = JobStore(busy.redis, JobLimits())
+    store = JobStore(busy.redis, job_limits())
     before = store.books().counts.get("submitted", 0)
     until(lambda: store.books().counts.get("submitted", 0) > before + more, f"{more} records", 90)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from config.celery_settings import INTAKE
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.crawls.store import CrawlStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.balance import balance
+from tests.builders import crawl_limits, job_limits
 from tests.chaos import notebooks
 from tests.chaos.callers import Callers
 from tests.chaos.checker import Judgement, judge
@@ -179,8 +180,8 @@ def _open(plant: Plant, cargo: Cargo) -> list[str]:
     """What is still to be done, or will never be."""
     left = []
     for what, store, sent in (
-        ("jobs", JobStore(plant.redis, JobLimits()), len(cargo.jobs)),
-        ("crawls", CrawlStore(plant.redis, CrawlLimits()), len(cargo.crawls)),
+        ("jobs", JobStore(plant.redis, job_limits()), len(cargo.jobs)),
+        ("crawls", CrawlStore(plant.redis, crawl_limits()), len(cargo.crawls)),
     ):
         books = balance(store.books())
         left += [f"{what}: {fault}" for fault in books.faults]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from longhaul.jobs.store import SPACE, JobLimits, JobStore
+from longhaul.jobs.store import SPACE, JobStore
 from longhaul.work.balance import balance
+from tests.builders import job_limits
 from tests.chaos import notebooks
 from tests.chaos.leftovers import leftovers
 from tests.chaos.logbook import read_logs
@@ -197,7 +198,7 @@ class Course:
 
     @property
     def _store(self) -> JobStore:
-        return JobStore(self.stage.redis, JobLimits())
+        return JobStore(self.stage.redis, job_limits())
 
     def _judge_end(self) -> None:
         redis, found = self.stage.redis, self.findings

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import requests
 from redis import Redis
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.callbacks import Callbacks
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, envelopes, job_limits
 from tests.installation import ROOT, clean_environ, until
 from tests.service_process import Service, eventually
 from workers.local.stack import Stack, free_ports
@@ -80,7 +80,7 @@ class Push:
 
 
 def test_told_to_stop_a_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")
@@ -93,7 +93,7 @@ def test_told_to_stop_a_receiver_takes_what_is_being_pushed(redis: Redis, redis_
 
 
 def test_told_twice_a_receiver_waits_for_no_push(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")

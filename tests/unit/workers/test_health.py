@@ -10,9 +10,10 @@ from celery.signals import heartbeat_sent
 
 from config.settings import Settings
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.process import heartbeat
 from longhaul.process.heartbeat import write_heartbeats
+from tests.builders import job_limits
 from workers import health
 from workers.health import LATE, Unhealthy
 
@@ -90,10 +91,10 @@ def test_a_worker_is_healthy_where_the_due_loop_comes_round(settings, redis):
     settings.heartbeat_file.touch()
     with pytest.raises(Unhealthy, match="never"):
         health.worker(settings)
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     store.dispatch(JobStep.POLL)
     assert "due loop 0 s ago" in health.worker(settings)
-    JobStore(redis, JobLimits(), clock=lambda: time.time() - LATE - 5).dispatch(JobStep.POLL)
+    JobStore(redis, job_limits(), clock=lambda: time.time() - LATE - 5).dispatch(JobStep.POLL)
     with pytest.raises(Unhealthy, match=r"3[45] s ago"):
         health.worker(settings)
 
