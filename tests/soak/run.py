@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from longhaul.jobs.store import SPACE, JobLimits, JobStore
+from longhaul.jobs.store import SPACE, JobStore
 from longhaul.work.balance import balance
+from tests.builders import job_limits
 from tests.chaos.journals import read_journals
 from tests.chaos.log_check import check_logs
 from tests.chaos.unexpected_keys import unexpected_keys
@@ -204,7 +205,7 @@ class SoakRun:
 
     @property
     def _store(self) -> JobStore:
-        return JobStore(self.cluster.redis, JobLimits())
+        return JobStore(self.cluster.redis, job_limits())
 
     def _check_end(self) -> None:
         redis, result = self.cluster.redis, self.result

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from longhaul.work.balance import balance
 from service.faults.words import body_for
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, envelopes, job_limits
 from tests.conftest import free_port
 from tests.installation import FAST, until
 from tests.service_process import Service, service
@@ -58,7 +58,7 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
     with service(tmp_path, service_faults="1") as remote:
         with serving(free_port(), folder) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, JobLimits())
+            store = JobStore(redis, job_limits())
             with working(redis_url, remote):
                 store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], tracked=False)
                 until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
@@ -71,7 +71,7 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
         last.write_bytes(last.read_bytes()[:-5])
         with serving(free_port(), copy) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, JobLimits())
+            store = JobStore(redis, job_limits())
             found = balance(store.books())
             assert (found.faults, found.submitted) == ([], JOBS)
             assert JOBS // 10 - 1 <= found.envelopes < JOBS

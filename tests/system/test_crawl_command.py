@@ -18,8 +18,9 @@ from uuid import uuid4
 
 import pytest
 
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.work.item import State
+from tests.builders import crawl_limits
 from tests.installation import ROOT, Installation, until
 from tests.wire import Ask, Reply, wire
 
@@ -106,7 +107,7 @@ def typed(keys: str) -> Callable[[subprocess.Popen[bytes], int], object]:
 
 
 def crawls(longhaul: Installation) -> CrawlStore:
-    return CrawlStore(longhaul.redis, CrawlLimits())
+    return CrawlStore(longhaul.redis, crawl_limits())
 
 
 def cancelled(longhaul: Installation, crawl_id: str) -> bool:
