@@ -32,17 +32,17 @@ class Package:
     name: str
     binary: str
 
-    def path(self) -> Path | None:
+    def path(self, folder: Path = FOLDER) -> Path | None:
         """The installed binary; None where it is not installed."""
-        return next(iter((FOLDER / self.name).glob(self.binary)), None)
+        return next(iter((folder / self.name).glob(self.binary)), None)
 
-    def install(self) -> str:
-        """Install it unless it is; empty, or why it can't be had."""
-        if self.path() is None:
-            reason = _install(self.name)
+    def install(self, folder: Path = FOLDER) -> str:
+        """Install the package unless it is installed. Empty, or the reason why it can't be."""
+        if self.path(folder) is None:
+            reason = _install(self.name, folder / self.name)
             if reason:
                 return reason
-        return "" if self.path() else f"{self.name} has no {self.binary}"
+        return "" if self.path(folder) else f"{self.name} has no {self.binary}"
 
 
 PACKAGES = (
@@ -55,7 +55,7 @@ PACKAGES = (
 
 
 def install_ends() -> list[str]:
-    """Install the oldest and the newest that this machine can have; says of the others why it can't."""
+    """Install the oldest and the newest that this machine can have; the reasons why it can't have others."""
     missing: list[str] = []
     for order in (PACKAGES, PACKAGES[::-1]):
         for package in order:
@@ -79,7 +79,7 @@ def on_path() -> list[Path]:
 def version(binary: str | Path) -> str:
     """What a binary says it is: `Valkey 9.1.2`. Raises `RuntimeError` where it does not run."""
     try:
-        said = subprocess.run(
+        answer = subprocess.run(
             [binary, "--version"],
             capture_output=True,
             text=True,
@@ -89,20 +89,20 @@ def version(binary: str | Path) -> str:
         )
     except OSError as error:
         raise RuntimeError(f"{binary} does not run: {error}") from error
-    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
+    found = re.match(r"(\w+) server v=([\d.]+)", answer.stdout)
     if not found:
-        raise RuntimeError(f"{binary} does not run: {(said.stderr or said.stdout).strip()[-200:]}")
+        raise RuntimeError(f"{binary} does not run: {(answer.stderr or answer.stdout).strip()[-200:]}")
     return f"{found[1]} {found[2]}"
 
 
-def _install(name: str) -> str:
+def _install(name: str, target: Path) -> str:
     (pinned,) = re.findall(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", REQUIREMENTS.read_text(), re.MULTILINE)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned)
         file.flush()
         line = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         line += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={WHEELS_FOR}"]
-        line += [f"--target={FOLDER / name}", "-r", file.name]
+        line += [f"--target={target}", "-r", file.name]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
     return "" if done.returncode == 0 else (errors or ["pip failed"])[-1].removeprefix("ERROR: ")
