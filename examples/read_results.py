@@ -16,5 +16,5 @@ while entries := redis.xreadgroup("my-service", "consumer-1", {"longhaul:results
     for entry_id, fields in entries[0][1]:
         envelope = json.loads(fields["envelope"])
         print(envelope["id"], envelope["status"], len(envelope.get("body", "")), file=sys.stdout)
-        redis.xack("longhaul:results:results", "my-service", entry_id)  # once it is safe with you:
+        redis.xack("longhaul:results:results", "my-service", entry_id)  # once you have stored it:
         redis.xdel("longhaul:results:results", entry_id)  # acknowledged and gone

@@ -86,17 +86,13 @@ CRASH_POINTS = (
     "after claim",
     "before act",
     "an answer was read",
-    "after after_send",
-    "after after_poll",
+    "after decide",
     "before apply",
     "after apply",
     "an answer was dealt with",
     "before leave",
     "after dispatch",
     "after cancel",
-    "after create",
-    "after look",
-    "after after_create",
 )
 """Of a worker; named by `tests.flow.crash_points`."""
 RECEIVER_CRASH_POINTS = ("before apply", "after apply", "before record", "after record", "after after_event")

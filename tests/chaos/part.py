@@ -90,22 +90,26 @@ def wrap(trigger: CrashTrigger) -> None:
 
     def build_wrapped(settings: object) -> object:
         made = build(settings)
-        store, crawls = Around(made.store, trigger), Around(made.crawls, trigger)
-        flow = replace(
-            made.flow,
-            store=store,
-            remote=Around(made.flow.remote, trigger),
-            decider=Around(made.flow.decider, trigger),
-            watch=Around(made.flow, trigger).watch,
+        stores = {name: Around(runner.store, trigger) for name, runner in made.runners.items()}
+        parts = {
+            name: {
+                "store": stores[name],
+                "decider": Around(runner.decider, trigger),
+                "on_applied": Around(runner, trigger).on_applied,
+            }
+            for name, runner in made.runners.items()
+        }
+        remotes = {name: Around(runner.remote, trigger) for name, runner in made.runners.items()}
+        return replace(
+            made,
+            runners={
+                name: replace(runner, remote=remotes[name], **parts[name]) for name, runner in made.runners.items()
+            },
+            jobs=stores["jobs"],
+            job_pushes=replace(made.job_pushes, **parts["jobs"]),
+            crawls=stores["crawls"],
+            crawl_pushes=replace(made.crawl_pushes, remote=remotes["crawls"], **parts["crawls"]),
         )
-        crawl_flow = replace(
-            made.crawl_flow,
-            store=crawls,
-            remote=Around(made.crawl_flow.remote, trigger),
-            decider=Around(made.crawl_flow.decider, trigger),
-            watch=Around(made.crawl_flow, trigger).watch,
-        )
-        return replace(made, store=store, flow=flow, crawls=crawls, crawl_flow=crawl_flow)
 
     composition.build = build_wrapped
 

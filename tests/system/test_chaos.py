@@ -162,7 +162,7 @@ def test_keys_that_should_not_remain_are_found(redis: Redis) -> None:
     redis.hset("longhaul:{jobs}:books", "submitted", 1)
     assert unexpected_keys(redis) == []
     redis.zadd("longhaul:{jobs}:due:poll:default", {"a": 1})
-    redis.set("longhaul:{jobs}:subject:a", "{}")
+    redis.set("longhaul:{jobs}:target:a", "{}")
     redis.hset("longhaul:{jobs}:record:a", "lease", "1")
     redis.xadd("longhaul:results:q", {"envelope": "{}"})
     redis.zadd("longhaul:{jobs}:working:poll", {"poll:default#1": 1})
@@ -171,7 +171,7 @@ def test_keys_that_should_not_remain_are_found(redis: Redis) -> None:
     found = " ".join(unexpected_keys(redis))
     for words in (
         "due:poll:default",
-        "subject:a",
+        "target:a",
         "has no TTL",
         "1 envelopes",
         "working:poll",

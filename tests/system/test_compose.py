@@ -16,6 +16,7 @@ import requests
 
 from tests.compose import read
 from tests.conftest import free_port
+from tests.installation import ROOT
 from workers.local.embedded_server import find_server
 
 HEALTHY_WITHIN_SECONDS = 60.0
@@ -38,11 +39,11 @@ class Compose:
         self.folder = folder
         self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555")}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        server = Path(find_server())
-        self.programs = {
-            "redis-server": str(server),
-            "redis-cli": str(server.with_name(server.name.replace("server", "cli"))),
-        }
+        # The packaged server brings no redis-cli.
+        cli = folder / "redis-cli"
+        cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "redis_cli.py"}" "$@"\n')
+        cli.chmod(0o755)
+        self.programs = {"redis-server": find_server().path, "redis-cli": str(cli)}
         (folder / "secrets").mkdir()
         for name, value in SECRETS.items():
             (folder / "secrets" / name).write_text(f"{value}\n")

@@ -150,7 +150,7 @@ class Scene:
 
 @pytest.fixture
 def holding() -> Iterator[Holding]:
-    remote = Holding(Scraper(looks=0), threading.Event())
+    remote = Holding(Scraper(polls=0), threading.Event())
     yield remote
     remote.gate.set()
 
@@ -207,7 +207,7 @@ def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene
         worker.send()
         assert worker.wait(30) == 0
         assert time.monotonic() - began < SOON_SECONDS
-    assert worker.has_logged("told to stop a second time")
+    assert worker.has_logged("second shutdown signal")
     # What was in flight keeps its lease; no failure was counted.
     assert scene.books().envelopes == JOBS // 2
     waiting = scene.due("poll:default")

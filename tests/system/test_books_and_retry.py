@@ -1,5 +1,5 @@
-"""`longhaul books` and `longhaul retry`, and what `status` and `doctor` say of what waits for a person: real commands
-on a real ledger.
+"""`longhaul books` and `longhaul retry`, and what `status` and `doctor` say about what waits for a person: real
+commands on a real ledger.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ def command(redis_url: str) -> Callable[..., Answer]:
 
 @pytest.fixture
 def store(redis: Redis) -> JobStore:
-    """A queued, a running and an ended job, and two that are set aside; a crawl that is, too."""
+    """A queued, a running and an ended job, and two in quarantine."""
     store = JobStore(redis, JobLimits())
     submit(store, "bad-1", "bad-2")
     for _ in range(3):
         redis.zadd("longhaul:{jobs}:due:send:default", {"bad-1": 1, "bad-2": 2})
-        jobs = store.claim(JobStep.SEND, "default").jobs
+        jobs = store.claim(JobStep.SEND, "default").items
         store.count_crashes(
-            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: subject") for job in jobs]
+            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: target") for job in jobs]
         )
     submit(store, "running", "ended")
-    for job in store.claim(JobStep.SEND, "default").jobs:
+    for job in store.claim(JobStep.SEND, "default").items:
         store.apply(
             JobStep.SEND, [(job, Fail("x") if job.id == "ended" else Sent("r", store.now() + 1000))], store.now()
         )
@@ -69,7 +69,7 @@ def crawls(redis: Redis) -> CrawlStore:
     crawls.order("bad-crawl", NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://receiver.test"))
     for _ in range(3):
         redis.zadd("longhaul:{crawls}:due:create:default", {"bad-crawl": 1})
-        _, crawl, *_ = crawls.claim(CrawlStep.CREATE, "default")
+        (crawl,) = crawls.claim(CrawlStep.CREATE, "default").items
         assert crawl is not None
         crawls.count_crashes(CrawlStep.CREATE, "default", [Crash(crawl.id, crawl.fence, "working on it: KeyError")])
     return crawls
@@ -85,7 +85,7 @@ class TestBooks:
         )
 
     @pytest.mark.usefixtures("crawls", "store")
-    def test_balance_with_what_is_set_aside(self, command: Callable[..., Answer]) -> None:
+    def test_balance_with_records_in_quarantine(self, command: Callable[..., Answer]) -> None:
         code, (jobs, crawls), _ = command("books")
         assert code == 0
         assert jobs == {
@@ -133,7 +133,7 @@ class TestBooks:
 
 
 class TestRetry:
-    def test_named_ones_are_put_back_and_told(
+    def test_named_ones_are_released_and_printed(
         self, command: Callable[..., Answer], store: JobStore, crawls: CrawlStore
     ) -> None:
         code, lines, _ = command("retry", "bad-2", "bad-crawl")
@@ -142,7 +142,7 @@ class TestRetry:
             [{"id": "bad-2", "due in": "send:default"}, {"id": "bad-crawl", "due in": "create:default"}],
         )
         assert (store.quarantine.ids(), crawls.quarantine.ids()) == (["bad-1"], [])
-        assert {job.id for job in store.claim(JobStep.SEND, "default").jobs} == {"queued", "bad-2"}
+        assert {job.id for job in store.claim(JobStep.SEND, "default").items} == {"queued", "bad-2"}
 
     @pytest.mark.usefixtures("crawls")
     def test_one_that_is_not_there_is_said_and_exits_with_1(
@@ -152,8 +152,8 @@ class TestRetry:
         assert (code, [line["id"] for line in lines]) == (1, ["bad-1"])
         assert said.splitlines() == [
             "'nobody' is neither a job nor a crawl that this ledger knows",
-            "'queued' is not set aside: it goes on by itself",
-            "'ended' is not set aside: it goes on by itself",
+            "'queued' is not in quarantine: it goes on by itself",
+            "'ended' is not in quarantine: it goes on by itself",
         ]
         assert store.quarantine.ids() == ["bad-2"]
 
@@ -161,7 +161,7 @@ class TestRetry:
         code, lines, _ = command("retry", "--all")
         assert (code, [line["id"] for line in lines]) == (0, ["bad-1", "bad-2", "bad-crawl"])
         assert (store.quarantine.count(), crawls.quarantine.count()) == (0, 0)
-        assert command("retry", "--all") == (0, [], "Nothing is set aside.\n")
+        assert command("retry", "--all") == (0, [], "Nothing is in quarantine.\n")
 
     @pytest.mark.parametrize("arguments", [(), ("--all", "--dead-letters"), ("a", "--all"), ("a", "--dead-letters")])
     def test_one_kind_at_a_time(self, command: Callable[..., Answer], arguments: tuple[str, ...]) -> None:
@@ -193,7 +193,7 @@ class TestRetry:
 
 
 @pytest.mark.usefixtures("crawls", "store")
-def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[..., Answer], redis: Redis) -> None:
+def test_status_shows_what_waits_for_a_person_and_no_body(command: Callable[..., Answer], redis: Redis) -> None:
     DeadLetters(redis).keep(
         DeadLetter(
             "celery", "its task is unknown", SECRET.encode(), headers={"task": "jobs.sumbit", "kwargsrepr": SECRET}
@@ -202,12 +202,12 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
     code, lines, _ = command("status")
     counts = {line["what"]: line["count"] for line in lines if "count" in line}
     assert code == 0
-    assert (counts["jobs set aside"], counts["crawls set aside"], counts["dead letters"]) == (2, 1, 1)
+    assert (counts["jobs in quarantine"], counts["crawls in quarantine"], counts["dead letters"]) == (2, 1, 1)
     assert not [what for what in counts if "quarantine:" in what]
     noted = [line["note"] for line in lines if line.get("id")]
     assert [note.partition(", since")[0] for note in noted] == [
-        "bad-1: cannot be read: subject (send:default",
-        "bad-2: cannot be read: subject (send:default",
+        "bad-1: cannot be read: target (send:default",
+        "bad-2: cannot be read: target (send:default",
         "bad-crawl: working on it: KeyError (create:default",
     ]
     assert "jobs.sumbit, 19 bytes in queue celery: its task is unknown" in [line.get("note") for line in lines]
@@ -215,13 +215,13 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
 
 
 @pytest.mark.usefixtures("store")
-def test_doctor_finds_what_is_set_aside_and_takes_it_for_no_late_work(
+def test_doctor_finds_the_quarantine_and_does_not_take_it_for_late_work(
     command: Callable[..., Answer], redis: Redis
 ) -> None:
     redis.zadd("longhaul:{jobs}:due:quarantine:default", {"bad-1": 1.0})
     _, lines, _ = command("doctor")
     findings = {line["check"]: line for line in lines}
-    assert (findings["set aside"]["ok"], findings["set aside"]["finding"]) == (False, "2 jobs set aside")
+    assert (findings["quarantine"]["ok"], findings["quarantine"]["finding"]) == (False, "2 jobs in quarantine")
     assert findings["workers"]["finding"] == "no due work is waiting"
 
 
@@ -229,7 +229,7 @@ def test_doctor_finds_what_is_set_aside_and_takes_it_for_no_late_work(
 def test_without_anything_that_waits_status_says_nothing_of_it(command: Callable[..., Answer]) -> None:
     command("retry", "--all")
     _, lines, _ = command("status")
-    assert not [line for line in lines if "aside" in line["what"] or "letter" in line["what"]]
+    assert not [line for line in lines if "quarantine" in line["what"] or "letter" in line["what"]]
 
 
 def test_beyond_the_most_the_oldest_dead_letter_is_dropped_and_status_counts_it(

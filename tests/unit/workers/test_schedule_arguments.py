@@ -4,7 +4,7 @@ import pytest
 
 from config.celery_settings import beat_settings
 from config.settings import Settings, SettingsError
-from workers.schedule_check import check_recurring
+from workers.schedule_arguments import check_schedule_arguments
 
 FILE = Path("schedules.toml")
 URL = "https://example.com/"
@@ -12,7 +12,7 @@ URL = "https://example.com/"
 
 def check(arguments, task="jobs.submit"):
     entries = {"longhaul-dispatch": {"task": "jobs.dispatch"}, "schedule:nightly": {"task": task, "kwargs": arguments}}
-    check_recurring(entries, Settings(schedules_file=FILE))
+    check_schedule_arguments(entries, Settings(schedules_file=FILE))
 
 
 def check_batch(**arguments):
@@ -68,5 +68,7 @@ def test_a_batch_is_checked_entry_for_entry(arguments, words):
 def test_the_entries_of_a_real_file_and_our_own_pass(tmp_path):
     file = tmp_path / "schedules.toml"
     file.write_text(f'[[schedule]]\nname = "a"\nevery = 5\narguments = {{ url = "{URL}" }}\n')
-    check_recurring(beat_settings(Settings(schedules_file=file))["beat_schedule"], Settings(schedules_file=file))
-    check_recurring(beat_settings(Settings())["beat_schedule"], Settings())
+    check_schedule_arguments(
+        beat_settings(Settings(schedules_file=file))["beat_schedule"], Settings(schedules_file=file)
+    )
+    check_schedule_arguments(beat_settings(Settings())["beat_schedule"], Settings())

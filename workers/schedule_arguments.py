@@ -1,5 +1,5 @@
-"""The user's recurring work, held against what the tasks take: a wrong argument is found at the start and not in the
-night it first runs.
+"""Check the arguments in the user's schedules against what the tasks accept, so that a wrong one is found at start and
+not when it first runs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from longhaul.jobs.arguments import read_batch, read_new_job
 from longhaul.work.arguments import IntakeRules
 
 RECEIVER = "http://receiver.invalid"
-"""Beat may have neither receiver nor secret: whether a `callback` can be had is for the workers to judge."""
+"""Stands for the receiver, which beat may not know: whether a `callback` is possible is for the workers to judge."""
 
 
-def check_recurring(entries: Mapping[str, Mapping[str, Any]], settings: Settings) -> None:
-    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry of the user's."""
+def check_schedule_arguments(entries: Mapping[str, Mapping[str, Any]], settings: Settings) -> None:
+    """Raise `SettingsError` with file and schedule where a task would refuse the arguments of an entry."""
     for name, entry in entries.items():
         if not name.startswith(PREFIX):
             continue
@@ -33,11 +33,11 @@ def check_recurring(entries: Mapping[str, Mapping[str, Any]], settings: Settings
 
 def _check(task: str, arguments: Mapping[str, Any], settings: Settings) -> None:
     if task == "jobs.submit":
-        read_new_job(arguments, _terms(arguments))
+        read_new_job(arguments, _rules(arguments))
         return
     if task == "crawls.create":
         read_new_crawl(
-            arguments, CrawlIntakeRules(_terms(arguments), settings.crawl_max_depth, settings.crawl_max_budget)
+            arguments, CrawlIntakeRules(_rules(arguments), settings.crawl_max_depth, settings.crawl_max_budget)
         )
         return
     defaults = {name: value for name, value in arguments.items() if name not in {"requests", "partial"}}
@@ -46,12 +46,12 @@ def _check(task: str, arguments: Mapping[str, Any], settings: Settings) -> None:
     if not isinstance(partial, bool):
         raise invalid("partial", partial, "must be true or false")
     entries = [one for one in requests if isinstance(one, Mapping)] if isinstance(requests, list) else []
-    # An entry that is wrong is so each time, with nobody there to read what was rejected: with `partial`, too.
-    for at, why in read_batch(requests, defaults, _terms(defaults, *entries)).rejected:
+    # With `partial`, too: a wrong entry is wrong each time, and nobody reads what was rejected.
+    for at, why in read_batch(requests, defaults, _rules(defaults, *entries)).rejected:
         raise InvalidArgument(f"requests[{at}]: {why}")
 
 
-def _terms(*arguments: Mapping[str, Any]) -> IntakeRules:
-    """IntakeRules that take the accounts named there, for beat may have no keys."""
+def _rules(*arguments: Mapping[str, Any]) -> IntakeRules:
+    """Intake rules that know every account named in `arguments`, for beat may have no keys."""
     names = {given.get("account", "default") for given in arguments if isinstance(given.get("account", "default"), str)}
     return IntakeRules(accounts=names, receiver=RECEIVER, secret=True)
