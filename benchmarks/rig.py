@@ -93,7 +93,7 @@ class Rig:
         try:
             yield runtime
             # A figure counts only where nothing was lost on the way.
-            faults = balance(runtime.store.books()).faults
+            faults = balance(runtime.jobs.books()).faults
             if faults:
                 raise AssertionError("; ".join(faults))
         finally:
@@ -183,14 +183,14 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def prepare(runtime: Runtime, count: int, url_length: int = 0) -> None:
     """Have `count` jobs submitted and sent by this process, without the workers."""
     wanted = [NewJob(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
-    runtime.store.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
-    while runtime.flow.run_batch(JobStep.SEND, "default").claimed:
+    runtime.jobs.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
+    while runtime.runner.run(JobStep.SEND, "default").claimed:
         pass
 
 
 def finished(runtime: Runtime) -> int:
     """How many jobs have finished."""
-    return runtime.store.books().counts.get(State.FINISHED, 0)
+    return runtime.jobs.books().counts.get(State.FINISHED, 0)
 
 
 def last_envelope(redis: Redis) -> float:

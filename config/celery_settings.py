@@ -29,7 +29,10 @@ WORKER_QUEUES = (INTAKE, BATCHES, UPKEEP)
 ROUTES = {
     "jobs.send": {"queue": BATCHES},
     "jobs.poll": {"queue": BATCHES},
-    "crawls.advance": {"queue": BATCHES},
+    "jobs.cancel_batch": {"queue": BATCHES},
+    "crawls.create_batch": {"queue": BATCHES},
+    "crawls.poll": {"queue": BATCHES},
+    "crawls.cancel_batch": {"queue": BATCHES},
     "jobs.dispatch": {"queue": UPKEEP},
     "jobs.sweep": {"queue": UPKEEP},
 }

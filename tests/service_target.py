@@ -66,7 +66,7 @@ def _application(target: Target) -> web.Application:
     return app
 
 
-async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912  (one line a page)
+async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912
     kind, _, rest = request.path[1:].partition("/")
     match kind:
         case "page":
@@ -116,11 +116,11 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             return web.Response(
                 text="".join(f"<a href=/to-{number}>x</a>" for number in range(int(rest))), content_type="text/html"
             )
-        case "resting":
+        case "backoff":
             if rest == "1" and len(target.at(request.path)) == 1:
                 return web.Response(status=503, headers={"retry-after": "1"})
             await asyncio.sleep(0.05)
-            links = "".join(f"<a href=/resting/{number}>x</a>" for number in range(1, 21))
+            links = "".join(f"<a href=/backoff/{number}>x</a>" for number in range(1, 21))
             return web.Response(text="" if rest else links, content_type="text/html")
         case "dated":
             asked = {"retry-after": rest} if rest else {}

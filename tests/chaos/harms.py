@@ -81,17 +81,13 @@ CROSSINGS = (
     "after claim",
     "before act",
     "an answer was read",
-    "after after_send",
-    "after after_poll",
+    "after decide",
     "before apply",
     "after apply",
     "an answer was dealt with",
     "before leave",
     "after dispatch",
     "after cancel",
-    "after create",
-    "after look",
-    "after after_create",
 )
 OF_RECEIVER = ("before apply", "after apply", "before record", "after record", "after after_event")
 

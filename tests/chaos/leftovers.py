@@ -15,7 +15,7 @@ from longhaul.jobs.store import SPACE as JOBS
 
 ALLOWED = {
     rf"{re.escape(JOBS)}:record:.*": "an ended job, for LONGHAUL_KEEP_ENDED, so that a message delivered again changes nothing",
-    rf"{re.escape(CRAWLS)}:(record|seen|former):.*": "an ended crawl and the pages it knows, likewise",
+    rf"{re.escape(CRAWLS)}:(record|seen|previous):.*": "an ended crawl and the pages it knows, likewise",
     r"longhaul:\{(jobs|crawls)\}:(books|lanes|ticked|serial)": "counters of all times",
     r"longhaul:\{(jobs|crawls)\}:pause:.*": "how often a lane was paused of late, or a pause whose lane has no work left, for a day",
     r"longhaul:\{(jobs|crawls)\}:rate:.*": "the bucket of an account with a limit, for a minute",

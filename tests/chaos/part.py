@@ -92,22 +92,26 @@ def wrap(aim: Aim) -> None:
 
     def tracked(settings: object) -> object:
         made = build(settings)
-        store, crawls = Around(made.store, aim), Around(made.crawls, aim)
-        flow = replace(
-            made.flow,
-            store=store,
-            remote=Around(made.flow.remote, aim),
-            decider=Around(made.flow.decider, aim),
-            watch=Around(made.flow, aim).watch,
+        stores = {name: Around(runner.store, aim) for name, runner in made.runners.items()}
+        parts = {
+            name: {
+                "store": stores[name],
+                "decider": Around(runner.decider, aim),
+                "on_applied": Around(runner, aim).on_applied,
+            }
+            for name, runner in made.runners.items()
+        }
+        remotes = {name: Around(runner.remote, aim) for name, runner in made.runners.items()}
+        return replace(
+            made,
+            runners={
+                name: replace(runner, remote=remotes[name], **parts[name]) for name, runner in made.runners.items()
+            },
+            jobs=stores["jobs"],
+            job_pushes=replace(made.job_pushes, **parts["jobs"]),
+            crawls=stores["crawls"],
+            crawl_pushes=replace(made.crawl_pushes, remote=remotes["crawls"], **parts["crawls"]),
         )
-        crawl_flow = replace(
-            made.crawl_flow,
-            store=crawls,
-            remote=Around(made.crawl_flow.remote, aim),
-            decider=Around(made.crawl_flow.decider, aim),
-            watch=Around(made.crawl_flow, aim).watch,
-        )
-        return replace(made, store=store, flow=flow, crawls=crawls, crawl_flow=crawl_flow)
 
     composition.build = tracked
 

@@ -18,7 +18,7 @@ from tests.builders import a_submission, finished
 
 @pytest.fixture
 def store(redis):
-    return JobStore(redis, JobLimits(), TaskResults(3600).note)
+    return JobStore(redis, JobLimits(), TaskResults(3600).make)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def submit(store, *ids):
     store.submit([(id_, a_submission(meta={"n": 1})) for id_ in ids], tracked=True)
     store.apply(
         JobStep.SEND,
-        [(job, Sent(f"remote-{job.id}", store.now())) for job in store.claim(JobStep.SEND, "default").jobs],
+        [(job, Sent(f"remote-{job.id}", store.now())) for job in store.claim(JobStep.SEND, "default").items],
         store.now(),
     )
 
@@ -43,7 +43,7 @@ def submit(store, *ids):
 def end(store, decision):
     now = store.now()
     for applied in store.apply(
-        JobStep.POLL, [(job, decision) for job in store.claim(JobStep.POLL, "default").jobs], now
+        JobStep.POLL, [(job, decision) for job in store.claim(JobStep.POLL, "default").items], now
     ):
         assert applied.written == "finished"
 

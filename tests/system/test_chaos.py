@@ -162,7 +162,7 @@ def test_what_is_left_in_the_server_is_found(redis: Redis) -> None:
     redis.hset("longhaul:{jobs}:books", "submitted", 1)
     assert leftovers(redis) == []
     redis.zadd("longhaul:{jobs}:due:poll:default", {"a": 1})
-    redis.set("longhaul:{jobs}:subject:a", "{}")
+    redis.set("longhaul:{jobs}:target:a", "{}")
     redis.hset("longhaul:{jobs}:record:a", "lease", "1")
     redis.xadd("longhaul:results:q", {"envelope": "{}"})
     redis.zadd("longhaul:{jobs}:working:poll", {"poll:default#1": 1})
@@ -171,7 +171,7 @@ def test_what_is_left_in_the_server_is_found(redis: Redis) -> None:
     found = " ".join(leftovers(redis))
     for words in (
         "due:poll:default",
-        "subject:a",
+        "target:a",
         "would stay for ever",
         "1 envelopes",
         "working:poll",

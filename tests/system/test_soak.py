@@ -128,7 +128,7 @@ def test_keys_that_grow_are_found(redis: Redis) -> None:
 
 def test_the_size_of_many_keys_is_estimated_from_a_sample() -> None:
     assert Keys(count=1000, weighed=500, sampled=10).size == 50_000
-    assert pattern("longhaul:{jobs}:subject:soak-3.14159") == "longhaul:{jobs}:subject:<id>"
+    assert pattern("longhaul:{jobs}:target:soak-3.14159") == "longhaul:{jobs}:target:<id>"
     assert pattern("0a1b2c3d-0a1b-3c4d-8e9f-0123456789ab.reply.celery.pidbox") == "<id>.reply.celery.pidbox"
 
 

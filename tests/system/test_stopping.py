@@ -151,7 +151,7 @@ class Scene:
 
 @pytest.fixture
 def holding() -> Iterator[Holding]:
-    remote = Holding(Scraper(looks=0), threading.Event())
+    remote = Holding(Scraper(polls=0), threading.Event())
     yield remote
     remote.gate.set()
 

@@ -50,12 +50,12 @@ def store(redis: Redis) -> JobStore:
     submit(store, "bad-1", "bad-2")
     for _ in range(3):
         redis.zadd("longhaul:{jobs}:due:send:default", {"bad-1": 1, "bad-2": 2})
-        jobs = store.claim(JobStep.SEND, "default").jobs
+        jobs = store.claim(JobStep.SEND, "default").items
         store.count_crashes(
-            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: subject") for job in jobs]
+            JobStep.SEND, "default", [Crash(job.id, job.fence, "cannot be read: target") for job in jobs]
         )
     submit(store, "running", "ended")
-    for job in store.claim(JobStep.SEND, "default").jobs:
+    for job in store.claim(JobStep.SEND, "default").items:
         store.apply(
             JobStep.SEND, [(job, Fail("x") if job.id == "ended" else Sent("r", store.now() + 1000))], store.now()
         )
@@ -69,7 +69,7 @@ def crawls(redis: Redis) -> CrawlStore:
     crawls.order("bad-crawl", NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://receiver.test"))
     for _ in range(3):
         redis.zadd("longhaul:{crawls}:due:create:default", {"bad-crawl": 1})
-        _, crawl, *_ = crawls.claim(CrawlStep.CREATE, "default")
+        (crawl,) = crawls.claim(CrawlStep.CREATE, "default").items
         assert crawl is not None
         crawls.count_crashes(CrawlStep.CREATE, "default", [Crash(crawl.id, crawl.fence, "working on it: KeyError")])
     return crawls
@@ -142,7 +142,7 @@ class TestRetry:
             [{"id": "bad-2", "due in": "send:default"}, {"id": "bad-crawl", "due in": "create:default"}],
         )
         assert (store.quarantine.ids(), crawls.quarantine.ids()) == (["bad-1"], [])
-        assert {job.id for job in store.claim(JobStep.SEND, "default").jobs} == {"queued", "bad-2"}
+        assert {job.id for job in store.claim(JobStep.SEND, "default").items} == {"queued", "bad-2"}
 
     @pytest.mark.usefixtures("crawls")
     def test_one_that_is_not_there_is_said_and_exits_with_1(
@@ -206,8 +206,8 @@ def test_status_tells_what_waits_for_a_person_and_no_body(command: Callable[...,
     assert not [what for what in counts if "quarantine:" in what]
     noted = [line["note"] for line in lines if line.get("id")]
     assert [note.partition(", since")[0] for note in noted] == [
-        "bad-1: cannot be read: subject (send:default",
-        "bad-2: cannot be read: subject (send:default",
+        "bad-1: cannot be read: target (send:default",
+        "bad-2: cannot be read: target (send:default",
         "bad-crawl: working on it: KeyError (create:default",
     ]
     assert "jobs.sumbit, 19 bytes in queue celery: its task is unknown" in [line.get("note") for line in lines]

@@ -14,9 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.recorder import IncomingEvent, Recorder
 from longhaul.crawls.store import EventOutcome
+from longhaul.errors import WriteRefused
 from longhaul.scraperapi.crawl_models import NoEvent, PageEvent, SummaryEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.corrupt_records import CorruptRecord
@@ -34,12 +35,12 @@ log = structlog.get_logger()
 
 
 class CrawlEvents:
-    """Takes events for `flow`, and writes them over `redis`; one instance an event loop."""
+    """Takes events for `pushes`, and writes them over `redis`; one instance an event loop."""
 
-    def __init__(self, flow: CrawlFlow, redis: Redis) -> None:
-        self._flow = flow
+    def __init__(self, pushes: CrawlPushes, redis: Redis) -> None:
+        self._pushes = pushes
         self._gathering: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(
-            Recorder(flow.store, redis).record, WRITTEN_AT_ONCE
+            Recorder(pushes.store, redis).record, WRITTEN_AT_ONCE
         )
         self._known: dict[str, Crawl] = {}
         self._stopping: set[str] = set()
@@ -52,7 +53,7 @@ class CrawlEvents:
             return refuse(400, event.words)
         try:
             received = await self._take(crawl_id, event, len(body))
-        except RedisError as error:
+        except (RedisError, WriteRefused) as error:
             log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
             return refuse(503, "the ledger does not answer")
         except CorruptRecord as error:
@@ -76,7 +77,7 @@ class CrawlEvents:
                 return _TAKEN
 
     async def _take(self, crawl_id: str, event: PageEvent | SummaryEvent, size: int) -> EventReceipt:
-        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._pushes.store.get, crawl_id)
         if crawl is None:
             return EventReceipt.UNKNOWN
         if len(self._known) >= REMEMBERED:
@@ -86,12 +87,12 @@ class CrawlEvents:
         if became in {"ahead", "run over"}:
             # The run that we know of is over, or nearly.
             self._known.pop(crawl_id, None)
-            return await run_in_threadpool(self._flow.take, crawl, event)
+            return await run_in_threadpool(self._pushes.take, crawl, event)
         if became == "missing":
             self._known.pop(crawl_id, None)
         if became == "complete":
-            return await run_in_threadpool(self._flow.settle, crawl_id, became)
-        return self._flow.settle(crawl_id, became)
+            return await run_in_threadpool(self._pushes.settle, crawl_id, became)
+        return self._pushes.settle(crawl_id, became)
 
     def _stop(self, remote_id: str) -> None:
         """A crawl that was created and then not recorded, for its creator died: it costs credits. Its next event asks
@@ -101,7 +102,7 @@ class CrawlEvents:
             return
         self._stopping.add(remote_id)
         try:
-            seen = self._flow.remote.stop(remote_id, self._flow.store.now())
+            seen = self._pushes.stop(remote_id)
             log.info("told to stop", remote=remote_id, seen=type(seen).__name__)
         finally:
             self._stopping.discard(remote_id)

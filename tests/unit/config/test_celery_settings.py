@@ -64,9 +64,13 @@ def test_nothing_hangs_for_good_on_a_half_open_connection():
 
 
 def test_submitting_batches_and_upkeep_wait_in_queues_of_their_own():
-    assert {name: route["queue"] for name, route in ROUTES.items() if name.startswith("jobs.")} == {
+    assert {name: route["queue"] for name, route in ROUTES.items()} == {
         "jobs.send": BATCHES,
         "jobs.poll": BATCHES,
+        "jobs.cancel_batch": BATCHES,
+        "crawls.create_batch": BATCHES,
+        "crawls.poll": BATCHES,
+        "crawls.cancel_batch": BATCHES,
         "jobs.dispatch": UPKEEP,
         "jobs.sweep": UPKEEP,
     }

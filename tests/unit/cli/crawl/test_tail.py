@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, redis, redis_url):
         self.redis = redis
-        self.store = CrawlStore(redis, CrawlLimits(), TaskResults(3600).note)
+        self.store = CrawlStore(redis, CrawlLimits(), TaskResults(3600).make)
         self.app = Celery(broker=redis_url, backend=redis_url)
         self.away = []
 
@@ -36,18 +36,21 @@ class World:
 
     def begin(self, crawl_id):
         self.store.order(crawl_id, NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://r", queue="q"))
-        now, crawl, *_ = self.store.claim(CrawlStep.CREATE, "default")
-        self.store.apply(CrawlStep.CREATE, crawl, Sent(f"remote-{crawl_id}", now + 60), now)
+        claimed = self.store.claim(CrawlStep.CREATE, "default")
+        now, (crawl,) = claimed.now, claimed.items
+        self.store.apply(CrawlStep.CREATE, [(crawl, Sent(f"remote-{crawl_id}", now + 60))], now)
 
     def page(self, crawl_id, url):
         crawl = self.store.get(crawl_id)
-        self.store.record([self.store.taking(crawl, PageEvent(crawl.remote_id, url, 1, 1, 1, reason="no answer"))])
+        self.store.record(
+            [self.store.record_pages(crawl, PageEvent(crawl.remote_id, url, 1, 1, 1, reason="no answer"))]
+        )
 
     def end(self, crawl_id):
         crawl = self.store.get(crawl_id)
         told = SummaryEvent(crawl.remote_id, "finished", 0, 0, crawl.arrived.pages)
-        self.store.record([self.store.summarising(crawl, told)])
-        self.store.apply(CrawlStep.POLL, self.store.get(crawl_id), Complete(), time.time())
+        self.store.record([self.store.record_summary(crawl, told)])
+        self.store.apply(CrawlStep.POLL, [(self.store.get(crawl_id), Complete())], time.time())
 
 
 @pytest.fixture

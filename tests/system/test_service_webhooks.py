@@ -1,4 +1,4 @@
-"""Results that are pushed: what arrives, how often, and what survives a restart."""
+"""Results that are delivered to a callback: what arrives, how often, and what survives a restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.faults import words as faults
+from service.faults.words import body_for
 from tests.service_process import Service, eventually, service
 from tests.service_target import Asked, Target, serve
 
@@ -25,7 +25,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield one
 
 
-def push(running: Service, receiver: Target, words: str, path: str = "/hook", **more: object) -> dict[str, object]:
+def submit(running: Service, receiver: Target, words: str, path: str = "/hook", **more: object) -> dict[str, object]:
     callback = {"type": "webhook", "url": receiver.base + path}
     return running.post(f"http://{words}.fault.invalid{path}", callback=callback, **more)
 
@@ -36,12 +36,12 @@ def arrived(receiver: Target, count: int = 1, path: str = "/hook") -> list[Asked
 
 
 def test_it_is_the_document_of_the_status_url_once(running: Service, receiver: Target) -> None:
-    made = push(running, receiver, "ok", meta={"a": 1})
+    made = submit(running, receiver, "ok", meta={"a": 1})
     document = json.loads(arrived(receiver)[0].body)
-    assert document["response"]["body"] == faults.body_for(str(made["url"]))
+    assert document["response"]["body"] == body_for(str(made["url"]))
     assert document == running.ended(str(made["id"]))
     assert arrived(receiver)[0].headers["content-type"] == "application/json"
-    other = push(running, receiver, "ok", "/hook/next")
+    other = submit(running, receiver, "ok", "/hook/next")
     arrived(receiver, path="/hook/next")
     assert other["id"] != made["id"]
     assert len(receiver.at("/hook")) == 1
@@ -54,18 +54,18 @@ def test_user_and_password_of_the_callback_are_sent(running: Service, receiver: 
 
 
 def test_failures_come_only_where_expected(running: Service, receiver: Target) -> None:
-    push(running, receiver, "fail", "/hook/quiet")
-    push(running, receiver, "fail", "/hook/told", expectUnsuccessReport=True)
-    document = json.loads(arrived(receiver, path="/hook/told")[0].body)
+    submit(running, receiver, "fail", "/hook/quiet")
+    submit(running, receiver, "fail", "/hook/failed", expectUnsuccessReport=True)
+    document = json.loads(arrived(receiver, path="/hook/failed")[0].body)
     assert (document["status"], document["failReason"]) == ("failed", "failed_due_to_timeout")
     assert not receiver.at("/hook/quiet")
 
 
 def test_the_dial_can_send_it_twice_late_or_never(running: Service, receiver: Target) -> None:
     began = time.monotonic()
-    push(running, receiver, "late-1", "/hook/late")
-    push(running, receiver, "nowebhook", "/hook/never")
-    push(running, receiver, "duplicate", "/hook/twice")
+    submit(running, receiver, "late-1", "/hook/late")
+    submit(running, receiver, "nowebhook", "/hook/never")
+    submit(running, receiver, "duplicate", "/hook/twice")
     arrived(receiver, 2, "/hook/twice")
     assert arrived(receiver, 1, "/hook/late")[0].at - began >= 1
     assert not receiver.at("/hook/never")
@@ -76,7 +76,7 @@ def test_a_refused_webhook_is_tried_again_even_after_a_restart_and_a_reader(
 ) -> None:
     receiver.refusals = 1
     with service(tmp_path_factory.mktemp("service"), service_faults="1") as one:
-        made = push(one, receiver, "ok")
+        made = submit(one, receiver, "ok")
         arrived(receiver, 1)
         assert one.ended(str(made["id"]))["status"] == "finished"
         assert one.get(str(made["id"])).status_code == 404
@@ -84,4 +84,4 @@ def test_a_refused_webhook_is_tried_again_even_after_a_restart_and_a_reader(
         one.start_web()
         one.start_worker()
         second = arrived(receiver, 2)[1]
-        assert json.loads(second.body)["response"]["body"] == faults.body_for(str(made["url"]))
+        assert json.loads(second.body)["response"]["body"] == body_for(str(made["url"]))
