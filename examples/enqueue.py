@@ -1,5 +1,5 @@
-"""Enqueue scraping jobs from any service: Celery and the broker's address, nothing of Longhaul's. URLs come on stdin,
-ids go to stdout.
+"""Enqueue scraping jobs from any service: Celery and the broker's address, nothing of Longhaul's. URLs are read from
+stdin, ids go to stdout.
 """
 
 import os

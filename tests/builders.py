@@ -1,4 +1,4 @@
-"""What many tests begin with: a clock to set, a job, a submission, a store on that clock."""
+"""Builders for many tests: a clock to set, a job, a submission, a store with that clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = 3600.0
 
 @dataclass
 class Clock:
-    """The ledger's time, standing still until a test moves it."""
+    """The ledger's time; only the test changes it."""
 
     now: float = START
 
@@ -111,7 +111,7 @@ def submit(store: JobStore, *ids: str, **changes: Any) -> None:
 
 
 def claim_one(store: JobStore, step: JobStep) -> Job:
-    """The only job that is due for `step`."""
+    """Claim the only job that is due for `step`."""
     (job,) = store.claim(step, "default").items
     return job
 
