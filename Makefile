@@ -56,7 +56,7 @@ intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and lose no job,
 rabbitmq: .venv/dev  ## RabbitMQ as the broker: jobs to their envelopes, then 30 killed workers (needs rabbitmq-server on the PATH)
 	$(BIN)/python -m tests.chaos.rabbitmq
 
-docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md
+docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md from config/settings.py
 	$(BIN)/python -m tests.docs.settings_table --write
 
 lock:  ## Pin the dependencies again (needs uv)

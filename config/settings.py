@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     """The ledger and the results queues: `redis://[user:password@]host:port/db`, or `rediss://` for TLS, whose
     certificate is verified: `?ssl_ca_certs=/path` names its CA, `?ssl_cert_reqs=none` turns verification off. See
-    `config.addresses`.
+    `docs/reference/servers.md`.
     """
     broker_url: BrokerUrl | None = Field(None, repr=False)
     """Celery's broker, spelled likewise, or `amqp://` for RabbitMQ; default: `redis_url`."""
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     poll_growth: float = Field(1.6, gt=1, le=10)
     """How much longer each pause is than the one before."""
     poll_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
-    """The longest pause: at most two hours, a small part of the 24 for which a result is guaranteed."""
+    """The longest pause: at most two hours, a small part of the 24 hours for which the remote guarantees a result."""
     poll_jitter: float = Field(0.2, ge=0, le=0.5)
     """Each pause is lengthened or shortened by up to this share, so that the jobs of one batch spread out."""
     deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     results_high_bytes: Count = 1024**3
     """A results queue of this size is full: polls of its jobs wait."""
     keep_ended: float = Field(24 * HOUR, ge=600)
-    """How long an ended job or crawl is remembered, so that a message delivered again changes nothing."""
+    """How long the record of an ended job or crawl is kept, so that a message delivered again changes nothing."""
     result_expires: float = Field(96 * HOUR, ge=72 * HOUR)
     """How long `AsyncResult(id)` knows how a job ended."""
 
