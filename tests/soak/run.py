@@ -177,10 +177,10 @@ class SoakRun:
         )
         self.result.catch_ups.append(catch_up)
         self.result.violations += check_catch_up(catch_up, self.size.per_second)
-        # Meanwhile other polls became due and wait for the account's rate limit: only after those it is quiet again.
+        # Other polls became due since and wait for the account's rate limit: the next phase is quiet only after those.
         self.monitor.until(
             lambda: self._overdue(clock() - IN_FLIGHT_SECONDS) == 0,
-            f"{name}: what became due meanwhile is caught up with, too",
+            f"{name}: what became due since is caught up with, too",
             TIMEOUT_SECONDS,
         )
 

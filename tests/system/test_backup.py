@@ -78,10 +78,10 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
             with working(redis_url, remote):
                 until(lambda: not balance(store.books()).open, "every job ended", 110)
             assert balance(store.books()).faults == []
-            homes = envelopes(redis)
-            assert sorted(home["id"] for home in homes) == sorted(urls)
-            assert {home["status"] for home in homes} == {"finished"}
-            assert all(home["body"] == body_for(urls[home["id"]]) for home in homes)
+            written = envelopes(redis)
+            assert sorted(envelope["id"] for envelope in written) == sorted(urls)
+            assert {envelope["status"] for envelope in written} == {"finished"}
+            assert all(envelope["body"] == body_for(urls[envelope["id"]]) for envelope in written)
             # Results that were read after the copy was taken are gone, so those jobs were submitted again.
-            assert max(home["submissions"] for home in homes) == 2
+            assert max(envelope["submissions"] for envelope in written) == 2
             redis.close()

@@ -183,8 +183,10 @@ def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lea
         holding.gate.set()
         assert worker.wait(LEASE + SOON_SECONDS) == 0
     found = envelopes(scene.redis)
-    assert sorted(home["id"] for home in found) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
+    assert sorted(envelope["id"] for envelope in found) == sorted(ids)
+    assert {(envelope["status"], envelope["submissions"], envelope["attempts"]) for envelope in found} == {
+        ("finished", 1, 0)
+    }
     # The later job was not claimed: it is due since its creation, and no batch counts as started.
     assert scene.due("poll:default") == {}
     assert [at <= scene.store.now() for at in scene.due("send:default").values()] == [True]
@@ -218,8 +220,10 @@ def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene
         successor.send()
         assert successor.wait(LEASE + SOON_SECONDS) == 0
     found = envelopes(scene.redis)
-    assert sorted(home["id"] for home in found) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
+    assert sorted(envelope["id"] for envelope in found) == sorted(ids)
+    assert {(envelope["status"], envelope["submissions"], envelope["attempts"]) for envelope in found} == {
+        ("finished", 1, 0)
+    }
     assert scene.tokens() == 0
 
 

@@ -90,7 +90,7 @@ def test_a_stopped_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: 
         with push.socket:
             assert push.finish() == "HTTP/1.1 200 OK"
         assert process.wait(SOON_SECONDS) in {0, -signal.SIGTERM}
-    assert [home["body"] for home in envelopes(redis)] == ["pushed"]
+    assert [envelope["body"] for envelope in envelopes(redis)] == ["pushed"]
 
 
 def test_a_receiver_stopped_twice_waits_for_no_push(redis: Redis, redis_url: str) -> None:
