@@ -18,10 +18,10 @@ from redis import Redis
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import Complete, CrawlDecision, EndRun
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.decider import Finish, Resend
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from longhaul.ledger.due import Due, NewRecord
 from longhaul.ledger.quarantine import TRIES, Crash
@@ -39,7 +39,7 @@ from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Completed, GiveUp, RetryAt
 from service.jobs.runs import FETCH, Runs
 from service.jobs.submission import RunRequest
-from tests.builders import HOUR, START, Clock, a_submission, envelopes, finished
+from tests.builders import HOUR, START, Clock, a_submission, crawl_limits, envelopes, finished, job_limits
 from tests.conftest import free_port
 from tests.installation import until
 from tests.servers.registry import ROOT, installed
@@ -76,7 +76,7 @@ def claim(store: JobStore, step: JobStep):
 
 def work_off_jobs(redis: Redis) -> Iterable[Script]:
     clock = Clock()
-    store = JobStore(redis, JobLimits(accounts={"default": AccountLimit(per_second=100, open=400)}), clock=clock)
+    store = JobStore(redis, job_limits(accounts={"default": AccountLimit(per_second=100, open=400)}), clock=clock)
     ids = ("done", "failed", "cancelled", "lost", "crashing")
     assert store.submit([(id_, a_submission()) for id_ in ids], tracked=False) == 5
     assert store.submit([("done", a_submission())], tracked=False) == 0
@@ -136,7 +136,7 @@ def page(remote_id: str, path: str, run: int | None = None) -> PageEvent:
 
 def work_off_crawls(redis: Redis) -> Iterable[Script]:
     clock = Clock()
-    store = CrawlStore(redis, CrawlLimits(), clock=clock)
+    store = CrawlStore(redis, crawl_limits(), clock=clock)
 
     def claim(step: CrawlStep) -> list[Crawl]:
         return store.claim(step, "default").items
