@@ -6,10 +6,10 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 TOO_OLD = Longhaul needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...
 
-.PHONY: help install demo up test unit servers pythons slow check bench chaos soak intake rabbitmq lock clean
+.PHONY: help install demo up test unit servers pythons slow check bench chaos soak intake rabbitmq docs-settings lock clean
 
 help:  ## Show the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 install: .venv/run  ## Make the environment in .venv and run nothing
 
@@ -55,6 +55,9 @@ intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and lose no job,
 
 rabbitmq: .venv/dev  ## RabbitMQ as the broker: jobs to their envelopes, then 30 killed workers (needs rabbitmq-server on the PATH)
 	$(BIN)/python -m tests.chaos.rabbitmq
+
+docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md from config/settings.py
+	$(BIN)/python -m tests.docs.settings_table --write
 
 lock:  ## Pin the dependencies again (needs uv)
 	$(LOCK) --upgrade pyproject.toml -o requirements.txt

@@ -1,6 +1,6 @@
 """Every Celery setting that is not the default, each with its reason; queues, routes and beat's own entries.
 
-Measured on Celery 5.7 and Redis; the findings are in `docs/decisions.md`.
+Measured on Celery 5.7 and Redis; the findings are in `docs/internals/decisions.md`.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _on_rabbitmq() -> dict[str, Any]:
         # minutes.
         "broker_heartbeat": 10,
         # Queues on the disks of a majority of the servers; the classic ones live on one. Clients must name the same
-        # type: see the operations manual.
+        # type: see docs/how-to/celery-callers.md.
         "task_default_queue_type": QUEUE_TYPE,
     }
 

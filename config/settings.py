@@ -92,9 +92,11 @@ class Settings(BaseSettings):
 
     # Polling: the pause before the next poll is `first + (growth - 1) * age`: 2, 3.2, 5.1, 8.2 ... up to the ceiling.
     poll_first: Seconds = 2.0
+    """The pause before the first poll. With the defaults the pauses are 2, 3.2, 5.1, 8.2 ... up to the ceiling."""
     poll_growth: float = Field(1.6, gt=1, le=10)
+    """How much longer each pause is than the one before."""
     poll_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
-    """At most two hours, a small part of the 24 hours for which the remote guarantees a result."""
+    """The longest pause: at most two hours, a small part of the 24 hours for which the remote guarantees a result."""
     poll_jitter: float = Field(0.2, ge=0, le=0.5)
     """Each pause is lengthened or shortened by up to this share, so that the jobs of one batch spread out."""
     deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
@@ -106,39 +108,48 @@ class Settings(BaseSettings):
 
     # One call, one batch, one lease: each must end well before the next one does, or work is done twice.
     http_timeout: Seconds = 60.0
+    """Longest call to the remote, and longest attempt of the self-hosted service at a target."""
     batch_timeout: Seconds = 90.0
+    """Longest batch, all its calls together; must be above `http_timeout`."""
     lease: Seconds = 120.0
+    """How long claimed work belongs to its claimant; then it is due again. Must be above `batch_timeout`."""
     visibility_timeout: Seconds = 300.0
+    """On a Redis broker: what a dead worker held is handed out again after this. Must be above `lease`."""
 
     batch_size: Count = 200
+    """Most jobs in one batch."""
     max_batches: Count = 32
     """Most batches of one step at once, in all workers together."""
     worker_threads: Count = 8
-    """Batches that one worker process has under way at once."""
+    """Threads of one worker process; two of them are always left for submissions and ticks, the others run batches."""
 
     # Crawls. The remote keeps its results for seven days.
     crawl_deadline: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
     """Age at which a crawl ends with what is known."""
     crawl_grace: float = Field(600.0, ge=0, le=24 * HOUR)
-    """How long to wait for events after the remote says that nothing is active, or that all is delivered."""
+    """How long to wait for events after the remote says that nothing is active, or after the summary."""
     crawl_max_depth: Count = 100
+    """Greatest `max_depth` of a crawl, for what we submit and for what our own service takes."""
     crawl_max_budget: Count = 1_000_000
-    """Most credits for one crawl. Both bounds hold for what we submit and for what our own service takes."""
+    """Most credits for one crawl, for what we submit and for what our own service takes."""
 
     results_high_entries: Count = 100_000
+    """A results queue with this many envelopes is full: polls of its jobs wait."""
     results_high_bytes: Count = 1024**3
-    """Above either, jobs of this results queue are not polled."""
+    """A results queue of this size is full: polls of its jobs wait."""
     keep_ended: float = Field(24 * HOUR, ge=600)
-    """How long the record of an ended job is kept, so that a message delivered again changes nothing."""
+    """How long the record of an ended job or crawl is kept, so that a message delivered again changes nothing."""
     result_expires: float = Field(96 * HOUR, ge=72 * HOUR)
     """How long `AsyncResult(id)` knows how a job ended."""
 
     schedules_file: Path | None = None
-    """The user's own recurring work: see `docs/schedules.md`."""
+    """The user's own recurring work: see `docs/how-to/schedules.md`."""
     heartbeat_file: Path | None = None
     """A file that a worker touches every two seconds while it makes progress, for its health check; unset: none."""
     log_format: str = Field("text", pattern="^(text|json)$")
+    """Lines for people, or one JSON object a line for machines."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """INFO has one line for each batch, DEBUG one line for each job and step."""
 
     # The self-hosted service.
     service_api_keys: list[SecretStr] = []
@@ -148,13 +159,15 @@ class Settings(BaseSettings):
     service_read_grace: float = Field(0.0, ge=0, le=72 * HOUR)
     """For how long a retrieved result can be read again; 0: it is gone at once."""
     service_retention: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
+    """For how long an ended job of the service is kept."""
     service_retry_for: float = Field(24 * HOUR, gt=0, le=24 * HOUR)
-    """For how long a run is tried again on 429, 5xx and connection trouble."""
+    """For how long a job of the service is tried again on 429, 5xx and connection trouble."""
     service_max_body_bytes: Count = 50 * 1024 * 1024
+    """Longest body of a target, decompressed."""
     service_private_targets: bool = False
     """Whether targets and callbacks may be private or loopback addresses."""
     service_faults: bool = False
-    """The fault dial, for tests only: see `docs/faults.md`."""
+    """The fault dial, for tests only: see `docs/reference/faults.md`."""
     service_free_keys: list[SecretStr] = []
     """Accepted keys that are on the free plan: crawls of depth 1 at most, and no recurring ones."""
     service_per_host: Count = 8
@@ -162,6 +175,7 @@ class Settings(BaseSettings):
     service_page_retry_for: float = Field(180.0, gt=0, le=HOUR)
     """For how long a page of a crawl is tried again on 429, 5xx and connection trouble; its level waits for it."""
     service_crawl_retention: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
+    """For how long an ended crawl of the service is kept."""
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

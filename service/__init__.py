@@ -1,4 +1,4 @@
-"""The self-hosted service: the remote's contract on one's own machines (`docs/service.md`).
+"""The self-hosted service: the remote's contract on one's own machines (`docs/reference/service.md`).
 
     POST /jobs ──submission──> runs.create            a record, due at once in the lane `fetch`
     ticker (each second, and at once after a POST)     dispatch: as many rounds as there is due work for

@@ -1,6 +1,6 @@
 """The Crawler API as pure functions: build a request, read an answer, read an event. No I/O, no clock.
 
-Source of every rule: the contract's Crawler API page and the vendor's "Job Lifecycle" (`docs/contract.md`).
+Source of every rule: the contract's Crawler API page and the vendor's "Job Lifecycle" (`docs/reference/contract.md`).
 """
 
 from __future__ import annotations

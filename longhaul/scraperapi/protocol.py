@@ -1,6 +1,6 @@
 """The Async API as pure functions: build a request, read an answer. No I/O, no clock; both clients share them.
 
-Source of every rule: the contract's Async API page and the vendor's "Job Handling" (`docs/contract.md`).
+Source of every rule: the contract's Async API page and the vendor's "Job Handling" (`docs/reference/contract.md`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     "additional_data": {"x-longhaul-fault": "lose-7 late-2"}  with any site
 
 A made-up site of N pages is a tree, ten links to a page, each page linking back to its parent and to the start page.
-Every word: `docs/faults.md`.
+Every word: `docs/reference/faults.md`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     "headers": {"x-longhaul-fault": "get500-2 slow-1"}   with any target: the header is removed before the fetch
 
 Words are read only where LONGHAUL_SERVICE_FAULTS is set; elsewhere such hosts and headers have no special meaning.
-Every kind: `docs/faults.md`. The words of one job or crawl, separated by spaces, are its *spec*.
+Every kind: `docs/reference/faults.md`. The words of one job or crawl, separated by spaces, are its *spec*.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.servers.registry import PACKAGES, ROOT, install_ends, on_path, version
-from workers.local.embedded_server import TEST_SERVER
+from tests.servers.registry import PACKAGES, ROOT, install_ends, on_path
+from workers.local.embedded_server import TEST_SERVER, inspect_server
 
 TESTS = (
     *("tests/unit", "tests/model", "tests/flow", "tests/contract"),
@@ -76,9 +76,10 @@ def main(install: bool, wanted: tuple[str, ...], tests: tuple[str, ...]) -> None
         if binary is None:
             table.add_row(server, f"not here: {reason}", "", "", "")
             continue
-        console.print(f"{server} ({version(binary)}) ...")
+        said = inspect_server(str(binary))
+        console.print(f"{server}: {said} ...")
         passed, failed, seconds, output = run(binary, tests or TESTS)
-        table.add_row(server, version(binary), str(passed), str(len(failed)), f"{seconds:.0f}")
+        table.add_row(server, f"{said.name} {said.version}", str(passed), str(len(failed)), f"{seconds:.0f}")
         if failed:
             bad = True
             console.print(output, *failed, sep="\n", markup=False, highlight=False)

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.local.embedded_server import ON_PATH, inspect_server
+from workers.local.embedded_server import ON_PATH
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv" / "servers"
@@ -73,12 +73,6 @@ def installed() -> list[tuple[str, Path]]:
 def on_path() -> list[Path]:
     """The servers of this machine's own."""
     return [Path(path) for name in ON_PATH if (path := shutil.which(name))]
-
-
-def version(binary: str | Path) -> str:
-    """What a binary says it is: `Valkey 9.1.2`. Raises `PreflightFailed` where it does not run."""
-    found = inspect_server(str(binary))
-    return f"{found.name} {found.version}"
 
 
 def _install(name: str, target: Path) -> str:

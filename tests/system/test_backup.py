@@ -41,7 +41,7 @@ def working(redis_url: str, remote: Service) -> Iterator[Processes]:
 
 
 def back_up(redis_url: str, folder: Path, copy: Path) -> None:
-    """As the operations page of the documentation says."""
+    """As docs/how-to/backups-and-upgrades.md says."""
     redis = connect(redis_url)
     share = redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"]
     redis.config_set("auto-aof-rewrite-percentage", 0)

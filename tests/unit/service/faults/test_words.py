@@ -74,7 +74,7 @@ def test_a_webhook_can_be_switched_off() -> None:
 
 
 def test_every_kind_is_documented() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "faults.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "faults.md").read_text()
     kinds = {
         kind.rstrip("0123456789") if kind[:3] in ("get", "pos", "del") and kind[-1].isdigit() else kind
         for kind in words.KINDS
