@@ -49,12 +49,14 @@ class Site:
     def _page(self, number: int) -> str:
         random = Random(number)  # noqa: S311  (the same each time)
         title = f"{number} {' '.join(random.sample(WORDS, 4)).capitalize()}"
-        texts = random.sample(self._paragraphs, random.randint(*PARAGRAPHS))
+        paragraphs = random.sample(self._paragraphs, random.randint(*PARAGRAPHS))
         for _ in range(LINKS_IN_TEXT):
-            at = random.randrange(len(texts))
+            at = random.randrange(len(paragraphs))
             target = random.randrange(self._pages)
             href = _href(number, target, random)
-            texts[at] += f'\n<p>See <a class="reference internal" href="{href}"><span>{_name(target)}</span></a>.</p>'
+            paragraphs[at] += (
+                f'\n<p>See <a class="reference internal" href="{href}"><span>{_name(target)}</span></a>.</p>'
+            )
         children = range(number * FAN_OUT + 1, min((number + 1) * FAN_OUT, self._pages - 1) + 1)
         below = "".join(
             f'<li class="toctree-l1"><a class="internal" href="{path(child)}">{_name(child)}</a></li>\n'
@@ -75,7 +77,7 @@ class Site:
 <div class="breadcrumbs"><a href="{path((number - 1) // FAN_OUT if number else 0)}">Up</a> &raquo; {title}</div>
 <main id="main">
 <h1>{title}<a class="headerlink" href="#main" title="Link to this heading">&para;</a></h1>
-{chr(10).join(texts)}
+{chr(10).join(paragraphs)}
 <div class="toctree-wrapper"><ul>
 {below}</ul></div>
 </main>
@@ -123,7 +125,7 @@ def _paragraph(random: Random) -> str:
     return f"<p>{' '.join(words).capitalize()}.</p>"
 
 
-class Server(BareHttp):
+class SiteServer(BareHttp):
     """Serves `site`."""
 
     site: Site
@@ -134,5 +136,5 @@ class Server(BareHttp):
 
 
 if __name__ == "__main__":
-    Server.site = Site(int(sys.argv[2]), f"http://127.0.0.1:{sys.argv[1]}")
-    serve(Server, int(sys.argv[1]))
+    SiteServer.site = Site(int(sys.argv[2]), f"http://127.0.0.1:{sys.argv[1]}")
+    serve(SiteServer, int(sys.argv[1]))

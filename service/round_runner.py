@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRunner(Generic[T, R]):
+class RoundRunner(Generic[T, R]):
     """Runs `act(item)` for up to `size` items at once.
 
     `exchange(items with their results, limit)` writes these and claims at most `limit` further items; it blocks, so it

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from longhaul.ledger.portions import PORTION_BYTES
-from service.batch_runner import BatchRunner
+from service.round_runner import RoundRunner
 
 
 class Backlog:
@@ -39,8 +39,8 @@ class Backlog:
             raise ArithmeticError(name)
         return name
 
-    def runner(self, size: int) -> BatchRunner[str, str]:
-        return BatchRunner(
+    def runner(self, size: int) -> RoundRunner[str, str]:
+        return RoundRunner(
             self.act,
             self.exchange,
             lambda result: PORTION_BYTES if result.startswith("big") else 1,
@@ -84,7 +84,7 @@ def test_what_comes_during_its_idle_pauses_is_worked_off_too() -> None:
                 backlog.names.append("late")
             return backlog.exchange(done, limit)
 
-        runner = BatchRunner(backlog.act, exchange, len, 4, idle_pauses=(0.001, 0.001))
+        runner = RoundRunner(backlog.act, exchange, len, 4, idle_pauses=(0.001, 0.001))
         assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 2
         return backlog.written
 
@@ -100,7 +100,7 @@ def test_it_asks_for_more_even_where_all_it_has_is_slow() -> None:
             backlog.names += [] if backlog.limits else ["late"]
             return backlog.exchange(done, limit)
 
-        runner = BatchRunner(backlog.act, exchange, len, 4, beat_seconds=0.001, idle_pauses=())
+        runner = RoundRunner(backlog.act, exchange, len, 4, beat_seconds=0.001, idle_pauses=())
         assert await asyncio.wait_for(runner.run(["slow"]), 10) == 2
         return backlog.written
 
@@ -129,7 +129,7 @@ def test_where_nothing_can_be_written_nothing_stays_under_way() -> None:
             raise ConnectionError([name for name, _ in done], limit)
 
         with pytest.raises(ConnectionError, match="fast"):
-            await BatchRunner(act, refuse, len, 2).run(["fast", "slow"])
+            await RoundRunner(act, refuse, len, 2).run(["fast", "slow"])
         return ended, asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(run()) == (["slow"], set())
@@ -138,7 +138,7 @@ def test_where_nothing_can_be_written_nothing_stays_under_way() -> None:
 def test_it_claims_nothing_when_its_time_is_over() -> None:
     async def run() -> Backlog:
         backlog = Backlog([f"fast{number}" for number in range(9)])
-        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, claim_seconds=0.0)
+        runner = RoundRunner(backlog.act, backlog.exchange, len, 4, claim_seconds=0.0)
         assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 4
         return backlog
 
@@ -164,7 +164,7 @@ def test_it_claims_only_where_there_is_room_for_a_claim() -> None:
             return claimed
 
         written[0].set()
-        runner = BatchRunner(act, exchange, lambda _: 1, 4, least_claim=3, idle_pauses=())
+        runner = RoundRunner(act, exchange, lambda _: 1, 4, least_claim=3, idle_pauses=())
         assert await asyncio.wait_for(runner.run(range(4)), 10) == 8
         return limits
 
@@ -175,7 +175,7 @@ def test_it_claims_only_where_there_is_room_for_a_claim() -> None:
 def test_a_run_that_is_to_stop_claims_no_more_and_writes_what_it_has() -> None:
     async def run() -> Backlog:
         backlog = Backlog([f"fast{number}" for number in range(20)])
-        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, stopping=lambda: True)
+        runner = RoundRunner(backlog.act, backlog.exchange, len, 4, stopping=lambda: True)
         assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 4
         return backlog
 
