@@ -86,14 +86,14 @@ def test_a_hundred_calls_are_made_at_once_and_each_has_its_own_outcome(client):
 
 
 def test_answers_come_in_groups_as_they_arrive(client):
-    gate = threading.Event()
-    with wire(lambda ask: Reply(200, b"", after=gate if ask.path == "/slow" else None)) as server:
+    release = threading.Event()
+    with wire(lambda ask: Reply(200, b"", after=release if ask.path == "/slow" else None)) as server:
         groups = client.perform([(name, HttpRequest("GET", f"{server.base}/{name}")) for name in ("slow", "a", "b")])
         early = [key for key, _ in next(groups)]
         if len(early) < 2:
             early += [key for key, _ in next(groups)]
         assert sorted(early) == ["a", "b"]
-        gate.set()
+        release.set()
         assert [key for group in groups for key, _ in group] == ["slow"]
 
 
@@ -189,27 +189,27 @@ class TestTrouble:
         assert isinstance(get(client, Reply(200, b"", {"X-Long": "x" * 60_000})), Interrupted)
 
     def test_an_answer_that_does_not_come_in_time_is_interrupted(self):
-        gate = threading.Event()
+        release = threading.Event()
         impatient = BatchClient(timeout=0.2, batch_timeout=5, max_bytes=LIMIT)
         try:
-            with wire(lambda ask: Reply(200, b"fine", after=gate if ask.path == "/slow" else None)) as server:
+            with wire(lambda ask: Reply(200, b"fine", after=release if ask.path == "/slow" else None)) as server:
                 slow, fast = perform(
                     impatient, HttpRequest("GET", f"{server.base}/slow"), HttpRequest("GET", f"{server.base}/fast")
                 )
-                gate.set()
+                release.set()
         finally:
             impatient.close()
         assert isinstance(slow, Interrupted)
         assert fast.body == b"fine"
 
     def test_a_batch_whose_calls_have_no_outcome_ends_all_the_same(self):
-        gate = threading.Event()
+        release = threading.Event()
         batch = BatchClient(timeout=20, batch_timeout=0.2, max_bytes=LIMIT)
         try:
-            with wire(lambda _: Reply(200, after=gate)) as server:
+            with wire(lambda _: Reply(200, after=release)) as server:
                 with pytest.raises(TimeoutError, match=r"^1 of 1 calls had no outcome within 0.2 s$"):
                     perform(batch, HttpRequest("GET", f"{server.base}/x"))
-                gate.set()
+                release.set()
         finally:
             batch.close()
 
@@ -244,12 +244,12 @@ class TestLife:
 
     def test_a_batch_that_its_user_leaves_breaks_its_calls_off(self):
         batch = BatchClient(timeout=20, batch_timeout=20, max_bytes=LIMIT)
-        gate = threading.Event()
-        with wire(lambda ask: Reply(200, after=gate if ask.path == "/slow" else None)) as server:
+        release = threading.Event()
+        with wire(lambda ask: Reply(200, after=release if ask.path == "/slow" else None)) as server:
             groups = batch.perform([(name, HttpRequest("GET", f"{server.base}/{name}")) for name in ("slow", "fast")])
             assert [key for key, _ in next(groups)] == ["fast"]
             groups.close()
-            gate.set()
+            release.set()
         batch.close()
 
     def test_closing_twice_is_fine_and_a_closed_client_starts_again(self):
@@ -263,10 +263,10 @@ class TestLife:
 
 def test_hastened_it_waits_for_no_answer_that_has_not_begun_and_reads_what_has():
     batch = BatchClient(timeout=20, batch_timeout=25, max_bytes=LIMIT)
-    gate, halfway = threading.Event(), threading.Event()
+    release, halfway = threading.Event(), threading.Event()
 
     def answer(ask):
-        return Reply(200, b"early") if ask.path == "/early" else Reply(200, b"late", after=gate)
+        return Reply(200, b"early") if ask.path == "/early" else Reply(200, b"late", after=release)
 
     with wire(answer) as server, slow_body(halfway) as slow:
         calls = [("early", f"{server.base}/early"), ("silent", f"{server.base}/silent"), ("begun", slow)]
@@ -286,7 +286,7 @@ def test_hastened_it_waits_for_no_answer_that_has_not_begun_and_reads_what_has()
         assert list(batch.perform([("next", HttpRequest("GET", f"{server.base}/early"))])) == []
         assert len([ask for ask in server.asked if ask.path == "/early"]) == 1
         assert batch._unanswered == set()
-        gate.set()
+        release.set()
     batch.close()
     batch.abort_pending()
 

@@ -27,37 +27,36 @@ from longhaul.work.balance import balance
 from tests.builders import a_submission, crawl_limits, envelopes, job_limits
 from tests.flow.scraper import Scraper
 from tests.installation import FAST, ROOT, clean_environ, until
-from tests.service_process import Service, eventually
 from tests.wire import Ask, Reply, wire
 
 JOBS = 60
 LEASE = 10.0
 SOON_SECONDS = 5.0
 """Two seconds of grace, and the end of the interpreter on a busy machine."""
-# The timeouts of calls are longer than the tests let the remote hold them.
+# Timeouts of calls are longer than the tests let the remote delay its answers.
 SLOW = {**FAST, "LONGHAUL_HTTP_TIMEOUT": "8", "LONGHAUL_BATCH_TIMEOUT": "9", "LONGHAUL_LEASE": f"{LEASE:g}"}
 
 
 @dataclass
-class Holding:
-    """A remote that hands out each result once. Answers to polls for which `held(path)` is true wait for `gate`.
-    `deaf`: it has not handed out what it holds, so a client that gives up loses nothing.
+class SlowRemote:
+    """A remote that gives each result once. Answers to polls for which `delays(path)` is true wait for `release`.
+    `hangs_up`: then it gives no answer and deletes nothing, so a client that gives up loses nothing.
     """
 
     scraper: Scraper
-    gate: threading.Event
-    held: Callable[[str], bool] = lambda _: False
+    release: threading.Event
+    delays: Callable[[str], bool] = lambda _: False
     asked: list[str] = field(default_factory=list)
-    deaf: bool = False
+    hangs_up: bool = False
 
     def __call__(self, ask: Ask) -> Reply:
         self.asked.append(ask.path)
-        if ask.method == "DELETE" or ask.path == "/jobs" or not self.held(ask.path):
+        if ask.method == "DELETE" or ask.path == "/jobs" or not self.delays(ask.path):
             return self.scraper(ask)
-        if self.deaf:
-            self.gate.wait(30)
+        if self.hangs_up:
+            self.release.wait(30)
             return Reply(hang_up=True)
-        return replace(self.scraper(ask), after=self.gate)
+        return replace(self.scraper(ask), after=self.release)
 
 
 @dataclass
@@ -149,30 +148,30 @@ class Scene:
 
 
 @pytest.fixture
-def holding() -> Iterator[Holding]:
-    remote = Holding(Scraper(polls=0), threading.Event())
+def slow_remote() -> Iterator[SlowRemote]:
+    remote = SlowRemote(Scraper(polls=0), threading.Event())
     yield remote
-    remote.gate.set()
+    remote.release.set()
 
 
 @pytest.fixture
-def scene(redis: Redis, redis_url: str, holding: Holding, tmp_path: Path) -> Iterator[Scene]:
+def scene(redis: Redis, redis_url: str, slow_remote: SlowRemote, tmp_path: Path) -> Iterator[Scene]:
     client = Celery(broker=redis_url)
-    with wire(holding) as remote:
+    with wire(slow_remote) as remote:
         yield Scene(redis, redis_url, JobStore(redis, job_limits(lease=LEASE)), client, remote.base, tmp_path)
-        holding.gate.set()
+        slow_remote.release.set()
     client.close()
 
 
 def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lease(
-    scene: Scene, holding: Holding
+    scene: Scene, slow_remote: SlowRemote
 ) -> None:
     ids = [f"job-{n}" for n in range(JOBS)]
     with scene.worker() as worker:
-        holding.held = lambda _: True
+        slow_remote.delays = lambda _: True
         scene.submit(*ids)
         until(
-            lambda: scene.tick() and len(holding.scraper.reads) == JOBS,
+            lambda: scene.tick() and len(slow_remote.scraper.reads) == JOBS,
             "every result given by the remote, and none arrived",
         )
         assert scene.books().envelopes == 0
@@ -180,7 +179,7 @@ def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lea
         until(lambda: worker.has_logged("Warm shutdown"), "the worker to stop")
         scene.submit("late")
         scene.tick()
-        holding.gate.set()
+        slow_remote.release.set()
         assert worker.wait(LEASE + SOON_SECONDS) == 0
     found = envelopes(scene.redis)
     assert sorted(envelope["id"] for envelope in found) == sorted(ids)
@@ -194,8 +193,8 @@ def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lea
     assert scene.redis.hlen("unacked") == 0
 
 
-def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene, holding: Holding) -> None:
-    holding.deaf, holding.held = True, lambda path: int(path.rpartition("-")[2]) % 2 == 0
+def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene, slow_remote: SlowRemote) -> None:
+    slow_remote.hangs_up, slow_remote.delays = True, lambda path: int(path.rpartition("-")[2]) % 2 == 0
     ids = [f"job-{n}" for n in range(JOBS)]
     with scene.worker() as worker:
         scene.submit(*ids)
@@ -213,8 +212,8 @@ def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene
     waiting = scene.due("poll:default")
     assert len(waiting) == JOBS // 2
     assert max(waiting.values()) <= scene.store.now() + LEASE
-    holding.held = lambda _: False
-    holding.gate.set()
+    slow_remote.delays = lambda _: False
+    slow_remote.release.set()
     with scene.worker("successor") as successor:
         until(lambda: scene.tick() and scene.books().envelopes == JOBS, "the other half", 60)
         successor.send()
@@ -235,12 +234,12 @@ def test_a_worker_with_nothing_to_do_ends_at_once(scene: Scene, times: int) -> N
         assert worker.wait(SOON_SECONDS) in {0, 75}
 
 
-def test_a_worker_stopped_twice_waits_for_no_call(scene: Scene, holding: Holding) -> None:
-    holding.deaf, holding.held = True, lambda path: path == "/job"
+def test_a_worker_stopped_twice_waits_for_no_call(scene: Scene, slow_remote: SlowRemote) -> None:
+    slow_remote.hangs_up, slow_remote.delays = True, lambda path: path == "/job"
     crawls = CrawlStore(scene.redis, crawl_limits(lease=LEASE))
     with scene.worker() as worker:
         crawls.order("crawl-1", NewCrawl(CrawlRequest("https://example.com/", max_depth=1), "http://receiver.test"))
-        until(lambda: scene.tick() and "/job" in holding.asked, "a crawl that is being created")
+        until(lambda: scene.tick() and "/job" in slow_remote.asked, "a crawl that is being created")
         worker.send()
         until(lambda: worker.has_logged("Warm shutdown"), "the worker to stop")
         worker.send()
@@ -249,65 +248,3 @@ def test_a_worker_stopped_twice_waits_for_no_call(scene: Scene, holding: Holding
     crawl = crawls.get("crawl-1")
     assert crawl is not None
     assert (crawl.state, crawl.submissions) == ("queued", 1)
-
-
-def test_a_stopped_fetcher_finishes_its_pages_and_claims_no_more(tmp_path: Path, redis_url: str) -> None:
-    gate = threading.Event()
-    with wire(lambda _: Reply(200, b"page", after=gate)) as target, fetching(redis_url, tmp_path) as service:
-        runs = [service.post(f"{target.base}/{n}")["id"] for n in range(40)]
-        eventually(lambda: len(target.asked) >= 4)
-        stop(service, "worker")
-        begun = len(target.asked)
-        later = service.post(f"{target.base}/later")["id"]
-        gate.set()
-        assert service.processes["worker"].wait(10) == 0
-        # A page that had a slot of its host may still be requested, but not one that waited in the ledger.
-        assert "/later" not in {ask.path for ask in target.asked}
-        assert len(target.asked) >= begun
-        leased = {str(id_) for id_, at in _due(service, "fetch").items() if at > time.time() + 1}
-        assert leased == set()
-        service.start_worker()
-        for run in (*runs, later):
-            assert service.ended(run)["response"]["body"] == "page"
-        assert len({ask.path for ask in target.asked}) == len(target.asked) == 41
-
-
-def test_a_fetcher_stopped_twice_ends_at_once_and_its_pages_are_fetched_after_the_lease(
-    tmp_path: Path, redis_url: str
-) -> None:
-    gate = threading.Event()
-    with wire(lambda _: Reply(200, b"page", after=gate)) as target, fetching(redis_url, tmp_path) as service:
-        run = service.post(f"{target.base}/page")["id"]
-        eventually(lambda: target.asked)
-        stop(service, "worker")
-        assert service.processes["worker"].poll() is None
-        service.processes["worker"].terminate()
-        assert service.processes["worker"].wait(SOON_SECONDS) == 75
-        gate.set()
-        service.start_worker()
-        assert service.ended(run, within=30)["response"]["body"] == "page"
-
-
-@contextmanager
-def fetching(redis_url: str, folder: Path) -> Iterator[Service]:
-    """A service with short leases."""
-    service = Service(redis_url, folder, {"http_timeout": "6", "batch_timeout": "7", "lease": "8"})
-    try:
-        service.start_worker()
-        service.start_web()
-        yield service
-    finally:
-        service.stop_all()
-
-
-def stop(service: Service, name: str) -> None:
-    service.processes[name].terminate()
-    eventually(lambda: "Warm shutdown" in (service.folder / f"{name}.log").read_text())
-
-
-def _due(service: Service, lane: str) -> dict[str, float]:
-    with Redis.from_url(service.redis_url, decode_responses=True) as redis:
-        return {
-            str(id_): float(at)
-            for id_, at in redis.zrange(f"longhaul:service:{{runs}}:due:{lane}", 0, -1, withscores=True)
-        }

@@ -18,7 +18,7 @@ from service.faults.words import body_for
 from tests.certificates import Authority
 from tests.conftest import free_port
 from tests.installation import Installation, installed, until
-from tests.system.test_start import BEAT, RECEIVER, WORKER, start
+from tests.system.servers.test_start import BEAT, RECEIVER, WORKER, start
 from tests.tcp_proxy import proxying
 from workers.local.embedded_server import serving
 

@@ -114,9 +114,9 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
 
 
 def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
-    gate = threading.Event()
+    release = threading.Event()
     with (
-        wire(lambda ask: Reply(200, b"{}", after=gate if ask.method == "POST" else None)) as remote,
+        wire(lambda ask: Reply(200, b"{}", after=release if ask.method == "POST" else None)) as remote,
         started(tmp_path, remote.base) as up,
     ):
         redis = up.redis()
@@ -133,4 +133,4 @@ def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
         # It ended by itself and was not killed.
         assert up.says("second shutdown signal")
         assert [child for child in children if child.is_running()] == []
-        gate.set()
+        release.set()
