@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.static_site import Site
+from benchmarks.servers.static_site import Site
 from longhaul.scraperapi.protocol import dump_json
 
 CONNECTIONS = 32

@@ -42,7 +42,7 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
     bare: list[Received] = []
     ours: list[Received] = []
     with ExitStack() as stack:
-        plain = stack.enter_context(receiving(rig, "benchmarks.bare_endpoint:api"))
+        plain = stack.enter_context(receiving(rig, "benchmarks.baselines.bare_endpoint:api"))
         receiver = stack.enter_context(receiving(rig, "workers.receiver.app:api"))
         for _ in range(runs):
             bare.append(receive(rig, *plain, events))

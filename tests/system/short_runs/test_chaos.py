@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tests.chaos.checker import check
+from tests.chaos.checks.checker import check
+from tests.chaos.checks.journals import Journals, read_journals
+from tests.chaos.checks.log_check import check_logs
+from tests.chaos.checks.unexpected_exits import unexpected_exits
+from tests.chaos.checks.unexpected_keys import unexpected_keys
 from tests.chaos.faults import Fault
-from tests.chaos.journals import Journals, read_journals
-from tests.chaos.log_check import check_logs
 from tests.chaos.report import report
 from tests.chaos.run import full_run, run, schedule_of, short_run
-from tests.chaos.unexpected_exits import unexpected_exits
-from tests.chaos.unexpected_keys import unexpected_keys
 from tests.chaos.workload import Crawl, Job, Workload, digest, draw_workload
 
 SEED = 151

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.intake import intake_run
+from tests.chaos.intake.run import intake_run
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 """The baseline of the receiver: a Starlette endpoint that reads the body and answers 200. Run it with `uvicorn
-benchmarks.bare_endpoint:api`.
+benchmarks.baselines.bare_endpoint:api`.
 """
 
 from __future__ import annotations

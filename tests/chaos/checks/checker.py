@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.chaos.journals import Entry, Journals
+from tests.chaos.checks.journals import Entry, Journals
 from tests.chaos.workload import Crawl, Job, Workload
 
 

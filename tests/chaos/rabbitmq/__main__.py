@@ -15,8 +15,8 @@ from celery import Celery
 from longhaul.jobs.store import JobStore
 from service.faults.words import body_for
 from tests.builders import job_limits
-from tests.chaos.intake import QUORUM, TASK_CRASH_POINTS, IntakeResult, IntakeRun, intake_run
-from tests.chaos.rabbit import RabbitServer, find_rabbitmq, rabbitmq
+from tests.chaos.intake.run import QUORUM, TASK_CRASH_POINTS, IntakeResult, IntakeRun, intake_run
+from tests.chaos.rabbitmq.server import RabbitServer, find_rabbitmq, rabbitmq
 from tests.conftest import free_port
 from tests.installation import QUEUE, installed, until
 from workers.local.embedded_server import serving

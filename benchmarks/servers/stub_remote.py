@@ -9,7 +9,7 @@ import itertools
 import json
 import sys
 
-from benchmarks.bare_http import BareHttp, answered, serve
+from benchmarks.servers.bare_http import BareHttp, answered, serve
 
 BODY = "<!doctype html><title>ok</title>" + "x" * 200
 serial = itertools.count(1)

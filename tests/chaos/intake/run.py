@@ -1,15 +1,7 @@
-"""Kill busy workers, again and again, and check that no submission is lost: `python -m tests.chaos.intake [--kills N]
-[--transport stock]`.
-
-Each worker dies at a crash point, all points in turn, while a client sends more than the workers take. At the end
-healthy workers take what is left; then each message that was sent must have its record in the ledger. The exit code is
-1 where one has none. With kombu's own transport some have none: the test can fail.
-"""
+"""A client that sends, and workers that are killed while they take messages; then the count of lost messages."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import random
 import signal
 import subprocess
@@ -54,7 +46,7 @@ TASK_CRASH_POINTS = ("begun", "done", "any")
 BACKLOG = 300
 """Messages that wait in the queue before the client pauses."""
 BURST = 100
-"""Messages sent between two looks at the queue."""
+"""Messages sent between two checks of the queue's length."""
 CONNECTION_ERRORS = (KombuError, OSError, AMQPError, RedisError)
 MAX_PASSES = 40
 MAX_MILLISECONDS = 300
@@ -64,7 +56,7 @@ RECORDED_WITHIN_SECONDS = 15.0
 VISIBILITY_SECONDS = 4
 FAST = {
     "LONGHAUL_API_KEY": "k",
-    # Nobody listens there: jobs are recorded and never sent.
+    # Nothing listens there: jobs are recorded and never sent.
     "LONGHAUL_ASYNC_URL": "http://127.0.0.1:9",
     "LONGHAUL_HTTP_TIMEOUT": "1",
     "LONGHAUL_BATCH_TIMEOUT": "2",
@@ -199,7 +191,7 @@ class IntakeRun:
             "celery",
             "--quiet",
             "-A",
-            "tests.chaos.crashing_worker",
+            "tests.chaos.intake.crashing_worker",
             "worker",
             "--without-gossip",
             "--without-mingle",
@@ -244,22 +236,3 @@ def intake_run(transport: str, seed: int, broker_url: str = "") -> Iterator[Inta
         run.settle()
         run.redis.close()
     run.result.seconds = time.monotonic() - began
-
-
-def main() -> int:
-    """Run the command; exit code 1 where a message is lost."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos.intake", description=__doc__)
-    parser.add_argument("--kills", type=int, default=210)
-    parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2), help="workers at a time")
-    parser.add_argument("--transport", choices=("ours", "stock"), default="ours")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    chosen = parser.parse_args()
-    sys.stderr.write(f"seed {chosen.seed}\n")
-    with intake_run(chosen.transport, chosen.seed) as run:
-        run.kill(chosen.kills, chosen.workers)
-    sys.stdout.write(f"{run.result.report(chosen.transport, chosen.seed)}\n")
-    return 1 if run.result.lost or run.result.left else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

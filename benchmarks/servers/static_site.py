@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from random import Random
 
-from benchmarks.bare_http import BareHttp, answered, serve
+from benchmarks.servers.bare_http import BareHttp, answered, serve
 
 FAN_OUT = 10
 PAGES_PER_FOLDER = 100

@@ -1,7 +1,7 @@
-"""A worker that kills itself: `celery -A tests.chaos.crashing_worker worker`. Apart from that it is our app, unchanged.
+"""A worker that kills itself: `celery -A tests.chaos.intake.crashing_worker worker`. Apart from that it is our app.
 
-`CRASH_AT` names one of `tests.chaos.intake.CRASH_POINTS`; `CRASH_AFTER` is how often it is passed before, or, at `any`,
-the milliseconds after the first message. `CRASH_TRANSPORT=stock` replaces our transport with kombu's own.
+`CRASH_AT` names one of `tests.chaos.intake.run.CRASH_POINTS`; `CRASH_AFTER` is how often it is passed before, or, at
+`any`, the milliseconds after the first message. `CRASH_TRANSPORT=stock` replaces our transport with kombu's own.
 """
 
 from __future__ import annotations
@@ -73,4 +73,4 @@ task_received.connect(start_timer)
 task_prerun.connect(lambda **_: cross("begun"), weak=False)
 task_postrun.connect(lambda **_: cross("done"), weak=False)
 if is_redis(app.conf.broker_url):
-    app.conf.broker_transport = "tests.chaos.crashing_worker:Transport"
+    app.conf.broker_transport = "tests.chaos.intake.crashing_worker:Transport"

@@ -9,7 +9,7 @@ import json
 import sys
 import time
 
-from benchmarks.bare_http import BareHttp, answered, serve
+from benchmarks.servers.bare_http import BareHttp, answered, serve
 
 ACCEPTED = answered(b"{}")
 URL = b'"url":"'
