@@ -1,9 +1,9 @@
 """Scrapy on the same site, as its tutorial has it: a CrawlSpider that follows every link of the site, and an item for
 each page.
 
-`python -m benchmarks.baselines.spider START_URL DEPTH CONCURRENCY [FEED]` prints {"seconds", "cpu", "urls"}: from the first
-request to the last item. FEED: a file for the items as JSON lines, then with the page's headers and body, which is what
-our page events carry.
+`python -m benchmarks.baselines.spider START_URL DEPTH CONCURRENCY [FEED]` prints {"seconds", "cpu", "urls"}: from the
+first request to the last item. FEED: a file for the items as JSON lines, then with the page's headers and body, which
+is what our page events carry.
 """
 
 from __future__ import annotations

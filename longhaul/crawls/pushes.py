@@ -84,7 +84,7 @@ class CrawlPushes:
                 assert_never(outcome)
 
     def stop(self, remote_id: str) -> CrawlCancelSeen:
-        """Cancel a crawl at the remote that is not on record: its creator died after creating it, and it costs credits."""
+        """Cancel a crawl that costs credits at the remote but is not on record: its worker died after creating it."""
         return self.remote.stop(remote_id, self.store.now())
 
     def _complete(self, crawl_id: str) -> None:

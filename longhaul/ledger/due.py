@@ -205,7 +205,7 @@ class Due:
         return self._lua.run_all(calls) if calls else []
 
     def write_each(self, calls: Sequence[ScriptCall]) -> list[Written | ResponseError]:
-        """Like `write`, but one that the server refuses keeps none of the others back; raises what will pass by itself."""
+        """Like `write`, but returns what the server refuses instead of raising it; raises what will pass by itself."""
         answers = self._lua.run_each(calls) if calls else []
         for answer in answers:
             if isinstance(answer, AWAY):
@@ -254,7 +254,7 @@ class Due:
         return int(self._lua.run("pause", lane=lane, ends=until, reason=reason, seen=pauses))
 
     def resume(self, lane: str) -> None:
-        """End the pause of `lane`. Their count is remembered for a minute: the next one within it is longer, and so on."""
+        """End the pause of `lane`. Pauses are counted for a minute: the next one within it is longer, and so on."""
         key = f"{self.space}:pause:{lane}"
         pipe = self.redis.pipeline(transaction=True)
         pipe.hdel(key, "until", "reason", "since", "scanned", "next_scan")

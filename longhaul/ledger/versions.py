@@ -45,7 +45,8 @@ class Versions:
         version = int(row.fields.get(FIELD, FIRST))
         if version > self.present:
             raise NewerRecord(
-                f"is of version {version}, written by a newer Longhaul: upgrade this one, which knows version {self.present}"
+                f"is of version {version}, written by a newer Longhaul: "
+                f"upgrade this one, which knows version {self.present}"
             )
         for older in range(version, self.present):
             row = self.migrations[older](row)

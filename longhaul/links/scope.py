@@ -21,7 +21,7 @@ from longhaul.links.expressions import Expression, compiled
 from longhaul.links.extract import ELSEWHERE, LONGEST, PageLinks, normalised, read_links
 
 REMEMBERED = 10_000
-"""Links whose address is remembered, or that they are not crawled: the same navigation stands on every page of a site."""
+"""Links whose address, or exclusion, is remembered: every page of a site has the same navigation."""
 
 
 class LinkDecision(StrEnum):

@@ -43,7 +43,7 @@ WORDS_SHOWN = 500
 NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 LONGEST_ID = 200
 MOST_LEVELS = 500
-"""Of a document: how deep Python itself reads differs from one version to the next, and what is read is written again."""
+"""Of a document. How deep Python itself can read and write differs from one version to the next."""
 # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
 DECODER = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=lambda text: number if isfinite(number := float(text)) else None
@@ -114,7 +114,7 @@ def probe(base: str, api_key: str) -> HttpRequest:
 
 
 def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
-    """What an answer to `submit` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds, here and below."""
+    """What an answer to `submit` shows. `now` (epoch seconds) is for a `Retry-After` that is a date, here and below."""
     seen = read_document(outcome, now)
     if not isinstance(seen, dict):
         return seen

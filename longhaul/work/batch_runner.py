@@ -112,7 +112,9 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     def _act(
         self, report: BatchReport[StepT], claimed: ClaimedBatch[ItemT]
     ) -> Iterator[tuple[list[tuple[ItemT, Any]], float]]:
-        """Groups of answers, each with the ledger's time, counted on from the claim: this machine's clock may be off."""
+        """Groups of answers, each with the ledger's time: that of the claim plus what has passed since. This machine's
+        clock may be wrong.
+        """
         started = time.monotonic()
         for answers in self.remote.act(report.step, claimed.items, self.store.limits.deadline, claimed.now):
             yield answers, claimed.now + time.monotonic() - started

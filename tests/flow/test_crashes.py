@@ -1,7 +1,7 @@
 """A crash between any two steps of send, poll, finish and cancel, at every crossing of every crash point.
 
-The tests do not name the crash points: each method of the collaborators is one, before it and after it, and each group of
-answers. A scenario is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
+The tests do not name the crash points: each method of the collaborators is one, before it and after it, and each group
+of answers. A scenario is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
 """
 
 from __future__ import annotations

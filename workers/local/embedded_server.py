@@ -157,8 +157,8 @@ def _packaged() -> str:
         binaries = []
     if not binaries:
         raise PreflightFailed(
-            f"There is no proven redis-server or valkey-server on the PATH, and the package {PACKAGE} has none for this "
-            "machine: it is made for Linux (glibc) and macOS. Install a server, or name one with LONGHAUL_REDIS_URL."
+            f"There is no proven redis-server or valkey-server on the PATH, and the package {PACKAGE} has none for "
+            "this machine: it is made for Linux (glibc) and macOS. Install a server, or name one in LONGHAUL_REDIS_URL."
         )
     return str(binaries[0].locate())
 

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong with a record is named by its id, and nothing else is, whatever goes on beside the walk."""
+"""The audit names each record that is wrong, and no other, whatever else happens meanwhile."""
 
 import threading
 

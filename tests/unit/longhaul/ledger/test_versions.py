@@ -1,4 +1,4 @@
-"""Two versions of this code at work on one ledger, on a real server: the older leaves alone what the newer has written."""
+"""Two versions of this code on one ledger, on a real server: the older leaves alone what the newer has written."""
 
 from __future__ import annotations
 

@@ -110,8 +110,10 @@ def test_a_wrong_argument_is_named():
 
 
 PAGE = """
-    <a href="/blog/1">1</a> <a href="/blog/1#comments">again</a> <a href="/shop">2</a> <a href="http://other.example/blog/2">3</a>
-    <a href="/blog/secret">4</a> <a href="javascript:x()">5</a> <a href="#top">6</a> <a href="https://shop.example.co.uk/blog/3">7</a>
+    <a href="/blog/1">1</a> <a href="/blog/1#comments">again</a> <a href="/shop">2</a>
+    <a href="http://other.example/blog/2">3</a>
+    <a href="/blog/secret">4</a> <a href="javascript:x()">5</a> <a href="#top">6</a>
+    <a href="https://shop.example.co.uk/blog/3">7</a>
 """
 
 
@@ -129,7 +131,10 @@ def test_the_pages_to_crawl_are_told_and_every_link_explained():
 
 
 class TestAnIncludeThatFindsTheLinksItself:
-    HTML = """<script>go("/a"); go("/a"); go("b"); go("/secret"); go("http://other.example/"); go("mailto:x")</script> <a href="/c">c</a>"""
+    HTML = """
+        <script>go("/a"); go("/a"); go("b"); go("/secret"); go("http://other.example/"); go("mailto:x")</script>
+        <a href="/c">c</a>
+    """
 
     def test_its_groups_are_the_links(self):
         scope = Scope.of(START, r'go\("(?<relative_url>[^"]*)"\)', "secret")
