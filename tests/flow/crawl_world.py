@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import pytest
 from redis import Redis
 
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import Crawl, CrawlStep
-from longhaul.crawls.decider import CrawlDecider, CrawlDecision
+from longhaul.crawls.decider import CrawlDecision
 from longhaul.crawls.pushes import CrawlPushes, EventReceipt
-from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlStore
-from longhaul.ledger.due import StoredResult
-from longhaul.scraperapi.client import call
+from longhaul.crawls.store import CrawlStore
 from longhaul.scraperapi.crawl_models import CrawlRequest, NoEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.balance import Balance, balance
 from longhaul.work.batch import Applied
 from longhaul.work.batch_runner import BatchRunner
-from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, crawl_limits, default_policies, envelopes
+from tests.builders import Clock, envelopes
 from tests.flow.crawler import Crawler
-from tests.wire import Wire, wire
 
 LEASE = 120.0
 GRACE = 600.0
@@ -126,38 +118,3 @@ class CrawlWorld:
         (envelope,) = self.ends(id_)
         assert self.books().faults == []
         return envelope
-
-
-@pytest.fixture(scope="session")
-def crawler_wire() -> Iterator[Wire]:
-    with wire(Crawler()) as server:
-        yield server
-
-
-@pytest.fixture
-def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
-    """Makes a new world, with an empty ledger; may be called again and again."""
-
-    def make(pages: int = 3, policies: Policies | None = None) -> CrawlWorld:
-        redis.flushall()
-        crawler, clock = Crawler(pages), Clock(START)
-        crawler_wire.answer = crawler
-        tracked: list[Applied] = []
-        limits = crawl_limits(lease=LEASE, grace=GRACE)
-        store = CrawlStore(
-            redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
-        )
-        remote = CrawlRemote(
-            crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}"
-        )
-        decider = CrawlDecider(policies or default_policies(deadline=WEEK), GRACE)
-        runner = BatchRunner(store, remote, decider, tracked.extend, CLAIMS_FOR_SECONDS)
-        pushes = CrawlPushes(store, remote, decider, tracked.extend)
-        return CrawlWorld(redis, crawler, clock, store, runner, pushes, tracked)
-
-    return make
-
-
-@pytest.fixture
-def crawls(fresh_crawls: Callable[..., CrawlWorld]) -> CrawlWorld:
-    return fresh_crawls()

@@ -7,8 +7,8 @@ import pytest
 from longhaul.jobs.job import JobStep
 from longhaul.jobs.remote import JobRemote
 from tests.builders import HOUR, START
-from tests.flow.conftest import LEASE
-from tests.flow.waiting import lanes
+from tests.flow.job_world import LEASE
+from tests.flow.jobs.waiting import lanes
 from tests.wire import Reply
 
 A = "https://example.com/a"

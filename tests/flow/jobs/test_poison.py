@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from longhaul.jobs.job import JobStep
 from longhaul.work.item import State
 from tests.builders import envelopes
-from tests.flow.corruption import SPACE, SPOILT, buggy, quarantined, spoil, wait_out
+from tests.flow.jobs.corruption import SPACE, SPOILT, buggy, quarantined, spoil, wait_out
 
 
 @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])

@@ -7,8 +7,8 @@ import pytest
 from longhaul.jobs.job import JobStep
 from longhaul.work.item import State
 from tests.builders import HOUR, START
+from tests.flow.jobs.waiting import lanes
 from tests.flow.scraper import Scraper
-from tests.flow.waiting import lanes
 from tests.wire import Reply, as_json, wire
 
 A = "https://example.com/a"

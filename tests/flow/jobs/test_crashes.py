@@ -15,8 +15,8 @@ import pytest
 from longhaul.jobs.job import JobStep
 from longhaul.jobs.pushes import JobPushes
 from longhaul.work.batch_runner import BatchRunner
-from tests.flow.conftest import LEASE, World
 from tests.flow.crash_points import Around, Crash, CrashPoints
+from tests.flow.job_world import LEASE, JobWorld
 from tests.flow.scraper import result
 
 
@@ -26,7 +26,10 @@ def crashing(runner: BatchRunner, points: CrashPoints) -> BatchRunner:
 
 
 def every_crash(
-    fresh: Callable[..., World], scenario: Callable[[World, Any], None], check: Callable[[World], None], **options: Any
+    fresh: Callable[..., JobWorld],
+    scenario: Callable[[JobWorld, Any], None],
+    check: Callable[[JobWorld], None],
+    **options: Any,
 ) -> list[str]:
     """Run `scenario` with a crash at each crossing in turn, bring the jobs home, and check; returns the names of the
     crossings.
@@ -48,7 +51,7 @@ def every_crash(
             return points.crossed
 
 
-def billed(world: World) -> None:
+def billed(world: JobWorld) -> None:
     """Exactly one envelope for each job with its own body; a second submission exactly where one had to be made or may
     have been.
     """

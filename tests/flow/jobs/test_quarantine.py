@@ -13,8 +13,8 @@ from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Snooze
 from longhaul.work.item import State
 from tests.builders import envelopes
-from tests.flow.conftest import LEASE
-from tests.flow.corruption import SPACE, SPOILT, buggy, quarantined, spoil, wait_out
+from tests.flow.job_world import LEASE
+from tests.flow.jobs.corruption import SPACE, SPOILT, buggy, quarantined, spoil, wait_out
 from tests.flow.scraper import result
 from tests.wire import Reply
 

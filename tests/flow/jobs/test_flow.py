@@ -7,7 +7,7 @@ from longhaul.jobs.job import JobStep
 from longhaul.work.balance import balance
 from longhaul.work.item import State
 from tests.builders import envelopes
-from tests.flow.waiting import until
+from tests.flow.jobs.waiting import until
 from tests.wire import Reply, as_json
 
 A = "https://example.com/a"

@@ -14,7 +14,7 @@ from longhaul.work.decisions import Fail
 from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import State
 from tests.builders import START, a_submission, finished
-from tests.flow.conftest import LEASE
+from tests.flow.job_world import LEASE
 from tests.flow.scraper import result
 from tests.wire import Reply
 

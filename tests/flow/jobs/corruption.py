@@ -10,12 +10,12 @@ from longhaul.jobs.job import JobStep
 from longhaul.work.balance import balance
 from longhaul.work.batch_runner import BatchRunner
 from tests.builders import default_policies
-from tests.flow.conftest import World
+from tests.flow.job_world import JobWorld
 
 SPACE = "longhaul:{jobs}"
 
 
-def spoil(world: World, id_: str, name: str, value: str | bytes) -> None:
+def spoil(world: JobWorld, id_: str, name: str, value: str | bytes) -> None:
     """Write `value` into a blob or a field of a record, as no part of ours would."""
     if name in {"target", "options"}:
         world.redis.set(f"{SPACE}:{name}:{id_}", value)
@@ -23,14 +23,14 @@ def spoil(world: World, id_: str, name: str, value: str | bytes) -> None:
         world.redis.hset(f"{SPACE}:record:{id_}", name, value)
 
 
-def wait_out(world: World, *steps: JobStep, rounds: int = 6) -> None:
+def wait_out(world: JobWorld, *steps: JobStep, rounds: int = 6) -> None:
     """Healthy batches, with more time between them than any pause before the next try."""
     for _ in range(rounds):
         world.run(*(steps or JobStep))
         world.clock.now += 130
 
 
-def quarantined(world: World) -> dict[str, tuple[str, str]]:
+def quarantined(world: JobWorld) -> dict[str, tuple[str, str]]:
     """Lane of origin and reason of each job that is set aside; the books balance."""
     assert balance(world.store.books()).faults == []
     assert world.store.quarantine.count() == len(world.store.quarantine.ids())
@@ -73,5 +73,5 @@ class Bug:
         return decide
 
 
-def buggy(world: World, id_: str) -> BatchRunner:
+def buggy(world: JobWorld, id_: str) -> BatchRunner:
     return replace(world.runner, decider=Bug(id_))
