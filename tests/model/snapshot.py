@@ -1,5 +1,5 @@
-"""All that a space of the ledger holds, seen at once, which the machines hold their own books against; and how they
-pick what they meet.
+"""A snapshot of a space of the ledger, with which the machines compare their own state; and how they pick one of
+several things.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from longhaul.ledger.results import PREFIX
 
 
 @dataclass
-class Sight:
+class Snapshot:
     """`places`: for each id, its lanes and when it is due there. `lives`: milliseconds that a record has left, -1 for
     ever.
 
-    `beside`: the other keys of the space that belong to one id, as `<name>:<id>`. `rest`: keys that belong to nobody.
+    `beside`: the other keys of the space that belong to one id, as `<name>:<id>`. `rest`: all other keys.
     """
 
     records: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -30,29 +30,29 @@ class Sight:
     rest: set[str] = field(default_factory=set)
 
 
-def see(redis: Redis, space: str, beside: Sequence[str]) -> Sight:
-    """Everything in two round trips; nobody else is at work. `beside`: names of what stands beside a record."""
-    sight, pipe, reads = Sight(), redis.pipeline(transaction=False), []
+def see(redis: Redis, space: str, beside: Sequence[str]) -> Snapshot:
+    """Everything in two round trips; nothing else may run meanwhile. `beside`: names of what stands beside a record."""
+    snapshot, pipe, reads = Snapshot(), redis.pipeline(transaction=False), []
     for key in sorted(str(key) for key in redis.keys("*")):
         kind, name = _kind(key, space)
         if kind in READS:
             READS[kind](pipe, key)
             reads.append((kind, name))
         elif kind in beside:
-            sight.beside.add(f"{kind}:{name}")
+            snapshot.beside.add(f"{kind}:{name}")
         else:
-            sight.rest.add(key.removeprefix(f"{space}:"))
+            snapshot.rest.add(key.removeprefix(f"{space}:"))
     answers = iter(pipe.execute())
     for kind, name in reads:
         found = next(answers)
         if kind == "record":
-            sight.records[name], sight.lives[name] = found, next(answers)
+            snapshot.records[name], snapshot.lives[name] = found, next(answers)
         elif kind == "due":
             for id_, due in found:
-                sight.places.setdefault(str(id_), {})[name] = float(due)
+                snapshot.places.setdefault(str(id_), {})[name] = float(due)
         else:
-            sight.envelopes[name] = [json.loads(fields["envelope"]) for _, fields in found]
-    return sight
+            snapshot.envelopes[name] = [json.loads(fields["envelope"]) for _, fields in found]
+    return snapshot
 
 
 def pick(which: int, among: Iterable[Any]) -> Any:
