@@ -1,4 +1,4 @@
-"""Crawls of a local static site by our service, which pushes every page and the summary to a receiver, against Scrapy;
+"""Crawls of a local static site: our service, which delivers every page and the summary to a receiver, against Scrapy;
 and the memory that a crawl takes.
 
 Both crawl the same site with the same depth limit, which excludes no page, and the same number of concurrent requests,

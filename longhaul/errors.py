@@ -24,7 +24,7 @@ class InvalidArgument(LonghaulError):
 
 
 class WriteRefused(LonghaulError):
-    """An event cannot be taken, for its record takes no write; whoever pushed it has to push it again."""
+    """An event cannot be taken, because its record takes no write; the remote has to deliver it again."""
 
 
 class PreflightFailed(LonghaulError):

@@ -76,7 +76,7 @@ class JobDecider(TroubleDecider):
                 return self.not_taken(job, seen, now)
 
     def after_poll(self, job: Job, seen: PollSeen, now: float) -> Decision:
-        """What follows from a poll, or from what the remote pushed. At the deadline every decision becomes an end."""
+        """What follows from a poll or a webhook. At the deadline every decision becomes an end."""
         decision = self._after_poll(job, seen, now)
         if now < job.created + self.policies.deadline:
             return decision

@@ -88,7 +88,7 @@ def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | 
         body["timeoutSec"] = request.timeout_sec
     if callback_url is not None:
         body["callback"] = {"type": "webhook", "url": callback_url}
-        # Without it only successes are pushed, and a failed job would wait for its next poll.
+        # Without it only successes are delivered, and a failed job would wait for its next poll.
         body["expectUnsuccessReport"] = True
     return HttpRequest("POST", f"{base}/jobs", dump_json(body), JSON_HEADERS)
 

@@ -8,7 +8,7 @@ decisions        what follows from trouble with the remote; `retry_policies` has
 item             the fields and states that both have; `corrupt_records` reads them
 arguments        the arguments that callers give for both
 envelope         what every envelope has
-callbacks        the addresses at which the remote pushes
+callbacks        the addresses to which the remote sends webhooks
 account_limits   what an account may ask of the remote
 balance          the books: everything that was submitted is open or has its envelope
 """

@@ -7,7 +7,7 @@
     report    on_applied(what took effect), for the log and for Flower
 
 Answers are applied as they arrive and do not wait for the slowest: a result that the remote deletes on reading is held
-no longer than it takes to parse it. What a remote pushes joins at `decide`: see `pushes` of either family.
+no longer than it takes to parse it. A webhook joins at `decide`: see `webhooks` of either family.
 """
 
 from __future__ import annotations

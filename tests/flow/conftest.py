@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.pushes import CrawlPushes
 from longhaul.crawls.remote import CrawlRemote
 from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks
 from longhaul.jobs.decider import JobDecider
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.ledger.due import StoredResult
 from longhaul.scraperapi.batch_client import BatchClient
 from longhaul.scraperapi.client import call
@@ -65,7 +65,7 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
             store,
             tracked,
             BatchRunner(store, remote, decider, tracked.extend),
-            JobPushes(store, decider, tracked.extend),
+            JobWebhooks(store, decider, tracked.extend),
         )
 
     return make
@@ -100,8 +100,8 @@ def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
         )
         decider = CrawlDecider(policies or default_policies(deadline=WEEK), GRACE)
         runner = BatchRunner(store, remote, decider, tracked.extend, CLAIMS_FOR_SECONDS)
-        pushes = CrawlPushes(store, remote, decider, tracked.extend)
-        return CrawlWorld(redis, crawler, clock, store, runner, pushes, tracked)
+        webhooks = CrawlWebhooks(store, remote, decider, tracked.extend)
+        return CrawlWorld(redis, crawler, clock, store, runner, webhooks, tracked)
 
     return make
 

@@ -10,8 +10,8 @@ from redis import Redis
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import CrawlDecision
-from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.store import CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks, EventReceipt
 from longhaul.scraperapi.crawl_models import CrawlRequest, NoEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.balance import Balance, balance
@@ -28,14 +28,14 @@ SITE = "https://example.com/"
 
 @dataclass
 class CrawlWorld:
-    """`tracked`: what Flower and the log were told."""
+    """`tracked`: what Flower and the log got."""
 
     redis: Redis
     crawler: Crawler
     clock: Clock
     store: CrawlStore
     runner: BatchRunner
-    pushes: CrawlPushes
+    webhooks: CrawlWebhooks
     tracked: list[Applied]
 
     def order(self, *ids: str, **changes: Any) -> None:
@@ -46,7 +46,7 @@ class CrawlWorld:
             self.store.order(id_, NewCrawl(site, "http://receiver.test", **changes))
 
     def create(self, *ids: str, **changes: Any) -> None:
-        """Record crawls and have the remote take them; their first look is due when this returns."""
+        """Record crawls and have the remote take them; their first poll is due when this returns."""
         self.order(*ids, **changes)
         self.run(CrawlStep.CREATE)
         self.clock.now += 10
@@ -66,33 +66,33 @@ class CrawlWorld:
         (applied,) = self.store.apply(step, [(crawl, decision)], self.clock.now)
         return applied.written
 
-    def push(self, id_: str, *events: dict[str, Any], pushes: CrawlPushes | None = None) -> list[EventReceipt]:
-        """Push events to a crawl's address, as the receiver takes them."""
-        pushes = pushes or self.pushes
+    def receive(self, id_: str, *events: dict[str, Any], webhooks: CrawlWebhooks | None = None) -> list[EventReceipt]:
+        """Deliver events to a crawl's address, as the receiver takes them."""
+        webhooks = webhooks or self.webhooks
         received = []
         for document in events:
             event = read_event(document)
             assert not isinstance(event, NoEvent), event.words
-            crawl = pushes.store.get(id_)
-            became = pushes.take(crawl, event) if crawl else EventReceipt.UNKNOWN
+            crawl = webhooks.store.get(id_)
+            became = webhooks.take(crawl, event) if crawl else EventReceipt.UNKNOWN
             if became is EventReceipt.FOREIGN:
-                pushes.stop(event.remote_id)
+                webhooks.stop(event.remote_id)
             received.append(became)
         return received
 
-    def deliver(self, pushes: CrawlPushes | None = None) -> None:
-        """Have the remote push all that it has to tell, each to the crawl that ordered it."""
+    def deliver(self, webhooks: CrawlWebhooks | None = None) -> None:
+        """Have the remote deliver all its events, each to the crawl that ordered it."""
         for remote_id, event in self.crawler.undelivered():
             address = next(
                 order["callback"]["url"]
                 for at, order in enumerate(self.crawler.orders, 1)
                 if f"remote-{at}" == remote_id
             )
-            self.push(address.rpartition("/")[2], event, pushes=pushes)
+            self.receive(address.rpartition("/")[2], event, webhooks=webhooks)
             self.crawler.delivered(remote_id, event)
 
     def bring_home(self, most: int = 60) -> None:
-        """Healthy rounds, events and passing time until every crawl has ended and the remote has no more to tell."""
+        """Healthy rounds, events and passing time until every crawl has ended and the remote has no more events."""
         for _ in range(most):
             if self.books().open == 0 and not self.crawler.running:
                 return

@@ -8,8 +8,8 @@ from typing import Any
 from redis import Redis
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.store import JobStore
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.scraperapi.batch_client import BatchClient
 from longhaul.work.balance import balance
 from longhaul.work.batch import Applied
@@ -33,7 +33,7 @@ class JobWorld:
     store: JobStore
     tracked: list[Applied]
     runner: BatchRunner
-    pushes: JobPushes
+    webhooks: JobWebhooks
 
     def submit(self, *ids: str, **changes: Any) -> None:
         self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], tracked=False)
@@ -44,7 +44,7 @@ class JobWorld:
             self.runner.run(step, "default")
 
     def send(self, *ids: str) -> None:
-        """Submit jobs and have the remote take them; their first look is due when this returns."""
+        """Submit jobs and have the remote take them; their first poll is due when this returns."""
         self.submit(*ids)
         self.run(JobStep.SEND)
         # More than the first pause, for a batch carries the ledger's time on by the real time that it takes.

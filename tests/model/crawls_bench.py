@@ -10,9 +10,9 @@ from redis import Redis
 
 from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
 from longhaul.crawls.store import SPACE, CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks, EventReceipt
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.quarantine import PREFIX
 from longhaul.scraperapi.crawl_models import CrawlSeen, NoEvent, PageEvent, SummaryEvent
@@ -82,7 +82,7 @@ class CrawlsBench(RuleBasedStateMachine):
             "https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}"
         )
         self.decider = CrawlDecider(default_policies(deadline=WEEK, attempts=3), GRACE)
-        self.pushes = CrawlPushes(self.store, self.remote, self.decider, lambda _: None)
+        self.webhooks = CrawlWebhooks(self.store, self.remote, self.decider, lambda _: None)
         self.entries: dict[str, Entry] = {}
         self.workers: list[Worker] = []
         self.read: list[Json] = []
@@ -170,7 +170,7 @@ class CrawlsBench(RuleBasedStateMachine):
         self.met(entry, event.remote_id)
         if isinstance(event, SummaryEvent) and not foreign:
             self.summed(entry, event)
-        became = self.pushes.take(crawl, event)
+        became = self.webhooks.take(crawl, event)
         assert became is (EventReceipt.FOREIGN if foreign else EventReceipt.DROPPED if dropped else EventReceipt.TAKEN)
         if became is EventReceipt.FOREIGN:
             self.remote.stop(event.remote_id, self.clock.now)

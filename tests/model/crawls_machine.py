@@ -229,7 +229,7 @@ class CrawlsMachine(CrawlsCheck):
             return
         self.met(entry, pages[0].remote_id)
         for became in self.store.record([self.store.record_pages(crawl, *pages, pages[0])]):
-            self.pushes.settle(entry.id, became)
+            self.webhooks.settle(entry.id, became)
         self.ended_meanwhile(entry)
 
     @rule(seconds=st.sampled_from(STEPS))

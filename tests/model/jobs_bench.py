@@ -11,9 +11,9 @@ from redis import Redis
 
 from longhaul.jobs.decider import Decision, Finish, JobDecider
 from longhaul.jobs.job import COUNTED, Job, JobStep
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
 from longhaul.jobs.store import SPACE, JobStore
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Json
@@ -84,7 +84,7 @@ class Parts:
         )
         self.remote = JobRemote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
         self.decider = JobDecider(default_policies(attempts=3))
-        self.pushes = JobPushes(self.store, self.decider, lambda _: None)
+        self.webhooks = JobWebhooks(self.store, self.decider, lambda _: None)
 
     def _callback(self, receiver: str, id_: str) -> str:
         return CALLBACKS.url(receiver, "job", id_)

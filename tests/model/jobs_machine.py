@@ -15,8 +15,8 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from longhaul.jobs.arguments import NewJob
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import PushOutcome
 from longhaul.jobs.store import SPACE
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
 from longhaul.work.item import State, lane
@@ -190,8 +190,10 @@ class JobsMachine(JobsHarm):
         present = (entry.remote == document["id"]) if entry.remote else not entry.counts["losses"]
         wanted = not entry.ended and (document["status"] == "finished" or present)
         later = (wanted and full) or (entry.spoilt and not entry.forgotten)
-        became = self.parts.pushes.take(id_, document)
-        assert became is (PushOutcome.UNKNOWN if entry.forgotten else PushOutcome.LATER if later else PushOutcome.TAKEN)
+        became = self.parts.webhooks.take(id_, document)
+        assert became is (
+            WebhookOutcome.UNKNOWN if entry.forgotten else WebhookOutcome.LATER if later else WebhookOutcome.TAKEN
+        )
         if wanted and not later:
             entry.release()
             entry.state = State(document["status"])

@@ -94,8 +94,8 @@ def _find_wrong(job: Job, entry: Entry, losses: int) -> str:
         return f"is {entry['status']} in {entry['in']}, not {' or '.join(kind.statuses)} in {job.arguments['queue']}"
     if entry["url"] != job.url or entry.get("meta") != job.arguments["meta"]:
         return "has another job's url or meta"
-    # A pushed result may arrive after the remote said that it lost it, before the job is submitted again.
-    if entry["status"] == "finished" and losses and entry["submissions"] <= losses - job.pushed:
+    # A delivered result may arrive after the remote said that it lost it, before the job is submitted again.
+    if entry["status"] == "finished" and losses and entry["submissions"] <= losses - job.has_webhook:
         return f"was lost {losses} times at the remote, but its envelope does not count another submission"
     if entry["status"] == "finished" and (entry.get("digest"), entry.get("statusCode")) != (job.digest, kind.code):
         return "has another body or status code"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.pushes import CrawlPushes
+from longhaul.crawls.webhooks import CrawlWebhooks
 from longhaul.work.batch_runner import BatchRunner
 from tests.flow.crash_points import Around, Crash, CrashPoints
 from tests.flow.crawl_world import LEASE, CrawlWorld
@@ -20,14 +20,14 @@ class Parts:
     """What a crash may come in: the workers' part, and the receiver's."""
 
     runner: BatchRunner
-    pushes: CrawlPushes
+    webhooks: CrawlWebhooks
 
 
 def crashing(world: CrawlWorld, points: CrashPoints) -> Parts:
     runner = world.runner
     wrapped = {name: Around(getattr(runner, name), points) for name in ("store", "remote", "decider")}
     on_applied = Around(runner, points).on_applied
-    return Parts(replace(runner, **wrapped, on_applied=on_applied), CrawlPushes(**wrapped, on_applied=on_applied))
+    return Parts(replace(runner, **wrapped, on_applied=on_applied), CrawlWebhooks(**wrapped, on_applied=on_applied))
 
 
 def every_crash(
@@ -68,7 +68,7 @@ def each_page_once_and_one_summary(world: CrawlWorld) -> None:
             3,
         )
     assert world.crawler.running == {}
-    # A second creation where the first one's answer was lost with its claimant, and only there; it is told to stop, or
+    # A second creation where the first one's answer was lost with its claimant, and only there; it is cancelled, or
     # taken for the crawl.
     assert len(world.crawler.orders) <= 3
 
@@ -79,7 +79,7 @@ def test_a_crash_anywhere_between_order_and_summary_loses_and_doubles_nothing(fr
         parts.runner.run(CrawlStep.CREATE, "default")
         world.clock.now += 10
         parts.runner.run(CrawlStep.POLL, "default")
-        world.deliver(parts.pushes)
+        world.deliver(parts.webhooks)
         world.clock.now += 10
         parts.runner.run(CrawlStep.POLL, "default")
 
@@ -94,7 +94,7 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
     def scenario(world, parts):
         world.create("a")
         world.order("b")
-        world.push("a", *world.crawler.running["remote-1"][:1], pushes=parts.pushes)
+        world.receive("a", *world.crawler.running["remote-1"][:1], webhooks=parts.webhooks)
         for id_ in ("a", "b"):
             parts.runner.store.cancel(id_)
         parts.runner.run(CrawlStep.CANCEL, "default")
@@ -112,21 +112,21 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
 
 
 def test_a_crash_anywhere_between_two_runs_of_a_recurring_crawl_gives_each_run_its_pages_and_its_summary(fresh_crawls):
-    def tell(world, pushes):
+    def deliver(world, webhooks):
         for number in (1, 2):
             for event in events("remote-1", "https://example.com/a/", 2, run=number):
-                world.push("a", event, pushes=pushes)
+                world.receive("a", event, webhooks=webhooks)
 
     def scenario(world, parts):
         world.create("a", interval="daily")
         world.crawler.running.clear()
         world.crawler.ended.add("remote-1")
-        tell(world, parts.pushes)
+        deliver(world, parts.webhooks)
 
     def bring_home(world):
         world.run(*CrawlStep)
-        # The remote pushes what was not answered once more; here all of it.
-        tell(world, world.pushes)
+        # The remote delivers once more what was not answered; here all of it.
+        deliver(world, world.webhooks)
 
     def check(world):
         ends, pages = world.ends("a"), world.pages("a")

@@ -1,4 +1,4 @@
-"""A crawl from its order to its summary: real ledger, real HTTP, a remote that pushes when it is told."""
+"""A crawl from its order to its summary: real ledger, real HTTP, a remote that delivers when a test asks for it."""
 
 from dataclasses import replace
 
@@ -93,7 +93,7 @@ class TestTheWholeWay:
 
     def test_a_page_that_could_not_be_had_is_an_envelope_with_its_reason(self, crawls):
         crawls.create("a")
-        crawls.push(
+        crawls.receive(
             "a",
             page("remote-1", f"{SITE}a/"),
             failed_page("remote-1", f"{SITE}b/", 1),
@@ -120,8 +120,8 @@ class TestTheWholeWay:
     def test_what_flower_is_told(self, crawls):
         crawls.create("a")
         crawls.bring_home()
-        told = [type(applied.decision).__name__ for applied in crawls.tracked]
-        assert told == ["Sent", "Polled", "Complete"]
+        tracked = [type(applied.decision).__name__ for applied in crawls.tracked]
+        assert tracked == ["Sent", "Polled", "Complete"]
 
 
 class TestTroubleWithCreating:

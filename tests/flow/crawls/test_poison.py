@@ -1,5 +1,5 @@
-"""Crawls that make a step raise: the round goes on, they are set aside after three tries, and limits hold for crawls,
-too.
+"""Crawls that make a step raise: the round goes on, and they go into quarantine after three tries. And account limits
+of crawls.
 """
 
 from __future__ import annotations
@@ -129,11 +129,11 @@ def test_a_crawl_on_which_nothing_can_be_decided_does_not_end_the_batch(crawls, 
 
 def test_an_event_is_not_taken_where_the_end_of_its_crawls_run_cannot_be_written(crawls):
     crawls.create("bad", interval="daily")
-    crawls.push("bad", page("remote-1", f"{SITE}bad/", run=1))
+    crawls.receive("bad", page("remote-1", f"{SITE}bad/", run=1))
     crawls.redis.delete("longhaul:results:results")
     crawls.redis.set("longhaul:results:results", "x")
     with pytest.raises(WriteRefused, match=r"^crawl bad: writing: ResponseError$"):
-        crawls.push("bad", page("remote-1", f"{SITE}bad/", run=2))
+        crawls.receive("bad", page("remote-1", f"{SITE}bad/", run=2))
     assert "writing: ResponseError" in crawls.redis.hgetall(f"{SPACE}:record:bad").values()
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.pushes import EventReceipt
+from longhaul.crawls.webhooks import EventReceipt
 from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
 from tests.flow.crawler import events, page
 from tests.wire import Reply, as_json
@@ -20,15 +20,15 @@ def lanes(world):
 class TestProgress:
     def test_it_is_polled_with_growing_pauses(self, crawls):
         crawls.create("a")
-        looked = []
-        crawls.crawler.before = lambda ask: looked.append(crawls.clock.now) if ask.method == "GET" else None
+        polled_at = []
+        crawls.crawler.before = lambda ask: polled_at.append(crawls.clock.now) if ask.method == "GET" else None
         for _ in range(400):
             crawls.run(POLL)
             crawls.clock.now += 5
-        pauses = [later - earlier for earlier, later in pairwise(looked)]
+        pauses = [later - earlier for earlier, later in pairwise(polled_at)]
         assert pauses[0] < 30
         assert pauses[-1] > 400
-        assert len(looked) < 15
+        assert len(polled_at) < 15
         assert crawls.store.get("a").progress.active == 3
 
     def test_where_the_one_address_is_not_there_the_other_is_asked(self, crawls):
@@ -52,9 +52,9 @@ class TestProgress:
     @pytest.mark.parametrize("state", ["delivered", None])
     def test_where_nothing_is_active_and_no_summary_comes_it_ends_after_the_grace_time(self, crawls, state):
         crawls.create("a")
-        crawls.push("a", *events("remote-1", f"{SITE}a/", 3)[:2])
-        told = {"done": 3, "failed": 0, "active": 0, "jobCost": 3} | ({"status": state} if state else {})
-        crawls.crawler.before = lambda ask: as_json(told) if ask.method == "GET" else None
+        crawls.receive("a", *events("remote-1", f"{SITE}a/", 3)[:2])
+        progress = {"done": 3, "failed": 0, "active": 0, "jobCost": 3} | ({"status": state} if state else {})
+        crawls.crawler.before = lambda ask: as_json(progress) if ask.method == "GET" else None
         began = crawls.clock.now
         while crawls.books().open:
             crawls.run(POLL)
@@ -71,16 +71,16 @@ class TestProgress:
         )
 
     @pytest.mark.parametrize(
-        ("told", "status", "missing"),
+        ("progress", "status", "missing"),
         [
             ({"done": 3, "failed": 0, "active": 0}, "finished", 3),
             ({"done": 0, "failed": 0, "active": 0, "status": "failed"}, "failed", 0),
             ({"done": 0, "failed": 0, "active": 0, "status": "delivered"}, "finished", 0),
         ],
     )
-    def test_where_not_one_page_came_the_remotes_word_is_enough(self, crawls, told, status, missing):
+    def test_where_not_one_page_came_the_remotes_word_is_enough(self, crawls, progress, status, missing):
         crawls.create("a")
-        crawls.crawler.before = lambda ask: as_json(told) if ask.method == "GET" else None
+        crawls.crawler.before = lambda ask: as_json(progress) if ask.method == "GET" else None
         for _ in range(3):
             crawls.run(POLL)
             crawls.clock.now += GRACE + 1
@@ -101,12 +101,12 @@ class TestProgress:
 
     def test_a_page_in_the_grace_time_begins_it_anew(self, crawls):
         crawls.create("a")
-        told = as_json({"done": 3, "failed": 0, "active": 0})
-        crawls.crawler.before = lambda ask: told if ask.method == "GET" else None
-        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        progress = as_json({"done": 3, "failed": 0, "active": 0})
+        crawls.crawler.before = lambda ask: progress if ask.method == "GET" else None
+        crawls.receive("a", page("remote-1", f"{SITE}a/0"))
         crawls.run(POLL)
         crawls.clock.now += GRACE - 10
-        crawls.push("a", page("remote-1", f"{SITE}a/1"))
+        crawls.receive("a", page("remote-1", f"{SITE}a/1"))
         crawls.clock.now += 20
         crawls.run(POLL)
         assert crawls.ends("a") == []
@@ -124,8 +124,8 @@ class TestProgress:
 
     def test_in_delivery_is_not_over(self, crawls):
         crawls.create("a")
-        told = as_json({"done": 3, "failed": 0, "active": 0, "status": "in delivery"})
-        crawls.crawler.before = lambda ask: told if ask.method == "GET" else None
+        progress = as_json({"done": 3, "failed": 0, "active": 0, "status": "in delivery"})
+        crawls.crawler.before = lambda ask: progress if ask.method == "GET" else None
         for _ in range(5):
             crawls.run(POLL)
             crawls.clock.now += GRACE
@@ -145,7 +145,7 @@ class TestProgress:
         crawls.crawler.before = lambda ask: (
             as_json({"done": 51, "failed": 1, "active": 1}) if ask.method == "GET" else None
         )
-        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawls.receive("a", page("remote-1", f"{SITE}a/0"))
         crawls.run(POLL)
         crawls.clock.now += WEEK
         crawls.run(POLL)
@@ -167,7 +167,7 @@ class TestCancelling:
     def test_a_running_crawl_is_deleted_at_the_remote_and_ends_with_what_had_come(self, crawls):
         crawls.create("a")
         crawls.run(POLL)
-        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawls.receive("a", page("remote-1", f"{SITE}a/0"))
         assert crawls.store.cancel("a") == ("marked", "default")
         crawls.run(CANCEL)
         assert crawls.crawler.asked["DELETE"] == 1
@@ -180,7 +180,7 @@ class TestCancelling:
         crawls.store.cancel("a")
         crawls.run(CANCEL)
         assert (
-            crawls.push("a", page("remote-1", f"{SITE}a/0"), page("remote-1", f"{SITE}a/1"))
+            crawls.receive("a", page("remote-1", f"{SITE}a/0"), page("remote-1", f"{SITE}a/1"))
             == [EventReceipt.DROPPED] * 2
         )
         assert crawls.pages("a") == []
@@ -189,7 +189,7 @@ class TestCancelling:
     def test_a_summary_that_comes_meanwhile_does_not_hold_it_up(self, crawls):
         crawls.create("a")
         crawls.store.cancel("a")
-        crawls.push("a", events("remote-1", f"{SITE}a/", 3)[-1])
+        crawls.receive("a", events("remote-1", f"{SITE}a/", 3)[-1])
         assert crawls.books().faults == []
         crawls.run(CANCEL)
         assert crawls.end("a")["status"] == "cancelled"
@@ -234,7 +234,7 @@ class TestCancelling:
         claimed = crawls.claim(CREATE)
         crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.store.cancel("a")
-        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawls.receive("a", page("remote-1", f"{SITE}a/0"))
         crawls.run(CANCEL)
         assert crawls.crawler.running == {}
         assert (crawls.end("a")["status"], crawls.end("a")["received"]) == ("cancelled", 1)
@@ -243,7 +243,7 @@ class TestCancelling:
         crawls.order("a")
         claimed = crawls.claim(CREATE)
         crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
-        crawls.push("a", page("remote-1", f"{SITE}a/0"))
+        crawls.receive("a", page("remote-1", f"{SITE}a/0"))
         crawls.store.cancel("a")
         crawls.run(CANCEL)
         assert crawls.end("a")["status"] == "cancelled"
@@ -256,7 +256,7 @@ class TestCancelling:
         crawls.clock.now += LEASE + 1
         crawls.run(CREATE, CANCEL)
         assert crawls.end("a")["status"] == "cancelled"
-        assert crawls.push("a", page("remote-1", f"{SITE}a/0")) == [EventReceipt.FOREIGN]
+        assert crawls.receive("a", page("remote-1", f"{SITE}a/0")) == [EventReceipt.FOREIGN]
         assert crawls.crawler.running == {}
 
     def test_an_ended_crawl_stays_as_it_is(self, crawls):

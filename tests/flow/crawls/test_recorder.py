@@ -18,13 +18,13 @@ from tests.flow.crawler import events, failed_page, page, summary
 def record(crawls, redis_url):
     """Records (crawl, document) pairs in one write; what became of each."""
 
-    def record(*pushed):
+    def record(*delivered):
         async def scenario():
             redis = connect_loop(redis_url)
             try:
-                known = {id_: crawls.store.get(id_) for id_, _ in pushed}
+                known = {id_: crawls.store.get(id_) for id_, _ in delivered}
                 return await Recorder(crawls.store, redis).record(
-                    [(known[id_], read_event(document)) for id_, document in pushed]
+                    [(known[id_], read_event(document)) for id_, document in delivered]
                 )
             finally:
                 await redis.aclose()
@@ -37,13 +37,13 @@ def record(crawls, redis_url):
 def test_each_event_has_its_own_answer_in_the_order_in_which_they_came(crawls, record):
     crawls.create("a", "b")
     by_crawl = {order["start_url"][-2]: f"remote-{number}" for number, order in enumerate(crawls.crawler.orders, 1)}
-    one, two, told = events(by_crawl["a"], f"{SITE}a/", 2)
+    one, two, end = events(by_crawl["a"], f"{SITE}a/", 2)
     other = page(by_crawl["b"], f"{SITE}b/")
     became = record(
         ("a", one),
         ("b", other),
         ("a", one),
-        ("a", told),
+        ("a", end),
         ("b", other),
         ("a", page("stranger", f"{SITE}a/")),
         ("a", two),
@@ -73,15 +73,15 @@ def test_the_page_that_makes_the_count_full_says_so(crawls, record):
 
 def test_where_memory_is_out_nothing_has_happened_and_all_are_taken_later(crawls, record, redis):
     crawls.create("a")
-    pushed = [("a", page("remote-1", f"{SITE}{number}")) for number in range(3)]
+    delivered = [("a", page("remote-1", f"{SITE}{number}")) for number in range(3)]
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
-            record(*pushed)
+            record(*delivered)
     finally:
         redis.config_set("maxmemory", 0)
     assert (crawls.store.get("a").arrived.pages, crawls.pages("a")) == (0, [])
-    assert record(*pushed) == ["taken"] * 3
+    assert record(*delivered) == ["taken"] * 3
 
 
 def test_where_one_crawl_cannot_be_written_its_error_is_that_of_the_whole_write(crawls, record, redis):
@@ -92,5 +92,5 @@ def test_where_one_crawl_cannot_be_written_its_error_is_that_of_the_whole_write(
     remote = {order["start_url"][-2]: f"remote-{number}" for number, order in enumerate(crawls.crawler.orders, 1)}
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         record(("b", page(remote["b"], f"{SITE}b/")), ("a", page(remote["a"], f"{SITE}a/")))
-    # Told again, what had been taken is seen.
+    # Delivered again, a taken event is only seen.
     assert record(("a", page(remote["a"], f"{SITE}a/"))) == ["seen"]

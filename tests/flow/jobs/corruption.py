@@ -31,7 +31,7 @@ def wait_out(world: JobWorld, *steps: JobStep, rounds: int = 6) -> None:
 
 
 def quarantined(world: JobWorld) -> dict[str, tuple[str, str]]:
-    """Lane of origin and reason of each job that is set aside; the books balance."""
+    """Lane of origin and reason of each job in quarantine; the books balance."""
     assert balance(world.store.books()).faults == []
     assert world.store.quarantine.count() == len(world.store.quarantine.ids())
     return {one.id: (one.origin, one.words) for one in world.store.quarantine.first(100)}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import JobPushes
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.work.batch_runner import BatchRunner
 from tests.flow.crash_points import Around, Crash, CrashPoints
 from tests.flow.job_world import LEASE, JobWorld
@@ -115,7 +115,7 @@ def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(f
     def check(world):
         (envelope,) = world.results().values()
         assert envelope["status"] in {"finished", "expired"}
-        # resubmit=1: where the crash made the second result unreadable as well, it is said and not hidden.
+        # resubmit=1: where the crash has lost the second result as well, the end says so.
         if envelope["status"] == "expired":
             assert world.scraper.reads["https://example.com/a"] == 1
             assert envelope["failReason"] == "the remote lost the result 2 times; resubmit=1"
@@ -143,11 +143,11 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
     assert {"before cancel", "after cancel", "after claim", "an answer was read", "after apply"} <= set(crossed)
 
 
-def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
+def test_a_crash_anywhere_in_taking_a_webhook_leaves_one_envelope(fresh):
     def scenario(world, runner):
         world.send("a")
-        pushes = JobPushes(runner.store, runner.decider, runner.on_applied)
-        assert pushes.take("a", result("remote-1", "https://example.com/a"))
+        webhooks = JobWebhooks(runner.store, runner.decider, runner.on_applied)
+        assert webhooks.take("a", result("remote-1", "https://example.com/a"))
         runner.run(JobStep.POLL, "default")
 
     every_crash(fresh, scenario, billed, polls=0)

@@ -1,4 +1,4 @@
-"""The server does what it is told, and its reply never arrives; and a writer that comes too late."""
+"""The server does what was asked, but its reply never arrives; and a writer that comes too late."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from longhaul.jobs.decider import Finish
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import PushOutcome
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.work.decisions import Fail
 from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import State
@@ -28,7 +28,7 @@ def rewritten(world, job, decision):
 
 
 class LosesReplies:
-    """A store whose server does what it is told, and whose `n`-th reply to `name` never arrives."""
+    """A store whose server does what was asked, but whose `n`-th reply to `name` never arrives."""
 
     def __init__(self, store, name, n=1):
         self._store, self._name, self._left = store, name, n
@@ -159,12 +159,12 @@ class TestLostReplies:
         (envelope,) = world.results().values()
         assert (envelope["submissions"], envelope["attempts"], world.scraper.posts[A]) == (2, 1, 2)
 
-    def test_of_a_post_whose_result_is_pushed_before_it_is_sent_again(self, fresh):
+    def test_of_a_post_whose_result_is_delivered_before_it_is_sent_again(self, fresh):
         world = fresh(polls=0)
         world.submit("a", callback="https://us.test")
         world.scraper.before = lambda ask: world.scraper.post(ask) and Reply(hang_up=True)
         world.run(JobStep.SEND)
-        assert world.pushes.take("a", result("remote-1", A)) is PushOutcome.TAKEN
+        assert world.webhooks.take("a", result("remote-1", A)) is WebhookOutcome.TAKEN
         assert world.results()["a"]["body"] == f"body of {A}"
         world.scraper.before = lambda _: None
         world.clock.now += 1000

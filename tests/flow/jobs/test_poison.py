@@ -1,5 +1,5 @@
-"""Records that make a step raise: they never block their batch, are set aside after three tries, and come back when
-somebody says so.
+"""Records that make a step raise: they never block their batch, go into quarantine after three tries, and come back
+when a person retries them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Jobs in quarantine: retried, cancelled, and ended by a pushed result."""
+"""Jobs in quarantine: retried, cancelled, and ended by a webhook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import PushOutcome
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.work.balance import balance
 from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Snooze
@@ -98,11 +98,11 @@ class TestCancelling:
         assert world.scraper.deletes["https://example.com/bad"] == 1
 
 
-class TestPushes:
+class TestWebhooks:
     def test_a_result_of_a_job_that_cannot_be_read_stays_with_the_remote(self, world):
         world.send("bad")
         spoil(world, "bad", "created", "x")
-        assert world.pushes.take("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.LATER
+        assert world.webhooks.take("bad", result("remote-1", "https://example.com/bad")) is WebhookOutcome.LATER
         with pytest.raises(CorruptRecord, match=r"cannot be read: created"):
             world.store.get("bad")
 
@@ -110,7 +110,7 @@ class TestPushes:
         world.send("bad")
 
         class Spoils:
-            """The results queue becomes a string between the push's two questions."""
+            """The results queue becomes a string between the two questions of the webhook."""
 
             def __getattr__(self, name):
                 return getattr(world.store, name)
@@ -120,8 +120,8 @@ class TestPushes:
                 world.redis.set(f"longhaul:results:{queue}", "x")
                 return full
 
-        pushes = replace(world.pushes, store=Spoils())
-        assert pushes.take("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.TAKEN
+        webhooks = replace(world.webhooks, store=Spoils())
+        assert webhooks.take("bad", result("remote-1", "https://example.com/bad")) is WebhookOutcome.TAKEN
         assert "writing: ResponseError" in world.redis.hgetall(f"{SPACE}:record:bad").values()
         assert world.tracked[-1].item.id == "bad"
         assert type(world.tracked[-1].decision).__name__ == "Sent"
@@ -133,5 +133,5 @@ class TestPushes:
             runner.run(JobStep.POLL, "default")
             world.clock.now += 130
         assert list(quarantined(world)) == ["bad"]
-        assert world.pushes.take("bad", result("remote-1", "https://example.com/bad")) is PushOutcome.TAKEN
+        assert world.webhooks.take("bad", result("remote-1", "https://example.com/bad")) is WebhookOutcome.TAKEN
         assert world.results()["bad"]["status"] == "finished"

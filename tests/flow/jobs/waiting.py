@@ -1,4 +1,4 @@
-"""What the tests of the flow look at."""
+"""What the tests wait for, and what they read of the lanes."""
 
 import time
 

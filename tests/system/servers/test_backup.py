@@ -63,7 +63,7 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
                 store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], tracked=False)
                 until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
                 back_up(redis_url, folder, copy)
-                # What happens now is not in the copy: the remote hands out results and deletes them.
+                # What happens now is not in the copy: the remote gives results and deletes them.
                 until(lambda: balance(store.books()).envelopes == JOBS, "all envelopes", 90)
             redis.close()
         # Cut the last write in half, as in a snapshot of a disk.

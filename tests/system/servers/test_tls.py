@@ -56,7 +56,7 @@ def admit_only_longhaul(redis: Redis) -> None:
 def secured(address: str, folder: Path) -> Iterator[Installation]:
     url = f"{address}?ssl_ca_certs={folder / 'ca.pem'}"
     with installed(url) as installation:
-        # Another service's Celery spells out what ours is told by `celery_url`.
+        # Another service's Celery spells out what ours has in `celery_url`.
         installation.client = Celery(broker=celery_url(url), backend=celery_url(url))
         with closing(installation.client):
             yield installation

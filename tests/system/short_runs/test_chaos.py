@@ -119,15 +119,15 @@ def test_what_is_lost_duplicated_wrong_or_unknown_is_found(workload: Workload) -
 
 def test_a_job_whose_result_was_lost_at_the_remote_must_count_another_submission(workload: Workload) -> None:
     job, journals = (
-        next(job for job in workload.jobs if job.kind.statuses == ("finished",) and not job.pushed),
+        next(job for job in workload.jobs if job.kind.statuses == ("finished",) and not job.has_webhook),
         perfect(workload),
     )
     (violation,) = check(workload, journals, {}, {job.id: 1}).violations
     assert "was lost 1 times" in violation
-    # A pushed result may arrive before the job is submitted again.
-    pushed = next(job for job in workload.jobs if job.kind.statuses == ("finished",) and job.pushed)
-    assert check(workload, journals, {}, {pushed.id: 1}).violations == []
-    assert len(check(workload, journals, {}, {pushed.id: 2}).violations) == 1
+    # A delivered result may arrive before the job is submitted again.
+    delivered = next(job for job in workload.jobs if job.kind.statuses == ("finished",) and job.has_webhook)
+    assert check(workload, journals, {}, {delivered.id: 1}).violations == []
+    assert len(check(workload, journals, {}, {delivered.id: 2}).violations) == 1
     journals.jobs[job.id][0]["submissions"] = 2
     result = check(workload, journals, {}, {job.id: 1})
     assert (result.violations, result.remote_losses) == ([], not job.kind.resubmitted)

@@ -50,14 +50,14 @@ def _answers(url: str) -> bool:
         return False
 
 
-class Push:
-    """A push of a result of which all but the last byte is sent."""
+class PartialWebhook:
+    """A webhook with a result, of which all but the last byte is sent."""
 
     def __init__(self, port: int, job_id: str) -> None:
         self.port = port
         callbacks = Callbacks(SECRET)
         url = urlsplit(callbacks.url(f"http://127.0.0.1:{port}", "job", job_id))
-        response = {"statusCode": 200, "headers": {}, "body": "pushed"}
+        response = {"statusCode": 200, "headers": {}, "body": "delivered"}
         body = json.dumps({"id": "r1", "status": "finished", "url": "http://x/", "response": response}).encode()
         login = base64.b64encode(f"{url.username}:{url.password}".encode()).decode()
         head = f"POST {url.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n"
@@ -80,30 +80,30 @@ class Push:
         return False
 
 
-def test_a_stopped_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: str) -> None:
+def test_a_stopped_receiver_takes_a_webhook_that_has_begun(redis: Redis, redis_url: str) -> None:
     store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
-        push = Push(port, "job-1")
+        webhook = PartialWebhook(port, "job-1")
         process.terminate()
-        until(push.refused, "the receiver refuses connections")
-        with push.socket:
-            assert push.finish() == "HTTP/1.1 200 OK"
+        until(webhook.refused, "the receiver refuses connections")
+        with webhook.socket:
+            assert webhook.finish() == "HTTP/1.1 200 OK"
         assert process.wait(SOON_SECONDS) in {0, -signal.SIGTERM}
-    assert [envelope["body"] for envelope in envelopes(redis)] == ["pushed"]
+    assert [envelope["body"] for envelope in envelopes(redis)] == ["delivered"]
 
 
-def test_a_receiver_stopped_twice_waits_for_no_push(redis: Redis, redis_url: str) -> None:
+def test_a_receiver_stopped_twice_waits_for_no_webhook(redis: Redis, redis_url: str) -> None:
     store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
-        push = Push(port, "job-1")
+        webhook = PartialWebhook(port, "job-1")
         process.terminate()
-        until(push.refused, "the receiver refuses connections")
+        until(webhook.refused, "the receiver refuses connections")
         assert process.poll() is None
         process.terminate()
         process.wait(SOON_SECONDS)
-        push.socket.close()
+        webhook.socket.close()
     assert envelopes(redis) == []
     job = store.get("job-1")
     assert job is not None

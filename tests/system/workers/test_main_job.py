@@ -70,7 +70,7 @@ PERMANENT = {
     "gone.nowebhook": ("expired", "the remote lost the result"),
     "huge-8.nowebhook": ("failed", "the result is over 4194304 bytes"),
 }
-CALLBACKS = pytest.mark.parametrize("callback", [False, None], ids=["polled", "pushed"])
+CALLBACKS = pytest.mark.parametrize("callback", [False, None], ids=["polled", "delivered"])
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
-"""A remote that pushes page events as fast as the receiver takes them, one after the other on each kept connection.
+"""A remote that sends page events as fast as the receiver takes them, one after the other on each kept connection.
 
-`python -m benchmarks.pusher CALLBACK REMOTE_ID FIRST COUNT` pushes COUNT events, numbered from FIRST, and prints the
-events per second.
+`python -m benchmarks.event_sender CALLBACK REMOTE_ID FIRST COUNT` sends COUNT events, numbered from FIRST, and prints
+the events per second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BODY_BYTES = 50 * 1024
 NUMBER = "{number}"
 
 
-class Push(asyncio.Protocol):
+class EventSender(asyncio.Protocol):
     """One connection. It sends the requests of `events`, one after the other, and then sets `done`."""
 
     def __init__(self, events: Iterator[list[bytes]], done: asyncio.Future[None]) -> None:
@@ -34,7 +34,7 @@ class Push(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first event."""
         self._transport = transport
-        self._push()
+        self._send_next()
 
     def data_received(self, data: bytes) -> None:
         """Read a whole answer, then send the next event."""
@@ -46,13 +46,13 @@ class Push(asyncio.Protocol):
             self._fail(ValueError(f"refused: {self._answer!r}"))
             return
         self._answer = b""
-        self._push()
+        self._send_next()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail, unless everything was sent."""
         self._fail(error or ConnectionError("the receiver closed the connection"))
 
-    def _push(self) -> None:
+    def _send_next(self) -> None:
         event = next(self._events, None)
         if event is not None:
             self._transport.writelines(event)  # type: ignore[attr-defined]
@@ -102,8 +102,8 @@ def _event(remote_id: str) -> dict[str, object]:
     return event | {"response": {"headers": headers, "statusCode": 200, "credits": 1, "body": html}}
 
 
-async def push(callback: str, remote_id: str, first: int, count: int) -> float:
-    """Push all events; the seconds until the last answer."""
+async def send_all(callback: str, remote_id: str, first: int, count: int) -> float:
+    """Send all events; the seconds until the last answer."""
     loop, parts = asyncio.get_running_loop(), urlsplit(callback)
     events = requests(callback, remote_id, first, count)
     head = next(events)
@@ -112,7 +112,7 @@ async def push(callback: str, remote_id: str, first: int, count: int) -> float:
     for number, done in enumerate(ended):
         # The first event is made before the clock starts, so that the template is ready.
         own = _chained(head, events) if number == 0 else events
-        make = partial(Push, own, done)
+        make = partial(EventSender, own, done)
         await loop.create_connection(make, parts.hostname, parts.port)
     await asyncio.gather(*ended)
     return time.perf_counter() - began
@@ -125,4 +125,4 @@ def _chained(first: list[bytes], rest: Iterator[list[bytes]]) -> Iterator[list[b
 
 if __name__ == "__main__":
     callback, remote_id, first, count = sys.argv[1:]
-    print(int(count) / uvloop.run(push(callback, remote_id, int(first), int(count))))
+    print(int(count) / uvloop.run(send_all(callback, remote_id, int(first), int(count))))

@@ -1,4 +1,4 @@
-"""Events that the remote pushes: pages and summaries. They are recorded as they come; the last one ends its crawl."""
+"""Webhooks of crawls: pages and summaries. They are recorded as they come; the last one ends its crawl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from longhaul.work.durable_write import write_decisions
 
 
 class EventReceipt(StrEnum):
-    """What became of a pushed event. `foreign`: it is of no crawl that anybody ordered."""
+    """What became of an event. `foreign`: it belongs to no crawl that was ordered."""
 
     TAKEN = "taken"
     DROPPED = "dropped"
@@ -28,8 +28,8 @@ class EventReceipt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CrawlPushes:
-    """Takes what is pushed for crawls. `on_applied` gets every write that took effect, after it did."""
+class CrawlWebhooks:
+    """Takes the webhooks of crawls. `on_applied` gets every write that took effect, after it did."""
 
     store: CrawlStore
     remote: CrawlRemote
