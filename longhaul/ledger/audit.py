@@ -12,14 +12,14 @@ from itertools import islice
 from longhaul.ledger.due import Due
 
 CHUNK = 500
-"""Records looked at in one step: a millisecond or two of the server's time."""
+"""Records that are read in one step: a millisecond or two of the server's time."""
 MOST_SUSPECTS = 100_000
 
 
 @dataclass(slots=True)
 class Audit:
-    """`walked`: records looked at. `faults`: what is wrong with each id. `counters`: what is wrong with the counters of
-    states; they are held against the records only where nothing has moved meanwhile, which `quiet` says.
+    """`walked`: records that were read. `faults`: what is wrong with each id. `counters`: what is wrong with the
+    counters of states; they are compared with the records only where nothing has moved meanwhile, which `quiet` says.
     """
 
     walked: int = 0
@@ -29,9 +29,9 @@ class Audit:
 
 
 def audit(due: Due, open_states: Sequence[str]) -> Audit:
-    """Look at everything; `open_states` are those that can be left.
+    """Check everything; `open_states` are those that can be left.
 
-    Whatever seems wrong is looked at once more, and named only if it is wrong in the same way still.
+    Whatever seems wrong is checked once more, and named only if it is still wrong in the same way.
     """
     found = Audit()
     suspects: dict[str, str] = {}

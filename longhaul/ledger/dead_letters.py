@@ -2,7 +2,7 @@
 
 The stream `longhaul:dead-letters` holds the newest ten thousand. Beyond them the oldest is dropped for each that comes,
 and counted in `longhaul:dead-letters:dropped` until the stream has been emptied. An entry has `queue`, `reason`, `task`
-and `size` to be looked at, and the message itself in `letter`: it may hold secrets, so nothing shows it.
+and `size` to be shown, and the message itself in `letter`: it may contain secrets, so nothing shows it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class RawJson:
 
 @dataclass(frozen=True, slots=True)
 class TargetResponse:
-    """What the target answered, as the remote hands it over; `status_code` is the target's and may be 403, 404 or 500.
+    """What the target answered, as the remote gives it; `status_code` is the target's and may be 403, 404 or 500.
 
     Exactly one of `body` (a string, `RawJson`, or an object for autoparsed targets) and `base64_body` is set. `credits`
     is None if the remote is silent.

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def ledger_clock(claim: Claim) -> Callable[[], float]:
-    """The ledger's time (epoch seconds) as the claim told it, carried on by this process's own clock."""
+    """The ledger's time (epoch seconds) as the claim gave it, counted on with this process's own clock."""
     began = time.monotonic()
     return lambda: claim.now + time.monotonic() - began
 

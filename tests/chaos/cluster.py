@@ -99,7 +99,7 @@ class Cluster:
             return child.process.pid
 
     def is_ending(self, name: str) -> bool:
-        """Whether the part's process was already told to end."""
+        """Whether the part's process was already asked to end."""
         with self.lock:
             return name in self.children and self.children[name].ending_since is not None
 

@@ -100,7 +100,7 @@ async def _admitted(scope: Scope, receive: Receive, kind: CallbackKind, id_: str
 
 
 def log_no_addresses() -> None:
-    """Keep addresses out of access logs at every level: whoever knows one may deliver to it."""
+    """Keep addresses out of access logs at every level: anyone who knows one may deliver to it."""
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False

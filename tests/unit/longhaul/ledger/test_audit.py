@@ -136,7 +136,7 @@ def test_what_was_wrong_for_a_moment_only_is_not_named(redis, redis_url, clock):
 
     class MovesOn(Redis):
         def smembers(self, name):
-            # Asked between the two looks.
+            # Asked between the two checks.
             redis.zadd(f"{SPACE}:due:poll:default", {"a": 1})
             # Wrong both times, but not in the same way: it moves.
             redis.zadd(f"{SPACE}:due:poll:default", {"c": 1})

@@ -1,4 +1,4 @@
-"""Answers of the remote, as its HTTP client hands them over."""
+"""Answers of the remote, as the HTTP client returns them."""
 
 import json
 

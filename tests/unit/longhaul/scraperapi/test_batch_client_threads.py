@@ -1,4 +1,4 @@
-"""The batch client used by several threads, closed, and told to abort its pending calls."""
+"""The batch client used by several threads, closed, and with its pending calls aborted."""
 
 import socket
 import threading

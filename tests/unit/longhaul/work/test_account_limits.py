@@ -30,7 +30,7 @@ def fill(store, count, account="default"):
 
 
 def sent(store, count):
-    """Jobs whose first look is due now."""
+    """Jobs whose first poll is due now."""
     fill(store, count)
     while jobs := store.claim(JobStep.SEND, "default").items:
         store.apply(JobStep.SEND, [(job, Sent(f"r-{job.id}", store.now())) for job in jobs], store.now())
@@ -141,7 +141,7 @@ class TestRate:
 
 
 class TestShares:
-    """20 a second; 1,000 jobs wait to be sent while 1,000 looks are due."""
+    """20 a second; 1,000 jobs wait to be sent while 1,000 polls are due."""
 
     @pytest.fixture
     def store(self, redis, clock):

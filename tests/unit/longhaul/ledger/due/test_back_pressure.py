@@ -18,78 +18,78 @@ class TestBackPressure:
         for _ in range(entries):
             redis.xadd(stream(queue), {"envelope": "x" * size})
 
-    def look(self, due, high=FULL):
+    def poll(self, due, high=FULL):
         return ids(claim(due, high_water=high))
 
-    def test_looks_wait_while_their_queue_is_full_and_go_on_when_it_is_not(self, due, redis, clock):
+    def test_polls_wait_while_their_queue_is_full_and_go_on_when_it_is_not(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
         put(due, "b", queue="other")
-        assert self.look(due) == ["b"]
+        assert self.poll(due) == ["b"]
         assert (fence(due, "a"), due.get("a").fields.get("lease")) == (0, None)
         redis.delete(stream("q"))
         clock.now += 29.9
-        assert self.look(due) == []
+        assert self.poll(due) == []
         clock.now += 0.1
-        assert self.look(due) == ["a"]
+        assert self.poll(due) == ["a"]
 
     def test_one_entry_below_the_mark_is_not_full(self, due, redis):
         self.fill(redis, 2)
         put(due, "a", queue="q")
-        assert self.look(due) == ["a"]
+        assert self.poll(due) == ["a"]
 
     def test_a_queue_is_full_by_its_bytes_as_well(self, due, redis):
         self.fill(redis, 2, 50_000)
         put(due, "a", queue="q")
-        assert self.look(due, HighWater(entries=100, bytes=90_000, queues=PREFIX)) == []
-        assert self.look(due, HighWater(entries=100, bytes=10**6, queues=PREFIX)) == []  # put off already
+        assert self.poll(due, HighWater(entries=100, bytes=90_000, queues=PREFIX)) == []
+        assert self.poll(due, HighWater(entries=100, bytes=10**6, queues=PREFIX)) == []  # put off already
         put(due, "b", queue="q")
-        assert self.look(due, HighWater(entries=100, bytes=10**6, queues=PREFIX)) == ["b"]
+        assert self.poll(due, HighWater(entries=100, bytes=10**6, queues=PREFIX)) == ["b"]
 
     def test_a_job_close_to_its_deadline_does_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
         move(due, "a", 0, set_fields={"polled": f"{START + 69 * HOUR:.3f}"})
         clock.now = START + 70 * HOUR - 1
-        assert self.look(due) == []
+        assert self.poll(due) == []
         clock.now = START + 70 * HOUR
-        assert self.look(due) == ["a"]
+        assert self.poll(due) == ["a"]
 
-    def test_a_job_that_was_looked_at_long_ago_does_not_wait(self, due, redis, clock):
+    def test_a_job_that_was_polled_long_ago_does_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
         move(due, "a", 0, set_fields={"polled": f"{START:.3f}"})
         clock.now = START + 22 * HOUR - 1
-        assert self.look(due) == []
+        assert self.poll(due) == []
         clock.now = START + 22 * HOUR
-        assert self.look(due) == ["a"]
+        assert self.poll(due) == ["a"]
 
-    def test_a_job_that_was_never_looked_at_does_not_wait_longer_than_what_was_sent_is_kept(self, due, redis, clock):
+    def test_a_job_that_was_never_polled_does_not_wait_longer_than_what_was_sent_is_kept(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
         move(due, "a", 0, set_fields={"sent": f"{START:.3f}"})
         clock.now = START + 22 * HOUR - 1
-        assert self.look(due) == []
+        assert self.poll(due) == []
         clock.now = START + 22 * HOUR
-        assert self.look(due) == ["a"]
+        assert self.poll(due) == ["a"]
 
-    def test_a_job_that_was_submitted_again_is_judged_without_its_former_times(self, due, redis):
+    def test_a_job_that_was_submitted_again_has_none_of_its_former_times(self, due, redis):
         self.fill(redis)
-        put(due, "a", queue="q", sent="", looked="")
-        assert self.look(due) == []
+        put(due, "a", queue="q", sent="", polled="")
+        assert self.poll(due) == []
 
     def test_putting_off_never_reaches_beyond_the_time_from_which_it_may_not_wait(self, due, redis, clock):
         self.fill(redis)
         put(due, "a", queue="q")
         move(due, "a", 0, set_fields={"polled": f"{START:.3f}"})
         clock.now = START + 22 * HOUR - 5
-        assert self.look(due) == []
+        assert self.poll(due) == []
         assert due.books().lanes[0].oldest == START + 22 * HOUR
 
     def test_without_a_mark_no_queue_is_full(self, due, redis):
         self.fill(redis)
         put(due, "a", queue="q")
-        assert self.look(due, HighWater()) == ["a"]
+        assert self.poll(due, HighWater()) == ["a"]
 
 
 def test_where_memory_is_out_nothing_is_claimed_whose_end_would_be_refused(due, redis):
@@ -105,7 +105,7 @@ def test_where_memory_is_out_nothing_is_claimed_whose_end_would_be_refused(due, 
     assert ids(claim(due)) == ["a"]
 
 
-def test_a_results_key_that_is_no_stream_is_as_good_as_full(due, redis):
+def test_a_results_key_that_is_no_stream_counts_as_full(due, redis):
     put(due, "a", queue="wrong", sent=START)
     put(due, "b", queue="right", sent=START)
     redis.set("q:wrong", "x")

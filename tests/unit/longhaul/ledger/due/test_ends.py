@@ -12,26 +12,26 @@ DAY = 24 * HOUR
 
 
 class TestFinish:
-    def test_an_end_is_state_envelope_note_and_index_in_one(self, due, redis):
+    def test_an_end_is_state_envelope_task_result_and_index_in_one(self, due, redis):
         put(due, "a")
         claim(due)
         with redis.pubsub() as waiting:
-            waiting.subscribe("note-a")
+            waiting.subscribe("result-a")
             assert waiting.get_message(timeout=5)["type"] == "subscribe"
             options = {
                 "stream": stream("q"),
                 "envelope": b'{"id":"a"}',
-                "note": StoredResult("note-a", "told", 50),
+                "result": StoredResult("result-a", "finished", 50),
                 "forget": ("text",),
             }
             assert finish(due, "a", 1, set_fields={"why": "over"}, **options) == "finished"
-            assert waiting.get_message(timeout=5)["data"] == "told"
+            assert waiting.get_message(timeout=5)["data"] == "finished"
         row = due.get("a")
         assert row.fields.items() >= {"state": "done", "why": "over", "lane": "", "ended": "1800000000.000"}.items()
         assert "lease" not in row.fields
         assert row.blobs == {"text": ""}
         assert [fields for _, fields in redis.xrange(stream("q"))] == [{"envelope": '{"id":"a"}'}]
-        assert (redis.get("note-a"), redis.ttl("note-a")) == ("told", 50)
+        assert (redis.get("result-a"), redis.ttl("result-a")) == ("finished", 50)
         assert due.books().lanes[0].open == 0
         assert counts(due) == {"submitted": 1, "done": 1, "envelopes": 1}
         assert 0 < redis.ttl(f"{SPACE}:record:a") <= 600
@@ -40,7 +40,7 @@ class TestFinish:
         put(due, "a")
         claim(due)
         calls = [
-            due.finishing("a", 1, "done", keep=600, stream=stream("q"), envelope="{}", note=StoredResult("n", "1", 9))
+            due.finishing("a", 1, "done", keep=600, stream=stream("q"), envelope="{}", result=StoredResult("n", "1", 9))
             for _ in range(3)
         ]
         assert due.write(calls) == ["finished", "ended", "ended"]
@@ -63,8 +63,8 @@ class TestFinish:
         redis.set(stream("q"), "not a stream")
         before, books = due.get("a"), due.books()
         with pytest.raises(ResponseError, match=r"WRONGTYPE"):
-            finish(due, "a", 1, stream=stream("q"), envelope="{}", note=StoredResult("note-a", "told", 50))
-        assert (due.get("a"), due.books(), redis.get("note-a")) == (before, books, None)
+            finish(due, "a", 1, stream=stream("q"), envelope="{}", result=StoredResult("result-a", "finished", 50))
+        assert (due.get("a"), due.books(), redis.get("result-a")) == (before, books, None)
 
     def test_where_memory_is_out_nothing_has_happened(self, due, redis):
         put(due, "a")

@@ -14,7 +14,7 @@ class TestPauses:
         claimed = claim(due)
         assert (ids(claimed), claimed.pauses, claimed.more) == ([], 1, False)
 
-    def test_after_the_pause_one_goes_ahead_and_the_others_wait_for_what_it_meets(self, due, clock):
+    def test_after_the_pause_one_is_a_probe_and_the_others_wait_for_its_answer(self, due, clock):
         put(due, "a", "b", "c")
         due.pause("lane", START + 30, "why", 0)
         clock.now += 30
@@ -32,7 +32,7 @@ class TestPauses:
         clock.now += LEASE
         assert len(ids(claim(due))) == 1
 
-    def test_a_hundred_refusals_of_one_batch_are_one_pause_and_the_longest_holds(self, due):
+    def test_a_hundred_refusals_of_one_batch_are_one_pause_the_longest(self, due):
         put(due, "a")
         assert [due.pause("lane", START + until, "why", 0) for until in (30, 50, 40)] == [1, 1, 1]
         assert due.books().lanes[0].paused_until == START + 50
@@ -58,7 +58,7 @@ class TestPauses:
         assert [ids(claimed) for claimed in claims] == [[], [], [], [], ["old"], []]
         assert [claimed.more for claimed in claims] == [True, True, True, True, False, False]
 
-    def test_a_paused_lane_that_was_walked_through_rests_so_that_many_batches_do_not_walk_it_at_once(self, due, clock):
+    def test_a_paused_lane_is_scanned_by_one_batch_at_a_time(self, due, clock):
         put(due, *(f"young {n}" for n in range(30)))
         due.pause("lane", START + 10_000, "why", 0)
         assert [claim(due, limit=2).more for _ in range(4)] == [True, False, False, False]
@@ -78,7 +78,7 @@ class TestPauses:
         assert due.pause("lane", START + 90, "why", after.pauses) == 2
         assert redis.ttl("longhaul:{test}:pause:lane") > DAY
 
-    def test_a_pause_that_nobody_ends_is_forgotten_a_day_after_it(self, due, redis):
+    def test_a_pause_that_no_probe_ends_is_forgotten_a_day_after_it(self, due, redis):
         due.pause("lane", START + 30, "why", 0)
         assert DAY < redis.ttl("longhaul:{test}:pause:lane") <= DAY + 30
         # A longer one of the same batch, and one that was over before it was noted.
@@ -87,7 +87,7 @@ class TestPauses:
         due.pause("other", START - 2 * DAY, "why", 0)
         assert 0 < redis.ttl("longhaul:{test}:pause:other") <= DAY
 
-    def test_a_hold_that_comes_after_the_pause_was_ended_is_a_whole_pause(self, due, clock):
+    def test_a_refusal_after_the_end_of_a_pause_starts_a_whole_pause(self, due, clock):
         put(due, "a", "b")
         due.pause("lane", START + 30, "why", 0)
         clock.now += 31
@@ -103,7 +103,7 @@ class TestPauses:
         due.pause("one", START + 30, "why", 0)
         assert ids(claim(due, lane="two")) == ["b"]
 
-    def test_the_books_tell_of_the_pause(self, due, clock):
+    def test_the_books_name_the_pause(self, due, clock):
         put(due, "a")
         due.pause("lane", START + 30, "HTTP 401", 0)
         clock.now += 1
