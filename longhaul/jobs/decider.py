@@ -37,7 +37,7 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end that everybody wants: the result."""
+    """The good end: the result."""
 
     response: TargetResponse
 

@@ -18,11 +18,11 @@ MOST_SUSPECTS = 100_000
 
 @dataclass(slots=True)
 class Audit:
-    """`walked`: records that were read. `faults`: what is wrong with each id. `counters`: what is wrong with the
+    """`checked`: records that were read. `faults`: what is wrong with each id. `counters`: what is wrong with the
     counters of states; they are compared with the records only where nothing has moved meanwhile, which `quiet` says.
     """
 
-    walked: int = 0
+    checked: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     counters: list[str] = field(default_factory=list)
     quiet: bool = False
@@ -36,7 +36,7 @@ def audit(due: Due, open_states: Sequence[str]) -> Audit:
     found = Audit()
     suspects: dict[str, str] = {}
     for ids in _chunks(_recorded(due)):
-        found.walked += len(ids)
+        found.checked += len(ids)
         _add(suspects, _wrong(due, ids))
     _, without = _indexed(due)
     _add(suspects, _wrong(due, without))

@@ -1,7 +1,7 @@
 """Records whose step crashes: tried again after a pause, then put in quarantine until a person decides. They never
 block their batch.
 
-The quarantine of an account is a lane, `quarantine:<account>`, which nobody works off: its records are still open, and
+The quarantine of an account is a lane, `quarantine:<account>`, which no worker claims: its records are still open, and
 the books still balance.
 """
 

@@ -26,7 +26,7 @@ class ScrapeRequest:
 
 @dataclass(frozen=True, slots=True)
 class RawJson:
-    """A JSON string as somebody has written it, quotes and all: valid, and carried over unread."""
+    """A JSON string as it was received, with its quotes: valid, and passed on unread."""
 
     text: bytes
 
@@ -76,7 +76,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The remote does not run the job any more because somebody cancelled it."""
+    """The remote does not run the job any more because it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | 
 def poll(base: str, remote_id: str) -> HttpRequest:
     """`GET /jobs/<id>`: status and, once finished, result.
 
-    As documented, without a credential: the id is the capability, and a key in an address ends up in somebody's log.
+    As documented, without a credential: the id is the capability, and a key in an address ends up in logs.
     """
     return HttpRequest("GET", f"{base}/jobs/{quote(remote_id, safe='')}")
 

@@ -2,7 +2,7 @@
 
 batch_runner     claim -> act -> decide -> apply: one batch of one step
 batch            what goes through it: claimed items, applied decisions, the report
-store            the ledger's verbs that both families have; `family` what tells one from the other
+store            the ledger's verbs that both families have; `family` what differs between them
 durable_write    writes that outlast a restart of the ledger, and a fence
 decisions        what follows from trouble with the remote; `retry_policies` has the numbers, `backoff` the pauses
 item             the fields and states that both have; `corrupt_records` reads them

@@ -40,10 +40,10 @@ class Callbacks:
         path = hmac.compare_digest(token.encode(), self._digest(kind, id_).encode())
         return hmac.compare_digest(password.encode(), self.password(id_).encode()) and path
 
-    def _digest(self, kind: str, subject: str) -> str:
-        return _digest(self.secret, f"{kind}:{subject}")
+    def _digest(self, kind: str, text: str) -> str:
+        return _digest(self.secret, f"{kind}:{text}")
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _digest(secret: str, subject: str) -> str:
-    return hmac.new(secret.encode(), subject.encode(), "sha256").hexdigest()[:32]
+def _digest(secret: str, text: str) -> str:
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:32]

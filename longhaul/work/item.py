@@ -50,7 +50,7 @@ class Item:
     """Something that the remote does for an account, as claimed or read. Times are epoch seconds of the ledger.
 
     `attempts` counts failures, `polls` the times that the remote was asked for it, `submissions` the times that the
-    remote took it or may have taken it. `tracked`: somebody may wait for `AsyncResult(id)`. `pauses`: how often in a
+    remote took it or may have taken it. `tracked`: a client may wait for `AsyncResult(id)`. `pauses`: how often in a
     row its account was paused. `callback`: the address at which the remote can reach the receiver, empty where it is
     only polled.
     """

@@ -1,5 +1,5 @@
 """The jobs and crawls that a run sends, and the result that each must have. Pure: the result follows from the job's
-dial, the host name that tells the service which faults to play.
+dial, the host name that selects the faults of the service.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def command(port: int, folder: Path | None = None) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         line += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec"]
         # Plain commands throughout: a base in the format of snapshots is read by no server older than its writer, so
-        # that a server which somebody installs or removes would make the jobs unusable.
+        # that a server which a person installs or removes would make the jobs unusable.
         line += ["--aof-use-rdb-preamble", "no"]
     return line
 

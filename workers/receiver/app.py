@@ -77,7 +77,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     with exit_with_reason():
         await run_in_threadpool(check_ledger, runtime().settings)
         if runtime().settings.webhook_secret is None:
-            # With an empty secret anybody could work out every address and its password.
+            # With an empty secret anyone could work out every address and its password.
             raise PreflightFailed("The receiver needs LONGHAUL_WEBHOOK_SECRET, the same as the workers'.")
     # Task events of delivered results go to Flower through this app.
     app.set_default()

@@ -132,7 +132,7 @@ class TestRate:
         clock.now += 0.5
         assert store.claim(JobStep.SEND, "default").probe
 
-    def test_a_paused_account_that_has_spent_its_rate_is_not_walked_through_again_and_again(self, redis, clock):
+    def test_a_paused_account_that_has_spent_its_rate_is_not_scanned_again_and_again(self, redis, clock):
         store = limited(redis, clock, per_second=1)
         fill(store, 30)
         (job,) = store.claim(JobStep.SEND, "default").items
