@@ -85,7 +85,7 @@ def test_the_crawl_fetches_the_documentation_or_says_no(
     assert not demo._crawl("ftp://nothing.invalid/", longhaul.local)
 
 
-def test_make_hands_an_address_on_untouched_and_a_missing_file_is_a_line() -> None:
+def test_make_passes_an_address_on_untouched_and_a_missing_file_is_a_line() -> None:
     line = [
         "make",
         "--silent",
