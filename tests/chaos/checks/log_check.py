@@ -19,6 +19,7 @@ LOCK_LOST = r"LockError|LockNotOwnedError|'NoneType' object has no attribute 'ex
 ALLOWED = {
     rf"raised unexpected.*({AWAY})": "a task meets a server that is away: the work stays due",
     rf"consumer: Cannot connect|Connection to (broker|Redis) lost|{AWAY}": "a connection is lost and made again",
+    r"PreflightFailed: The ledger at \S+ does not answer": "a process that starts meanwhile ends and is restarted",
     rf"^beat.*({LOCK_LOST})": "a beat without its lock ends and is restarted",
     r"RestartFreqExceeded": "Celery reconnects to a server that refuses it, and waits for a second",
     r"calls had no outcome within": "a worker that was frozen for longer than a batch may take gives it up",
