@@ -1,4 +1,4 @@
-"""Crawls of a local static site by our service, which pushes every page and the summary to a receiver, against Scrapy;
+"""Crawls of a local static site: our service, which delivers every page and the summary to a receiver, against Scrapy;
 and the memory that a crawl takes.
 
 Both crawl the same site with the same depth limit, which excludes no page, and the same number of concurrent requests,
@@ -174,7 +174,7 @@ def ours(rig: Rig, site: str) -> CrawlTime:
 
 def scrapy(site: str, feed: str = "") -> CrawlTime:
     """A crawl by Scrapy. `feed`: a file for its items; empty: they are dropped."""
-    line = [sys.executable, "-m", "benchmarks.spider", site, str(DEPTH), str(CONCURRENCY), feed]
+    line = [sys.executable, "-m", "benchmarks.baselines.spider", site, str(DEPTH), str(CONCURRENCY), feed]
     answer = json.loads(subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
     # Scrapy keeps the fragments of URLs, but requests each page once.
     return CrawlTime(answer["seconds"], answer["cpu"], frozenset(urldefrag(url).url for url in answer["urls"]))
@@ -184,7 +184,7 @@ def scrapy(site: str, feed: str = "") -> CrawlTime:
 def static_site(rig: Rig, pages: int) -> Iterator[str]:
     """Start a static site of `pages` pages; its address."""
     port = free_port()
-    with rig.server("site", ["benchmarks.static_site", str(port), str(pages)], port):
+    with rig.server("site", ["benchmarks.servers.static_site", str(port), str(pages)], port):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -192,7 +192,7 @@ def static_site(rig: Rig, pages: int) -> Iterator[str]:
 def listener(rig: Rig) -> Iterator[str]:
     """Start a minimal receiver; its address."""
     port = free_port()
-    with rig.server("listener", ["benchmarks.listener", str(port)], port):
+    with rig.server("listener", ["benchmarks.servers.listener", str(port)], port):
         yield f"http://127.0.0.1:{port}/"
 
 

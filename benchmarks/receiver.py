@@ -15,8 +15,8 @@ from uuid import uuid4
 
 import psutil
 
+from benchmarks.event_sender import BODY_BYTES, CONNECTIONS
 from benchmarks.figure import Figure
-from benchmarks.pusher import BODY_BYTES, CONNECTIONS
 from benchmarks.rig import ROOT, Rig, cpu, free_port
 from config.settings import Settings
 from longhaul.crawls.arguments import NewCrawl
@@ -42,7 +42,7 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
     bare: list[Received] = []
     ours: list[Received] = []
     with ExitStack() as stack:
-        plain = stack.enter_context(receiving(rig, "benchmarks.bare_endpoint:api"))
+        plain = stack.enter_context(receiving(rig, "benchmarks.baselines.bare_endpoint:api"))
         receiver = stack.enter_context(receiving(rig, "workers.receiver.app:api"))
         for _ in range(runs):
             bare.append(receive(rig, *plain, events))
@@ -67,7 +67,7 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
 
 
 def receive(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Received:
-    """Push `events` of a new crawl to a receiver, after a warm-up, on an emptied server."""
+    """Send `events` of a new crawl to a receiver, after a warm-up, on an emptied server."""
     rig.redis.flushall()
     crawl_id = str(uuid4())
     settings = {"redis_url": rig.redis_url, "public_url": receiver, "webhook_secret": SECRET, "api_key": "k"}
@@ -77,15 +77,15 @@ def receive(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Re
     finally:
         runtime.close()
     callback = Callbacks(SECRET).url(receiver, "crawl", crawl_id)
-    push(callback, 0, WARM_UP)
+    send_events(callback, 0, WARM_UP)
     before = cpu([process])
-    rate = push(callback, WARM_UP, events)
+    rate = send_events(callback, WARM_UP, events)
     return Received(rate, (cpu([process]) - before) / events)
 
 
-def push(callback: str, first: int, count: int) -> float:
-    """Push from a process of its own; events per second."""
-    line = [sys.executable, "-m", "benchmarks.pusher", callback, "remote-1", str(first), str(count)]
+def send_events(callback: str, first: int, count: int) -> float:
+    """Send from a process of its own; events per second."""
+    line = [sys.executable, "-m", "benchmarks.event_sender", callback, "remote-1", str(first), str(count)]
     return float(subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
 
 

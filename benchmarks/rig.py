@@ -74,7 +74,7 @@ class Rig:
     def plain(self, pool: str) -> Iterator[list[psutil.Process]]:
         """Plain Celery on as many processes: one worker with two children, or two workers with threads."""
         environment = {"PLAIN_REMOTE": self.remote, "PLAIN_BROKER": self.redis_url}
-        line = ["-A", "benchmarks.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
+        line = ["-A", "benchmarks.baselines.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
         lines = (
             [[*line, "-c", str(WORKERS)]]
             if pool == "prefork"
@@ -220,7 +220,7 @@ def start_rig() -> Iterator[Rig]:
         client = Celery("bench", broker=url, set_as_current=False)
         stack.callback(client.close)
         rig = Rig(url, f"http://127.0.0.1:{port}", redis, client, folder)
-        stack.enter_context(rig.server("stub", ["benchmarks.stub_remote", str(port)], port))
+        stack.enter_context(rig.server("stub", ["benchmarks.servers.stub_remote", str(port)], port))
         yield rig
 
 

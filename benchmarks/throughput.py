@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
+from benchmarks.baselines.plain_celery import RESULTS
 from benchmarks.figure import Figure
-from benchmarks.plain_celery import RESULTS
 from benchmarks.rig import Rig, finished, last_envelope
 
 PLAIN_POOLS = ("prefork", "threads")

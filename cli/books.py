@@ -35,7 +35,7 @@ def books() -> None:
 
 
 def page_row(name: str, seen: Books, walk: Audit) -> dict[str, Any]:
-    """The balance of one family as a row of `COLUMNS`. `indexed`: what its lanes hold; `records`: how many were walked,
+    """The balance of one family as a row of `COLUMNS`. `indexed`: those in its lanes; `records`: how many were checked,
     ended ones among them.
     """
     page = balance(seen)
@@ -46,7 +46,7 @@ def page_row(name: str, seen: Books, walk: Audit) -> dict[str, Any]:
         "envelopes": page.envelopes,
         "open": page.open,
         "indexed": sum(lane.open for lane in seen.lanes),
-        "records": walk.walked,
+        "records": walk.checked,
         "balanced": not fault_rows(name, seen, walk),
     }
 

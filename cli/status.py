@@ -97,7 +97,7 @@ def _family_rows(name: str, books: Books) -> Iterator[dict[str, Any]]:
 
 
 def _queue_rows(redis: Redis) -> list[dict[str, Any]]:
-    # The whole key space is walked, each job's keys with it: in large steps.
+    # The whole key space is scanned, each job's keys with it: in large steps.
     keys = redis.scan_iter(match=f"{RESULTS_QUEUE}*", count=SCAN_KEYS, _type="stream")
     return [{"what": f"queue {key.removeprefix(RESULTS_QUEUE)}", "count": redis.xlen(key)} for key in sorted(keys)]
 

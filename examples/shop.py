@@ -49,7 +49,7 @@ class Shop(BaseHTTPRequestHandler):
         """Say nothing of each request."""
 
 
-class Server(ThreadingHTTPServer):
+class ShopServer(ThreadingHTTPServer):
     """Takes as many connections at once as a scraper opens."""
 
     daemon_threads = True
@@ -58,7 +58,7 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
-    with Server(("127.0.0.1", port), Shop) as server:
+    with ShopServer(("127.0.0.1", port), Shop) as server:
         print(f"The shop is open: http://127.0.0.1:{port}/ (Ctrl-C closes it)", flush=True)
         try:
             server.serve_forever()

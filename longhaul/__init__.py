@@ -1,1 +1,1 @@
-"""The core: jobs and crawls, the ledger that they live in, the remote that works for them. Knows neither Celery nor the settings."""
+"""The core: jobs, crawls, their ledger, and the client of the remote. It knows neither Celery nor the settings."""

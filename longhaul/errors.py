@@ -6,8 +6,8 @@
     └── PreflightFailed      a part that this process needs does not answer: names it, and what to do
 
 What the remote answers is not an error but an outcome: see `models`. A wrong setting is
-`config.settings.SettingsError`, because `config` imports none of ours. Each class is raised with one finished sentence, because a
-Celery result carries no more than the class's name and its arguments to the caller.
+`config.settings.SettingsError`, because `config` imports none of ours. Each class is raised with one finished sentence,
+because a Celery result carries no more than the class's name and its arguments to the caller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class InvalidArgument(LonghaulError):
 
 
 class WriteRefused(LonghaulError):
-    """An event cannot be taken, for its record takes no write; whoever pushed it has to push it again."""
+    """An event cannot be taken, because its record takes no write; the remote has to deliver it again."""
 
 
 class PreflightFailed(LonghaulError):

@@ -11,6 +11,6 @@
     service.deliver_events  claim events ─> POST to the callback ─> settle
 
 Folders, each of which may use those after it: `http` (routes), `jobs` and `crawls` (which know nothing of each other),
-`faults` (the fault dial), `fetching` (I/O with the web). `batch_runner` and `round_worker` are what the rounds of jobs
+`faults` (the fault dial), `fetching` (I/O with the web). `round_runner` and `round_worker` are what the rounds of jobs
 and crawls share. Only `app` reads settings. Messages are hints: the ticker finds whatever a lost one leaves behind.
 """

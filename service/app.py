@@ -59,7 +59,7 @@ def celery_app() -> Celery:
         celery_settings(settings())
         | {
             "task_default_queue": SERVICE,
-            # Tasks are hints, thousands of them, and nobody reads what they return.
+            # Tasks are hints, thousands of them, and their results are not read.
             "result_backend": None,
             "worker_send_task_events": False,
         }

@@ -1,7 +1,7 @@
 """`make pythons`: run the unit tests that start no process on each supported Python that is installed here.
 
-Each gets a virtual environment of its own, in a temporary folder, with the pinned packages. Interpreters are looked for
-on the PATH and among pyenv's; others can be named: `python -m tests.pythons /path/of/python3.14`.
+Each gets a virtual environment of its own, in a temporary folder, with the pinned packages. Interpreters are searched
+for on the PATH and among pyenv's; others can be named: `python -m tests.pythons /path/of/python3.14`.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. `missing`: bytes that are announced and never sent. `hang_up`: close the connection without an answer.
-    `after`: wait for this event first, 30 s at most.
+    """An answer. `missing`: bytes that Content-Length declares and that are never sent. `hang_up`: close the
+    connection without an answer. `after`: wait for this event first, 30 s at most.
     """
 
     status: int = 200

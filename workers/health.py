@@ -45,7 +45,7 @@ class Unhealthy(Exception):
 
 
 def worker(settings: Settings) -> str:
-    """Its own heartbeat, and the due loop of every family: some worker looks for due work."""
+    """Its own heartbeat, and the due loop of every family: some worker claims due work."""
     words = fetcher(settings)
     with closing(build(settings)) as runtime:
         ages = [_due_loop_age(name, store.ticked(), store.now()) for name, store in runtime.families.items()]

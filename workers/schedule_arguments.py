@@ -46,7 +46,7 @@ def _check(task: str, arguments: Mapping[str, Any], settings: Settings) -> None:
     if not isinstance(partial, bool):
         raise invalid("partial", partial, "must be true or false")
     entries = [one for one in requests if isinstance(one, Mapping)] if isinstance(requests, list) else []
-    # With `partial`, too: a wrong entry is wrong each time, and nobody reads what was rejected.
+    # With `partial`, too: a wrong entry is wrong each time, and no client reads what was rejected.
     for at, why in read_batch(requests, defaults, _rules(defaults, *entries)).rejected:
         raise InvalidArgument(f"requests[{at}]: {why}")
 

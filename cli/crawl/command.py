@@ -204,5 +204,5 @@ def _dry_run(start_url: str, include: str, exclude: str | None, page_url: str) -
         say(str(error))
         sys.exit(EX_UNAVAILABLE)
     found = scope.explain(page.html, page.url)
-    rows(["verdict", "url"], [{"url": one.url, "verdict": one.verdict.value} for one in found])
+    rows(["decision", "url"], [{"url": one.url, "decision": one.decision.value} for one in found])
     say(conclusion(page, found))

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from longhaul.errors import LonghaulError, invalid
 from longhaul.links.charset import decode, is_html
 from longhaul.links.extract import normalised
-from longhaul.links.scope import ExplainedLink, LinkVerdict
+from longhaul.links.scope import ExplainedLink, LinkDecision
 from longhaul.scraperapi.client import call
 from longhaul.scraperapi.models import Interrupted, TooLarge, Unreachable
 from longhaul.scraperapi.protocol import HttpRequest
@@ -60,8 +60,8 @@ def fetch(page_url: str) -> DryRunPage:
 
 
 def conclusion(page: DryRunPage, found: Sequence[ExplainedLink]) -> str:
-    """The verdicts in one sentence, for a person."""
-    taken = sum(one.verdict is LinkVerdict.CRAWLED for one in found)
+    """The decisions in one sentence, for a person."""
+    taken = sum(one.decision is LinkDecision.CRAWLED for one in found)
     words = (
         f"{taken} of {len(found)} links of {page.url} would be crawled, "
         "unless --depth or --budget ends the crawl before."

@@ -1,4 +1,4 @@
-"""How a crawl looks to whoever follows it: its pages shortened, its figures, and on a terminal a live view."""
+"""What `longhaul crawl` shows of a crawl: its pages shortened, its figures, and on a terminal a live view."""
 
 from __future__ import annotations
 

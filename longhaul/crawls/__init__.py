@@ -5,7 +5,7 @@ crawl       the record as a frozen type: states, steps
 store       the ledger's verbs for crawls: order, claim, apply, record pages and summaries, cancel
 remote      one call at a time: create, poll the progress, cancel
 decider     (crawl, what was seen, now) -> what follows; pure
-pushes      pages and summaries that the remote pushes; `recorder` writes many of them at once
+webhooks    pages and summaries that the remote delivers; `recorder` writes many of them at once
 envelope    the records of pages, of crawls and of runs
 
 What goes through these is `longhaul.work.batch_runner`: claim -> act -> decide -> apply.

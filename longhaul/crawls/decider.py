@@ -177,7 +177,7 @@ class CrawlDecider:
         return self._decider(crawl).next_poll(crawl, now - (crawl.sent or crawl.created), now)
 
     def _decider(self, crawl: Crawl) -> TroubleDecider:
-        # A recurring crawl has no deadline: it runs until somebody cancels it.
+        # A recurring crawl has no deadline: it runs until it is cancelled.
         return TroubleDecider(replace(self.policies, deadline=inf) if crawl.request.recurring else self.policies)
 
 

@@ -54,7 +54,7 @@ def crawl_envelope(crawl: Crawl, decision: CrawlEnd | EndRun, now: float) -> Jso
     """The envelope of `crawl` as it, or one run of it, ends at `now` (epoch seconds).
 
     `done` and `failed` are the remote's counts of pages, `received` is ours: the page envelopes there are. `missing`
-    says by how much they differ, and is absent where nobody knows.
+    says by how much they differ, and is absent where that is unknown.
     """
     status = State.FINISHED if isinstance(decision, EndRun) else end_state(decision)
     document: Json = {

@@ -15,7 +15,7 @@ from longhaul.ledger.lua import ScriptCall
 from longhaul.scraperapi.crawl_models import PageEvent, SummaryEvent
 
 IncomingEvent = tuple[Crawl, PageEvent | SummaryEvent]
-"""An event, and the crawl that it is pushed to, as read at any time since it was recorded."""
+"""An event, and the crawl that it is delivered to, as read at any time since it was recorded."""
 
 
 class Recorder:

@@ -217,7 +217,7 @@ class CrawlStore(Family[Crawl, CrawlStep, CrawlDecision]):
             keep=self.limits.keep_ended,
             stream=stream(crawl.queue),
             envelope=dump_json(document),
-            note=self._make_task_result(crawl.id, document) if self._make_task_result else None,
+            result=self._make_task_result(crawl.id, document) if self._make_task_result else None,
             # The envelope's count of pages is the count of page envelopes, or there is no end yet.
             only_if=("pages", crawl.arrived.pages),
             # Pages that are sent once more after the end are known by them.

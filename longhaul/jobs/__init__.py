@@ -5,7 +5,7 @@ job         the record as a frozen type: states, steps
 store       the ledger's verbs for jobs: submit, claim, apply, cancel
 remote      claimed jobs -> calls, answers -> what was seen
 decider     (job, what was seen, now) -> what follows; pure
-pushes      a result that the remote pushes joins at `decide`
+webhooks    a result that the remote delivers joins at `decide`
 envelope    the one final record
 
 What goes through these is `longhaul.work.batch_runner`: claim -> act -> decide -> apply.

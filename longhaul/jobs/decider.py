@@ -37,7 +37,7 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end that everybody wants: the result."""
+    """The good end: the result."""
 
     response: TargetResponse
 
@@ -76,7 +76,7 @@ class JobDecider(TroubleDecider):
                 return self.not_taken(job, seen, now)
 
     def after_poll(self, job: Job, seen: PollSeen, now: float) -> Decision:
-        """What follows from a poll, or from what the remote pushed. At the deadline every decision becomes an end."""
+        """What follows from a poll or a webhook. At the deadline every decision becomes an end."""
         decision = self._after_poll(job, seen, now)
         if now < job.created + self.policies.deadline:
             return decision

@@ -30,7 +30,7 @@ class MakesCalls(Protocol):
 
 
 class JobRemote:
-    """The Async API at `base` for the accounts in `keys`. `callback_url(receiver, job id)` gives the address to push
+    """The Async API at `base` for the accounts in `keys`. `callback_url(receiver, job id)` gives the address to deliver
     to.
     """
 

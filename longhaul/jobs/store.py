@@ -152,7 +152,7 @@ class JobStore(Family[Job, JobStep, Decision]):
             keep=self.limits.keep_ended,
             stream=stream(job.queue),
             envelope=dump_json(document),
-            note=self._make_task_result(job.id, document) if self._make_task_result and job.tracked else None,
+            result=self._make_task_result(job.id, document) if self._make_task_result and job.tracked else None,
             forget=(TARGET, OPTIONS),
         )
         return call, document

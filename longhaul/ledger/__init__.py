@@ -8,7 +8,7 @@ nothing. The header of a script names the keys that it touches; these are all th
     <space>:<blob>:<id>     a string beside the record, too big for it
     <space>:due:<lane>      sorted set: id -> time of its next action, or the end of its lease
     <space>:lanes           set of every lane that ever held a record
-    <space>:pause:<lane>    hash: until, count (in a row), reason, since, scanned and next_scan (of the scan for old records)
+    <space>:pause:<lane>    hash: until, count (in a row), reason, since, scanned and next_scan (for old records)
     <space>:rate:<account>  hash, the bucket of a rate limit: at, all, and what is left of each lane's share
     <space>:started:<step>  sorted set: token of a batch that has not claimed yet -> when it is given up for lost
     <space>:working:<step>  sorted set: token of a batch that has claimed -> likewise

@@ -12,31 +12,31 @@ from itertools import islice
 from longhaul.ledger.due import Due
 
 CHUNK = 500
-"""Records looked at in one step: a millisecond or two of the server's time."""
+"""Records that are read in one step: a millisecond or two of the server's time."""
 MOST_SUSPECTS = 100_000
 
 
 @dataclass(slots=True)
 class Audit:
-    """`walked`: records looked at. `faults`: what is wrong with each id. `counters`: what is wrong with the counters of
-    states; they are held against the records only where nothing has moved meanwhile, which `quiet` says.
+    """`checked`: records that were read. `faults`: what is wrong with each id. `counters`: what is wrong with the
+    counters of states; they are compared with the records only where nothing has moved meanwhile, which `quiet` says.
     """
 
-    walked: int = 0
+    checked: int = 0
     faults: dict[str, str] = field(default_factory=dict)
     counters: list[str] = field(default_factory=list)
     quiet: bool = False
 
 
 def audit(due: Due, open_states: Sequence[str]) -> Audit:
-    """Look at everything; `open_states` are those that can be left.
+    """Check everything; `open_states` are those that can be left.
 
-    Whatever seems wrong is looked at once more, and named only if it is wrong in the same way still.
+    Whatever seems wrong is checked once more, and named only if it is still wrong in the same way.
     """
     found = Audit()
     suspects: dict[str, str] = {}
     for ids in _chunks(_recorded(due)):
-        found.walked += len(ids)
+        found.checked += len(ids)
         _add(suspects, _wrong(due, ids))
     _, without = _indexed(due)
     _add(suspects, _wrong(due, without))

@@ -25,7 +25,7 @@ AWAY = (ConnectionError, TimeoutError, OutOfMemoryError, ReadOnlyError)
 MODES = {
     "cluster": "is a node of a cluster, whose keys lie on several servers, while a script here needs all of its keys "
     "on one: use a server with cluster mode switched off",
-    "sentinel": "is a Sentinel, which holds no data: use the address of the server that it watches",
+    "sentinel": "is a Sentinel, which holds no data: use the address of the server that it monitors",
 }
 """Why a server that runs in such a mode is refused, and what to do."""
 

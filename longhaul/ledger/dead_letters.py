@@ -1,8 +1,8 @@
-"""Messages that no worker can make anything of, kept until somebody sends them again or throws them away.
+"""Messages that no worker can handle, kept until a person sends them again or deletes them.
 
 The stream `longhaul:dead-letters` holds the newest ten thousand. Beyond them the oldest is dropped for each that comes,
 and counted in `longhaul:dead-letters:dropped` until the stream has been emptied. An entry has `queue`, `reason`, `task`
-and `size` to be looked at, and the message itself in `letter`: it may hold secrets, so nothing shows it.
+and `size` to be shown, and the message itself in `letter`: it may contain secrets, so nothing shows it.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Due:
             **allowed.arguments(),
         )
         say_newer(self.space, newer)
-        found = [Row(id_, _pairs(flat), dict(zip(blobs, texts, strict=True))) for id_, flat, *texts in taken]
+        found = [Row(id_, _pairs(flat), dict(zip(blobs, values, strict=True))) for id_, flat, *values in taken]
         rows, changes = self._versions.migrate(found)
         self.run([self._lua.call("migrate", **change) for change in changes])
         return Claim(float(now), pauses, more == 1, rows, probe == 1)
@@ -157,14 +157,14 @@ class Due:
         keep: int,
         stream: str = "",
         envelope: str | bytes = "",
-        note: StoredResult | None = None,
+        result: StoredResult | None = None,
         next_lane: str = "",
         set_fields: Fields | None = None,
         only_if: tuple[str, Value] = ("", ""),
         outlive: Sequence[str] = (),
         forget: Sequence[str] = (),
     ) -> ScriptCall:
-        """The call that ends a record: state, envelope into `stream`, note, and the index entry gone, all in one.
+        """The call that ends a record: state, envelope into `stream`, `result`, and the index entry gone, all in one.
 
         `keep`: seconds for which the record stays; blobs in `outlive` stay as long, those in `forget` go. `only_if`: a
         field and the value that it must still have, 0 where it is absent; else `stale`.
@@ -177,9 +177,9 @@ class Due:
             keep=keep,
             stream=stream,
             envelope=envelope,
-            result_key=note.key if note else "",
-            result=note.value if note else "",
-            result_ttl=note.ttl if note else 0,
+            result_key=result.key if result else "",
+            result=result.value if result else "",
+            result_ttl=result.ttl if result else 0,
             next_lane=next_lane,
             guard_field=only_if[0],
             guard_value=only_if[1],
@@ -205,7 +205,7 @@ class Due:
         return self._lua.run_all(calls) if calls else []
 
     def write_each(self, calls: Sequence[ScriptCall]) -> list[Written | ResponseError]:
-        """Like `write`, but one that the server refuses keeps none of the others back; raises what will pass by itself."""
+        """Like `write`, but returns what the server refuses instead of raising it; raises what will pass by itself."""
         answers = self._lua.run_each(calls) if calls else []
         for answer in answers:
             if isinstance(answer, AWAY):
@@ -254,7 +254,7 @@ class Due:
         return int(self._lua.run("pause", lane=lane, ends=until, reason=reason, seen=pauses))
 
     def resume(self, lane: str) -> None:
-        """End the pause of `lane`. Their count is remembered for a minute: the next one within it is longer, and so on."""
+        """End the pause of `lane`. Pauses are counted for a minute: the next one within it is longer, and so on."""
         key = f"{self.space}:pause:{lane}"
         pipe = self.redis.pipeline(transaction=True)
         pipe.hdel(key, "until", "reason", "since", "scanned", "next_scan")
@@ -272,10 +272,10 @@ class Due:
         pipe.hgetall(f"{self.space}:record:{row_id}")
         for blob in self._blobs:
             pipe.get(f"{self.space}:{blob}:{row_id}")
-        fields, *texts = pipe.execute()
+        fields, *values = pipe.execute()
         if not fields:
             return None
-        return Row(row_id, fields, {name: text or "" for name, text in zip(self._blobs, texts, strict=True)})
+        return Row(row_id, fields, {name: value or "" for name, value in zip(self._blobs, values, strict=True)})
 
     def books(self) -> Books:
         """Counters and lanes at one moment."""

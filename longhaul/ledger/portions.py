@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 PORTION_BYTES = 8 * 1024 * 1024
-"""Most bytes of bodies in one write: more would hold up the ledger for everybody else, and lie twice in the writer's
+"""Most bytes of bodies in one write: more would block the ledger for all others, and lie twice in the writer's
 memory.
 """
 

@@ -1,7 +1,7 @@
-"""Records whose step crashes: tried again after a pause, then put in quarantine until a person decides. They never block
-their batch.
+"""Records whose step crashes: tried again after a pause, then put in quarantine until a person decides. They never
+block their batch.
 
-The quarantine of an account is a lane, `quarantine:<account>`, which nobody works off: its records are still open, and
+The quarantine of an account is a lane, `quarantine:<account>`, which no worker claims: its records are still open, and
 the books still balance.
 """
 
@@ -46,7 +46,7 @@ class Quarantined:
 
 
 def describe_crash(doing: str, error: BaseException) -> str:
-    """What went wrong while `doing`: the error's class and place, but not its text, which may quote what it choked on."""
+    """What went wrong while `doing`: the error's class and place, but not its text, which may quote a secret."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -61,8 +61,8 @@ class Quarantine:
         self._due = due
 
     def count_crashes(self, lane: str, cancelled_lane: str, crashes: Sequence[Crash]) -> list[Crash]:
-        """Count crashes of records of `lane`; returns those that are in quarantine now. A record that another worker has
-        moved on meanwhile stays as it is.
+        """Count crashes of records of `lane`; returns those that are in quarantine now. A record that another worker
+        has moved on meanwhile stays as it is.
         """
         calls = [
             self._due.calling(

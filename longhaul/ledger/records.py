@@ -48,7 +48,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class HighWater:
-    """When a results queue is full, and what that means for looks at its records. Times in seconds; entries = 0: never
+    """When a results queue is full, and what that means for polls of its records. Times in seconds; entries = 0: never
     full.
     """
 

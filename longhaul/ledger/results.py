@@ -75,7 +75,7 @@ class Reader:
         """
         taken: list[Entry] = []
         cursor = "0-0"
-        # One call looks at ten times its count at most; behind those may be more.
+        # One call reads at most ten times its count; behind those may be more.
         while len(taken) < count:
             cursor, entries, *_ = self._redis.xautoclaim(
                 self._stream,

@@ -19,7 +19,7 @@ TRANSITIONS = "TRANSITIONS"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ScriptPart:
     """A piece of the text that the server runs: a file's, or, where `file` is empty, what the loader has written."""
 
     file: str
@@ -31,7 +31,7 @@ class Script:
     """One script: its header, and its parts in order, of which the last is the script's own file."""
 
     header: Header
-    parts: tuple[Part, ...]
+    parts: tuple[ScriptPart, ...]
 
     @cached_property
     def text(self) -> str:
@@ -56,17 +56,17 @@ def load_script(name: str, folder: Traversable = LEDGER, transitions: str = "{}"
     if not header.is_script:
         raise HeaderError(f"{own.file}: a file of functions, for its header has no ARGS")
     if header.given_keys:
-        return Script(header, (Part("", declarations(header)), own))
-    parts = [*_libraries((PRELUDE, *header.uses), folder, set()), Part("", declarations(header)), own]
+        return Script(header, (ScriptPart("", declarations(header)), own))
+    parts = [*_libraries((PRELUDE, *header.uses), folder, set()), ScriptPart("", declarations(header)), own]
     start = "local space = KEYS[1]\n"
     if any(TRANSITIONS in part.text for part in parts):
         start += f"local {TRANSITIONS} = {transitions}\n"
-    return Script(header, (Part("", start), *parts))
+    return Script(header, (ScriptPart("", start), *parts))
 
 
-def _libraries(names: Sequence[str], folder: Traversable, known: set[str]) -> list[Part]:
+def _libraries(names: Sequence[str], folder: Traversable, known: set[str]) -> list[ScriptPart]:
     """The files of functions, each once and after those that it uses itself."""
-    parts: list[Part] = []
+    parts: list[ScriptPart] = []
     for name in names:
         if name not in known:
             known.add(name)
@@ -75,7 +75,7 @@ def _libraries(names: Sequence[str], folder: Traversable, known: set[str]) -> li
     return parts
 
 
-def _read(name: str, folder: Traversable) -> Part:
+def _read(name: str, folder: Traversable) -> ScriptPart:
     file = f"{name}.lua"
     place = folder / file
-    return Part(file, (place if place.is_file() else LEDGER / file).read_text())
+    return ScriptPart(file, (place if place.is_file() else LEDGER / file).read_text())

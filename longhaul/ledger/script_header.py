@@ -5,7 +5,7 @@ A script begins with comment lines that say what it does, and then:
     -- USES: batches                     files of functions that it calls, beside `prelude.lua`
     -- ARGS: now, id                     its arguments in order; two spaces begin a remark
     --       due:number?                 seconds
-    -- KEYS: record, due                 the key families that it or its functions touch: `record` is `<space>:record:<id>`
+    -- KEYS: record, due                 key families that it or its functions touch: `record` is `<space>:record:<id>`
     -- RETURNS: 'moved'                  its reply
 
 An argument is a text (`id`), a number (`count:number`) or a truth value (`on:flag`), with a `?` where it may be missing

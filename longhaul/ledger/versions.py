@@ -1,7 +1,7 @@
 """Versions of records: while processes are restarted one after the other, two versions of this code work on one ledger.
 
-A record of an older version is brought up to date by whoever claims it. One of a newer version is left alone, and
-looked at again when a lease has passed: a newer worker may have taken it by then.
+A record of an older version is brought up to date by the worker that claims it. One of a newer version is left alone,
+and tried again when a lease has passed: a newer worker may have taken it by then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Migration = Callable[[Row], Row]
 
 log = logging.getLogger(__name__)
 said: set[str] = set()
-"""Records of a newer version that this process has told of."""
+"""Records of a newer version that this process has logged."""
 
 
 class NewerRecord(ValueError):
@@ -45,7 +45,8 @@ class Versions:
         version = int(row.fields.get(FIELD, FIRST))
         if version > self.present:
             raise NewerRecord(
-                f"is of version {version}, written by a newer Longhaul: upgrade this one, which knows version {self.present}"
+                f"is of version {version}, written by a newer Longhaul: "
+                f"upgrade this one, which knows version {self.present}"
             )
         for older in range(version, self.present):
             row = self.migrations[older](row)

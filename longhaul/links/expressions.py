@@ -45,7 +45,7 @@ _OUTSIDE = re.compile(
     _ESCAPES
     + r"""
     | (?P<quoted>\\Q.*?(?:\\E|$)) | \\(?P<back>[1-9]|k<) | \\(?P<slash>/) | \\.
-    | (?P<look>\(\?<?[=!]) | (?P<group>\(\?P?<(?P<name>[^>]*)>|\((?!\?)) | (?P<empty>\[\^?\]) | (?P<open>\[) | .
+    | (?P<around>\(\?<?[=!]) | (?P<group>\(\?P?<(?P<name>[^>]*)>|\((?!\?)) | (?P<empty>\[\^?\]) | (?P<open>\[) | .
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -124,7 +124,7 @@ def _translated(field: str, pattern: str) -> tuple[str, tuple[int, ...]]:
     while token := syntax.match(pattern, at):
         at = token.end()
         match token.lastgroup:
-            case "look":
+            case "around":
                 raise invalid(field, pattern, f"{_LOOK_AROUND[token[0]]} is not supported: {token[0]}")
             case "back":
                 raise invalid(field, pattern, f"back-references are not supported: {token[0]}")

@@ -21,10 +21,10 @@ from longhaul.links.expressions import Expression, compiled
 from longhaul.links.extract import ELSEWHERE, LONGEST, PageLinks, normalised, read_links
 
 REMEMBERED = 10_000
-"""Links whose address is remembered, or that they are not crawled: the same navigation stands on every page of a site."""
+"""Links whose address, or exclusion, is remembered: every page of a site has the same navigation."""
 
 
-class LinkVerdict(StrEnum):
+class LinkDecision(StrEnum):
     """Whether a link is crawled, and if not, by which rule. The rules are asked in this order."""
 
     NO_PAGE = "no http(s) address"
@@ -39,7 +39,7 @@ class ExplainedLink:
     """One link: its normalised address, or as the page has it where it is no http(s) address."""
 
     url: str
-    verdict: LinkVerdict
+    decision: LinkDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class Scope:
         site = None if expression.carries_addresses else site_of(start)
         return cls(site, expression, compiled("url_regexp_exclude", exclude) if exclude else None)
 
-    def verdict(self, url: str) -> LinkVerdict:
+    def decide(self, url: str) -> LinkDecision:
         """What becomes of a link to `url`, an absolute address; where the include expression finds the links itself, of
         one that it found.
         """
         address = normalised(url)
-        return LinkVerdict.NO_PAGE if address is None else self._judge(address)
+        return LinkDecision.NO_PAGE if address is None else self._decide_address(address)
 
     def follow(self, html: str, url: str) -> list[str]:
         """The pages to crawl next from the page at `url`: normalised, in document order, each once."""
@@ -95,33 +95,35 @@ class Scope:
         return list(crawled)
 
     def explain(self, html: str, url: str) -> list[ExplainedLink]:
-        """Every link of the page at `url`, each once, with its verdict."""
+        """Every link of the page at `url`, each once, with its decision."""
         page = read_links(html, url)
-        verdicts: dict[str, LinkVerdict] = {}
+        decisions: dict[str, LinkDecision] = {}
         for href in self._hrefs(html, page):
             address = normalised(href, page.base)
-            verdicts[address or href] = LinkVerdict.NO_PAGE if address is None else self._judge(address)
+            decisions[address or href] = LinkDecision.NO_PAGE if address is None else self._decide_address(address)
         # Where the expression finds the links itself, those that it has not found.
         for href in page.hrefs if self.include.targets else ():
             address = normalised(href, page.base)
-            verdicts.setdefault(address or href, LinkVerdict.NO_PAGE if address is None else LinkVerdict.NOT_INCLUDED)
-        return [ExplainedLink(address, verdict) for address, verdict in verdicts.items()]
+            decisions.setdefault(
+                address or href, LinkDecision.NO_PAGE if address is None else LinkDecision.NOT_INCLUDED
+            )
+        return [ExplainedLink(address, decision) for address, decision in decisions.items()]
 
     def _hrefs(self, html: str, page: PageLinks) -> Iterable[str]:
         return self.include.found_in(html) if self.include.targets else page.hrefs
 
     def _address_to_crawl(self, href: str, base: str) -> str | None:
         address = normalised(href, base)
-        return address if address is not None and self._judge(address) is LinkVerdict.CRAWLED else None
+        return address if address is not None and self._decide_address(address) is LinkDecision.CRAWLED else None
 
-    def _judge(self, address: str) -> LinkVerdict:
+    def _decide_address(self, address: str) -> LinkDecision:
         if self.site is not None and site_of(address) != self.site:
-            return LinkVerdict.OFF_SITE
+            return LinkDecision.OFF_SITE
         if not self.include.targets and not self.include.matches(address):
-            return LinkVerdict.NOT_INCLUDED
+            return LinkDecision.NOT_INCLUDED
         if self.exclude is not None and self.exclude.matches(address):
-            return LinkVerdict.EXCLUDED
-        return LinkVerdict.CRAWLED
+            return LinkDecision.EXCLUDED
+        return LinkDecision.CRAWLED
 
 
 def site_of(address: str) -> str:

@@ -158,7 +158,7 @@ class BatchClient:
             raise
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             outcome = Unreachable(_words(error))
-        except Exception as error:  # noqa: BLE001  (whatever it is, it is this call's outcome: raised here, it would break off all others)
+        except Exception as error:  # noqa: BLE001  (the outcome of this call; raised, it would end all others)
             outcome = Interrupted(_words(error))
         finally:
             self._unanswered.discard(task)

@@ -42,7 +42,7 @@ def call(request: HttpRequest, *, timeout: float, max_bytes: int = 1024 * 1024) 
 
 
 def _never_connected(error: requests.RequestException) -> bool:
-    """A broken connection is a `requests.ConnectionError` as well; only urllib3's reason tells them apart."""
+    """A broken connection is a `requests.ConnectionError` as well; only urllib3's reason distinguishes them."""
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL | requests.exceptions.SSLError):
         return True
     cause = error.args[0] if error.args else None

@@ -77,7 +77,7 @@ class SummaryEvent:
 
 @dataclass(frozen=True, slots=True)
 class NoEvent:
-    """What was pushed is neither a page nor a summary; `words` say why."""
+    """The webhook is neither a page nor a summary; `words` say why."""
 
     words: str
 

@@ -100,7 +100,7 @@ def read_cancelled(outcome: HttpOutcome, now: float) -> CrawlCancelSeen:
 
 
 def read_event(document: Any) -> CrawlEvent:
-    """What was pushed to a crawl's callback: a page, or the summary."""
+    """What was delivered to a crawl's callback: a page, or the summary."""
     if not isinstance(document, dict):
         return NoEvent("not an object")
     remote_id = document.get("jobId")

@@ -26,14 +26,14 @@ class ScrapeRequest:
 
 @dataclass(frozen=True, slots=True)
 class RawJson:
-    """A JSON string as somebody has written it, quotes and all: valid, and carried over unread."""
+    """A JSON string as it was received, with its quotes: valid, and passed on unread."""
 
     text: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class TargetResponse:
-    """What the target answered, as the remote hands it over; `status_code` is the target's and may be 403, 404 or 500.
+    """What the target answered, as the remote gives it; `status_code` is the target's and may be 403, 404 or 500.
 
     Exactly one of `body` (a string, `RawJson`, or an object for autoparsed targets) and `base64_body` is set. `credits`
     is None if the remote is silent.
@@ -76,7 +76,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The remote does not run the job any more because somebody cancelled it."""
+    """The remote does not run the job any more because it was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

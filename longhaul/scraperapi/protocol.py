@@ -43,7 +43,7 @@ WORDS_SHOWN = 500
 NO_SUCH_JOB = "00000000-0000-4000-8000-000000000000"
 LONGEST_ID = 200
 MOST_LEVELS = 500
-"""Of a document: how deep Python itself reads differs from one version to the next, and what is read is written again."""
+"""Of a document. How deep Python itself can read and write differs from one version to the next."""
 # NaN and Infinity are no JSON: handed on, they would break every consumer but Python's.
 DECODER = json.JSONDecoder(
     parse_constant=lambda _: None, parse_float=lambda text: number if isfinite(number := float(text)) else None
@@ -88,7 +88,7 @@ def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | 
         body["timeoutSec"] = request.timeout_sec
     if callback_url is not None:
         body["callback"] = {"type": "webhook", "url": callback_url}
-        # Without it only successes are pushed, and a failed job would wait for its next poll.
+        # Without it only successes are delivered, and a failed job would wait for its next poll.
         body["expectUnsuccessReport"] = True
     return HttpRequest("POST", f"{base}/jobs", dump_json(body), JSON_HEADERS)
 
@@ -96,7 +96,7 @@ def submit(base: str, api_key: str, request: ScrapeRequest, callback_url: str | 
 def poll(base: str, remote_id: str) -> HttpRequest:
     """`GET /jobs/<id>`: status and, once finished, result.
 
-    As documented, without a credential: the id is the capability, and a key in an address ends up in somebody's log.
+    As documented, without a credential: the id is the capability, and a key in an address ends up in logs.
     """
     return HttpRequest("GET", f"{base}/jobs/{quote(remote_id, safe='')}")
 
@@ -114,7 +114,7 @@ def probe(base: str, api_key: str) -> HttpRequest:
 
 
 def read_submitted(outcome: HttpOutcome, now: float) -> SubmitSeen:
-    """What an answer to `submit` shows. `now` (epoch seconds) turns a `Retry-After` date into seconds, here and below."""
+    """What an answer to `submit` shows. `now` (epoch seconds) is for a `Retry-After` that is a date, here and below."""
     seen = read_document(outcome, now)
     if not isinstance(seen, dict):
         return seen

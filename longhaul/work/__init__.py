@@ -2,13 +2,13 @@
 
 batch_runner     claim -> act -> decide -> apply: one batch of one step
 batch            what goes through it: claimed items, applied decisions, the report
-store            the ledger's verbs that both families have; `family` what tells one from the other
+store            the ledger's verbs that both families have; `family` what differs between them
 durable_write    writes that outlast a restart of the ledger, and a fence
 decisions        what follows from trouble with the remote; `retry_policies` has the numbers, `backoff` the pauses
 item             the fields and states that both have; `corrupt_records` reads them
 arguments        the arguments that callers give for both
 envelope         what every envelope has
-callbacks        the addresses at which the remote pushes
+callbacks        the addresses to which the remote sends webhooks
 account_limits   what an account may ask of the remote
 balance          the books: everything that was submitted is open or has its envelope
 """

@@ -7,7 +7,7 @@
     report    on_applied(what took effect), for the log and for Flower
 
 Answers are applied as they arrive and do not wait for the slowest: a result that the remote deletes on reading is held
-no longer than it takes to parse it. What a remote pushes joins at `decide`: see `pushes` of either family.
+no longer than it takes to parse it. A webhook joins at `decide`: see `webhooks` of either family.
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ class BatchRunner(Generic[ItemT, StepT, DecisionT]):
     def _act(
         self, report: BatchReport[StepT], claimed: ClaimedBatch[ItemT]
     ) -> Iterator[tuple[list[tuple[ItemT, Any]], float]]:
-        """Groups of answers, each with the ledger's time, counted on from the claim: this machine's clock may be off."""
+        """Groups of answers, each with the ledger's time: that of the claim plus what has passed since. This machine's
+        clock may be wrong.
+        """
         started = time.monotonic()
         for answers in self.remote.act(report.step, claimed.items, self.store.limits.deadline, claimed.now):
             yield answers, claimed.now + time.monotonic() - started

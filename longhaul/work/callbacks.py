@@ -1,4 +1,4 @@
-"""The addresses at which the remote may push results: unguessable, and made from the secret, so that none has to be
+"""The addresses to which the remote may deliver results: unguessable, and made from the secret, so that none has to be
 stored. Pure.
 """
 
@@ -25,7 +25,7 @@ class Callbacks:
     secret: str
 
     def url(self, receiver: str, kind: CallbackKind, id_: str) -> str:
-        """Where the remote is to push what belongs to this job or crawl; `receiver` is the receiver's own address."""
+        """Where the remote is to deliver the webhooks of this job or crawl; `receiver` is the receiver's address."""
         base = urlsplit(receiver)
         netloc = f"{USER}:{self.password(id_)}@{base.netloc.rpartition('@')[2]}"
         path = f"{base.path.rstrip('/')}/{kind}s/{quote(id_, safe='')}/{self._digest(kind, id_)}"
@@ -36,14 +36,14 @@ class Callbacks:
         return self._digest("password", id_)
 
     def admits(self, kind: CallbackKind, id_: str, token: str, password: str) -> bool:
-        """Whether a push to this path with this password is the remote's; in constant time."""
+        """Whether a webhook to this path with this password is the remote's; in constant time."""
         path = hmac.compare_digest(token.encode(), self._digest(kind, id_).encode())
         return hmac.compare_digest(password.encode(), self.password(id_).encode()) and path
 
-    def _digest(self, kind: str, subject: str) -> str:
-        return _digest(self.secret, f"{kind}:{subject}")
+    def _digest(self, kind: str, text: str) -> str:
+        return _digest(self.secret, f"{kind}:{text}")
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _digest(secret: str, subject: str) -> str:
-    return hmac.new(secret.encode(), subject.encode(), "sha256").hexdigest()[:32]
+def _digest(secret: str, text: str) -> str:
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:32]

@@ -82,9 +82,9 @@ def read_common_fields(row: Row, pauses: int) -> dict[str, Any]:
     }
 
 
-def refuse_surrogates(*texts: str) -> None:
+def refuse_surrogates(*strings: str) -> None:
     """Raise for text that was not UTF-8 in the ledger and was read as lone surrogates: no request could carry it."""
-    for text in texts:
+    for text in strings:
         text.encode()
 
 

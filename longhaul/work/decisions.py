@@ -74,7 +74,7 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The end of a job that somebody cancelled."""
+    """The end of a job that was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

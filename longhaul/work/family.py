@@ -1,4 +1,4 @@
-"""What a family of work is: its limits, and what tells jobs from crawls."""
+"""What a family of work is: its limits, and what differs between jobs and crawls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FamilyLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyKind(Generic[ItemT, StepT]):
-    """What tells one family from the other: its `name`, the `noun` for its items, its steps, how its records are read.
+    """What differs between families: the `name`, the `noun` for its items, its steps, how its records are read.
 
     `counted`: the field that a step's claim counts up, before the remote is asked. `irreplaceable`: decisions that
     carry what cannot be had again. `size`: due records for each batch that is started; `open`: requests that a batch

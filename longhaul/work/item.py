@@ -25,7 +25,7 @@ ENDS = frozenset({State.FINISHED, State.FAILED, State.EXPIRED, State.CANCELLED})
 def transitions(*, back_to_queue: bool) -> dict[State, frozenset[State]]:
     """The states that can follow each state. `back_to_queue`: what the remote has lost is submitted again."""
     return {
-        # Straight to an end, too, where the remote pushes the result of a submission whose answer was lost.
+        # Straight to an end, too, where the remote delivers the result of a submission whose answer was lost.
         State.QUEUED: ENDS | {State.RUNNING},
         State.RUNNING: ENDS | ({State.QUEUED} if back_to_queue else frozenset()),
         **{end: frozenset() for end in ENDS},
@@ -50,7 +50,7 @@ class Item:
     """Something that the remote does for an account, as claimed or read. Times are epoch seconds of the ledger.
 
     `attempts` counts failures, `polls` the times that the remote was asked for it, `submissions` the times that the
-    remote took it or may have taken it. `tracked`: somebody may wait for `AsyncResult(id)`. `pauses`: how often in a
+    remote took it or may have taken it. `tracked`: a client may wait for `AsyncResult(id)`. `pauses`: how often in a
     row its account was paused. `callback`: the address at which the remote can reach the receiver, empty where it is
     only polled.
     """

@@ -14,7 +14,6 @@ from functools import partial
 import structlog
 import uvloop
 
-from service.batch_runner import BatchRunner
 from service.crawls.crawl_run import CrawlRun
 from service.crawls.frontier import ClaimedPages, Frontier, FrontierPage
 from service.crawls.host_slots import HostSlotTable
@@ -25,6 +24,7 @@ from service.fetching.egress import connector
 from service.fetching.fetch import Fetcher, FetchLimits
 from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Attempt, FetchOutcome, Hopeless, Trouble
+from service.round_runner import RoundRunner
 
 PAGES_AT_ONCE = 120
 """Pages that one round holds at once: most of them wait for a slot of their host."""
@@ -79,7 +79,7 @@ class _PageRound:
             connections = await stack.enter_async_context(connector(private=self._limits.private, per_host=0))
             fetcher = stack.enter_context(Fetcher(connections, limit=self._limits.body_bytes, html=True))
             await asyncio.to_thread(self._load_orders, pages)
-            return await BatchRunner(
+            return await RoundRunner(
                 partial(self._act, fetcher),
                 self._exchange,
                 weigh=lambda settled: settled.size,

@@ -13,7 +13,6 @@ from functools import partial
 import structlog
 import uvloop
 
-from service.batch_runner import BatchRunner
 from service.crawls.documents import summary_document
 from service.crawls.order import CrawlOrder
 from service.crawls.outbox import SUMMARY, AttemptedDelivery, Outbox, OutboxEvent
@@ -21,6 +20,7 @@ from service.crawls.store import ServiceCrawlStore
 from service.faults.crawl_faults import delivery_faults
 from service.fetching.egress import connector
 from service.fetching.webhooks import DeliveryRefused, DeliverySeen, NothingToDeliver, WebhookSender, next_delivery
+from service.round_runner import RoundRunner
 
 EVENTS_AT_ONCE = 50
 """Events that one round delivers at once."""
@@ -67,7 +67,7 @@ class _EventRound:
             connections = await stack.enter_async_context(connector(private=self._private, per_host=0))
             sender = stack.enter_context(WebhookSender(connections))
             await asyncio.to_thread(self._enter, events)
-            return await BatchRunner(
+            return await RoundRunner(
                 partial(self._act, sender),
                 self._exchange,
                 weigh=lambda _: 0,

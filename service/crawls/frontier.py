@@ -114,7 +114,7 @@ class Frontier:
             share=self._share,
             ahead=PAGES_PER_SLOT,
             token=token,
-            patience=self._retry_for,
+            retry_for=self._retry_for,
             held=[{"name": host, "pages": pages} for host, pages in held.items()],
         )
         *written, (now, more, grants, *rows) = self._store.lua.run_all([*calls, claim])

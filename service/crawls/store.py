@@ -44,7 +44,7 @@ CORRUPT_ORDER_WAIT_SECONDS = 300.0
 BEGUN_AT_ONCE = 100
 TOKEN_LIFE_SECONDS = 20.0
 """A round that has not claimed for that long is taken for dead, and its slots are free. A living one claims at least
-every `batch_runner.BEAT_SECONDS`.
+every `round_runner.BEAT_SECONDS`.
 """
 LISTED_AT_ONCE = 10_000
 

@@ -7,8 +7,8 @@ from starlette.types import Receive, Scope, Send
 
 
 class TruncatedResponse(Response):
-    """Announces all of `body` and sends its first `kept` bytes. The server then closes the connection, because the
-    answer is incomplete.
+    """Declares the length of all of `body` and sends its first `kept` bytes. The server then closes the
+    connection, because the answer is incomplete.
     """
 
     def __init__(self, body: bytes | memoryview, kept: int) -> None:

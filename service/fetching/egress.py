@@ -13,7 +13,7 @@ import socket
 from aiohttp import AddrInfoType, TCPConnector
 
 CONNECTIONS_PER_HOST = 4
-"""Connections of one round to one host: fifty pages of one site must not look like an attack."""
+"""Connections of one round to one host: fifty pages of one site must not seem an attack."""
 
 
 class PrivateAddress(OSError):

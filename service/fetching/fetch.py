@@ -199,7 +199,7 @@ def _retry_after(response: ClientResponse) -> float | None:
     if given is None:
         return None
     try:
-        # A date in Retry-After is by the target's own clock, which its Date header tells.
+        # A date in Retry-After is by the target's own clock, which its Date header gives.
         now = parsedate_to_datetime(date).timestamp() if date else 0.0
     except (ValueError, OverflowError, TypeError):
         now = 0.0

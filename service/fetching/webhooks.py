@@ -38,7 +38,7 @@ class DeliveryDelayed:
 
 @dataclass(frozen=True, slots=True)
 class NothingToDeliver:
-    """There is no document any more: the result has expired, or nobody knows the crawl."""
+    """There is no document any more: the result has expired, or the crawl is unknown."""
 
 
 DeliverySeen = DeliveryAccepted | DeliveryRefused | DeliveryDelayed | NothingToDeliver

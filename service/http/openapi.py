@@ -1,4 +1,4 @@
-"""The texts and schemas of the jobs' part of the OpenAPI page. The documents themselves are written in
+"""The descriptions and schemas of the jobs' part of the OpenAPI page. The documents themselves are written in
 `service.jobs.documents`.
 """
 

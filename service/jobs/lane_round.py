@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from longhaul.ledger.due import Claim, Row
-from service.batch_runner import BatchRunner
+from service.round_runner import RoundRunner
 
 CLAIM_SECONDS = 20.0
 """How long a round claims further runs: with a single claim, one slow target would leave most places empty."""
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def ledger_clock(claim: Claim) -> Callable[[], float]:
-    """The ledger's time (epoch seconds) as the claim told it, carried on by this process's own clock."""
+    """The ledger's time (epoch seconds) as the claim gave it, counted on with this process's own clock."""
     began = time.monotonic()
     return lambda: claim.now + time.monotonic() - began
 
@@ -37,7 +37,7 @@ class LaneRound(Generic[R]):
 
     async def run(self, first: Claim) -> int:
         """Work off the runs of `first` and what is claimed afterwards; how many. Raises what the calls raise."""
-        return await BatchRunner(
+        return await RoundRunner(
             *(self.act, _Exchange(self.claim, self.settle, self.stopping, first.more), self.weigh),
             size=self.size,
             claim_seconds=CLAIM_SECONDS,

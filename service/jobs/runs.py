@@ -141,7 +141,7 @@ class Runs:
                 return self.due.finishing(
                     *(row.id, fence, "finished"),
                     keep=self._keep,
-                    note=StoredResult(f"{SPACE}:result:{row.id}", response, self._keep),
+                    result=StoredResult(f"{SPACE}:result:{row.id}", response, self._keep),
                     next_lane=WEBHOOK if callback else NO_LANE,
                     forget=("request",),
                 )

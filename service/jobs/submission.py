@@ -52,7 +52,7 @@ def read_job(document: Json, *, private: bool) -> RunRequest:
 
 
 def read_batch(document: Json, *, private: bool) -> list[RunRequest]:
-    """The jobs of a `POST /batchjobs`, in order. One wrong URL refuses them all: nobody pays for half a batch."""
+    """The jobs of a `POST /batchjobs`, in order. One wrong URL refuses them all: no client pays for half a batch."""
     if "url" in document:
         raise invalid("url", document["url"], "a single URL goes to /jobs; here it is urls, a list")
     urls = document.get("urls")

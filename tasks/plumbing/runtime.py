@@ -13,13 +13,13 @@ from config.celery_settings import BATCHES, HINT_EXPIRES
 from config.settings import Settings, load
 from longhaul.crawls.arguments import CrawlIntakeRules
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.pushes import CrawlPushes
 from longhaul.crawls.remote import CrawlRemote
 from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlLimits, CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks
 from longhaul.jobs.decider import JobDecider
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
 from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.ledger.connection import connect
 from longhaul.process.shutdown import stopping
 from longhaul.scraperapi.batch_client import BatchClient
@@ -48,10 +48,10 @@ class Runtime:
     """The runner of every family of work, by the family's name: the one list of them."""
     jobs: JobStore
     job_rules: IntakeRules
-    job_pushes: JobPushes
+    job_webhooks: JobWebhooks
     crawls: CrawlStore
     crawl_rules: CrawlIntakeRules
-    crawl_pushes: CrawlPushes
+    crawl_webhooks: CrawlWebhooks
     callbacks: Callbacks
     calls: BatchClient
     batches: BoundedSemaphore
@@ -116,10 +116,10 @@ def build(settings: Settings) -> Runtime:
         runners={runner.store.name: runner for runner in (job_runner, crawl_runner)},
         jobs=jobs,
         job_rules=job_rules,
-        job_pushes=JobPushes(jobs, job_decider, report),
+        job_webhooks=JobWebhooks(jobs, job_decider, report),
         crawls=crawls,
         crawl_rules=CrawlIntakeRules(job_rules, settings.crawl_max_depth, settings.crawl_max_budget),
-        crawl_pushes=CrawlPushes(crawls, crawl_remote, crawl_decider, report),
+        crawl_webhooks=CrawlWebhooks(crawls, crawl_remote, crawl_decider, report),
         callbacks=callbacks,
         calls=calls,
         batches=BoundedSemaphore(max(1, settings.worker_threads - SPARE_THREADS)),

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def wait_for_ledger(write: Callable[[], T]) -> T:
     """What `write` returns, once the ledger takes it; `write` may run several times.
 
-    The message goes back to its queue where the worker is to stop, or before the broker hands it to another worker.
+    The message goes back to its queue where the worker is to stop, or before the broker gives it to another worker.
     """
     until = time.monotonic() + runtime().settings.visibility_timeout / 2
     while True:

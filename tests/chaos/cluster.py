@@ -99,12 +99,12 @@ class Cluster:
             return child.process.pid
 
     def is_ending(self, name: str) -> bool:
-        """Whether the part's process was already told to end."""
+        """Whether the part's process was already asked to end."""
         with self.lock:
             return name in self.children and self.children[name].ending_since is not None
 
     def arm(self, name: str, crash_point: str, passes: int) -> None:
-        """Tell the part to kill itself when it passes the crash point for the `passes`-th time."""
+        """Make the part kill itself when it passes the crash point for the `passes`-th time."""
         with self.lock:
             if name in self.children:
                 self.children[name].crash_point = crash_point
@@ -140,7 +140,7 @@ class Cluster:
         return self.folder / "logs" / f"{name}.log"
 
     def crash_file(self, name: str) -> Path:
-        """The file that tells the part where to kill itself."""
+        """The file with the crash point at which the part kills itself."""
         return self.folder / f"{name}.crash"
 
     def has_logged(self, name: str, words: str) -> bool:

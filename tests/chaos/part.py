@@ -106,9 +106,9 @@ def wrap(trigger: CrashTrigger) -> None:
                 name: replace(runner, remote=remotes[name], **parts[name]) for name, runner in made.runners.items()
             },
             jobs=stores["jobs"],
-            job_pushes=replace(made.job_pushes, **parts["jobs"]),
+            job_webhooks=replace(made.job_webhooks, **parts["jobs"]),
             crawls=stores["crawls"],
-            crawl_pushes=replace(made.crawl_pushes, remote=remotes["crawls"], **parts["crawls"]),
+            crawl_webhooks=replace(made.crawl_webhooks, remote=remotes["crawls"], **parts["crawls"]),
         )
 
     composition.build = build_wrapped

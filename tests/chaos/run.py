@@ -18,15 +18,15 @@ from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.store import JobStore
 from longhaul.work.balance import balance
 from tests.builders import crawl_limits, job_limits
-from tests.chaos.checker import CheckResult, check
+from tests.chaos.checks.checker import CheckResult, check
+from tests.chaos.checks.journals import read_journals
+from tests.chaos.checks.log_check import LogReport, check_logs
+from tests.chaos.checks.unexpected_exits import unexpected_exits
+from tests.chaos.checks.unexpected_keys import remote_losses, unexpected_keys
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import SERVER, Cluster, running
 from tests.chaos.faults import FATAL, Fault, Injection, schedule
-from tests.chaos.journals import read_journals
-from tests.chaos.log_check import LogReport, check_logs
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.unexpected_exits import unexpected_exits
-from tests.chaos.unexpected_keys import remote_losses, unexpected_keys
 from tests.chaos.workload import QUEUES, Workload, draw_workload
 
 POLL_SECONDS = 0.5

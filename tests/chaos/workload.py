@@ -1,5 +1,5 @@
 """The jobs and crawls that a run sends, and the result that each must have. Pure: the result follows from the job's
-dial, the host name that tells the service which faults to play.
+dial, the host name that selects the faults of the service.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_RESUBMITS = 10
 class JobKind:
     """A kind of job, and what must come of it. `weight`: how often it is drawn, relative to the others.
 
-    `code` and `body`: of a finished result. `reason`: how the reason of a failed or expired one begins. `pushed`: None
+    `code` and `body`: of a finished result. `reason`: how the reason of a failed or expired one begins. `webhook`: None
     for every other job. `cancel`: a client cancels it once it is recorded. `until_deadline`: ends only at the deadline.
     `resubmitted`: the dial itself causes more than one submission.
     """
@@ -38,7 +38,7 @@ class JobKind:
     body: Callable[[str], Any] = body_for
     code: int = 200
     reason: str = ""
-    pushed: bool | None = None
+    webhook: bool | None = None
     resubmit: int = MAX_RESUBMITS
     account: str = ""
     cancel: bool = False
@@ -61,9 +61,9 @@ JOB_KINDS = (
     JobKind("cut-1", 4),
     JobKind("badjson-1", 3),
     JobKind("unknownstatus-2", 3),
-    JobKind("duplicate", 3, pushed=True),
-    JobKind("late-2", 3, pushed=True),
-    JobKind("nowebhook", 3, pushed=True),
+    JobKind("duplicate", 3, webhook=True),
+    JobKind("late-2", 3, webhook=True),
+    JobKind("nowebhook", 3, webhook=True),
     JobKind("post500-1", 3, resubmitted=True),
     JobKind("post502-1.plain", 2, resubmitted=True),
     JobKind("post503-1", 3, resubmitted=True),
@@ -71,7 +71,7 @@ JOB_KINDS = (
     JobKind("post429-1-1", 2, account=TROUBLED, resubmitted=True),
     JobKind("get429-1-1", 2, account=TROUBLED),
     # The 410 itself may be lost on its way; then the next poll finds the result.
-    JobKind("get410-1", 2, ("expired", "finished"), reason=LOST, pushed=False, resubmit=1, resubmitted=True),
+    JobKind("get410-1", 2, ("expired", "finished"), reason=LOST, webhook=False, resubmit=1, resubmitted=True),
     JobKind("huge-1", 1, body=lambda url: huge_for(url, 1)),
     JobKind("binary", 3, body=lambda url: base64.b64encode(binary_for(url)).decode()),
     JobKind("object", 3, body=object_for),
@@ -79,8 +79,8 @@ JOB_KINDS = (
     JobKind("status-403", 2, code=403),
     JobKind("fail", 5, ("failed",), reason="failed_due_to_timeout"),
     JobKind("post400", 3, ("failed",), reason=REJECTED),
-    JobKind("expire", 3, ("expired",), reason=LOST, pushed=False, resubmit=0),
-    JobKind("gone", 2, ("expired",), reason=LOST, pushed=False, resubmit=0),
+    JobKind("expire", 3, ("expired",), reason=LOST, webhook=False, resubmit=0),
+    JobKind("gone", 2, ("expired",), reason=LOST, webhook=False, resubmit=0),
     JobKind("never.ok", 2, ("cancelled",), cancel=True),
     JobKind("slow-3.ok", 3, ("cancelled", "finished"), cancel=True),
     JobKind("never", 4, ("expired",), reason="not finished within", until_deadline=True),
@@ -98,8 +98,8 @@ class Job:
     arguments: dict[str, Any]
 
     @property
-    def pushed(self) -> bool:
-        """Whether the remote pushes its result."""
+    def has_webhook(self) -> bool:
+        """Whether the remote delivers its result."""
         return "callback" not in self.arguments
 
     @property
@@ -200,7 +200,7 @@ def digest(body: Any) -> str:
 
 
 def _job(draw: random.Random, job_id: str, batch: str, number: int, kind: JobKind) -> Job:
-    pushed = draw.random() < 0.5 if kind.pushed is None else kind.pushed
+    webhook = draw.random() < 0.5 if kind.webhook is None else kind.webhook
     url = f"http://{kind.dial}.fault.invalid/{number}"
     arguments = {
         "queue": draw.choice(QUEUES),
@@ -208,7 +208,7 @@ def _job(draw: random.Random, job_id: str, batch: str, number: int, kind: JobKin
         "resubmit": kind.resubmit,
         "meta": {"n": number},
     }
-    return Job(job_id, batch, url, kind, arguments if pushed else {**arguments, "callback": False})
+    return Job(job_id, batch, url, kind, arguments if webhook else {**arguments, "callback": False})
 
 
 def _crawl(draw: random.Random, number: int, kind: CrawlKind) -> Crawl:

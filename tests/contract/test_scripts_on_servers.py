@@ -102,8 +102,8 @@ def work_off_jobs(redis: Redis) -> Iterable[Script]:
 
     assert store.cancel("cancelled") == ("marked", "default")
     jobs = claim(store, JobStep.POLL)
-    looked = [(jobs["done"], Snooze(clock.now, alive=True)), (jobs["lost"], Resend())]
-    assert [one.written for one in store.apply(JobStep.POLL, looked, clock.now)] == ["moved", "moved"]
+    polled = [(jobs["done"], Snooze(clock.now, alive=True)), (jobs["lost"], Resend())]
+    assert [one.written for one in store.apply(JobStep.POLL, polled, clock.now)] == ["moved", "moved"]
     stale = store.apply(JobStep.POLL, [(jobs["done"], Finish(finished("late").response))], clock.now)
     assert [one.written for one in stale] == ["stale"]
     jobs = claim(store, JobStep.POLL) | claim(store, JobStep.CANCEL)
@@ -179,10 +179,10 @@ def work_off_service_jobs(redis: Redis) -> Iterable[Script]:
     clock = Clock()
     runs = Runs(redis, retention=HOUR, read_grace=0, retry_for=HOUR, clock=clock)
     made = runs.create([RunRequest(PAGE), RunRequest(PAGE, callback="http://hook.test/"), RunRequest(PAGE)])
-    read, pushed, given_up = (run_id for run_id, _ in made)
+    read, retried, given_up = (run_id for run_id, _ in made)
     rows = {row.id: row for row in runs.claim_fetches(10, 60).rows}
-    verdicts = {read: Completed('{"body":"b"}'), pushed: RetryAt(clock.now, "trouble"), given_up: GiveUp("no")}
-    runs.due.write([runs.settling(rows[id_], verdict) for id_, verdict in verdicts.items()])
+    outcomes = {read: Completed('{"body":"b"}'), retried: RetryAt(clock.now, "trouble"), given_up: GiveUp("no")}
+    runs.due.write([runs.settling(rows[id_], outcome) for id_, outcome in outcomes.items()])
     (row,) = runs.claim_fetches(10, 60).rows
     assert runs.due.write([runs.settling(row, Completed('{"body":"b"}'))]) == ["finished"]
     (row,) = runs.claim_deliveries(10, 60).rows
@@ -274,5 +274,5 @@ def test_every_script_runs(redis: Redis) -> None:
         for part in script.parts
     }
     files = [path.name for package in PACKAGES for path in (ROOT / package).rglob("*.lua")]
-    assert len(set(files)) == len(files), "two scripts of one name can't be told apart here"
+    assert len(set(files)) == len(files), "two scripts of one name have no id of their own here"
     assert set(files) - run == set(), "which scripts no scenario runs"

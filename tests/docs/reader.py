@@ -1,4 +1,4 @@
-"""Somebody who follows a page of the documentation: saves its programs and runs its commands, in a folder of his own."""
+"""A reader who follows a page of the documentation: saves its programs and runs its commands in a new folder."""
 
 from __future__ import annotations
 

@@ -1,78 +1,35 @@
+"""A new world of jobs or of crawls for each test: real ledger, real HTTP, a scripted remote."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from longhaul.crawls.decider import CrawlDecider
+from longhaul.crawls.remote import CrawlRemote
+from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks
 from longhaul.jobs.decider import JobDecider
-from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
-from longhaul.jobs.store import JobStore
+from longhaul.jobs.webhooks import JobWebhooks
+from longhaul.ledger.due import StoredResult
 from longhaul.scraperapi.batch_client import BatchClient
-from longhaul.work.balance import balance
+from longhaul.scraperapi.client import call
 from longhaul.work.batch import Applied
 from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, a_store, a_submission, default_policies, envelopes
-from tests.flow.crawl_world import crawler_wire, crawls, fresh_crawls
+from tests.builders import START, Clock, a_store, crawl_limits, default_policies
+from tests.flow.crawl_world import GRACE, WEEK, CrawlWorld
+from tests.flow.crawl_world import LEASE as CRAWL_LEASE
+from tests.flow.crawler import Crawler
+from tests.flow.job_world import LEASE as JOB_LEASE
+from tests.flow.job_world import JobWorld
 from tests.flow.scraper import Scraper
 from tests.wire import Wire, wire
-
-__all__ = ["crawler_wire", "crawls", "fresh_crawls"]
-
-LEASE = 120.0
-
-
-@dataclass
-class World:
-    """The real parts on one clock, and the remote that they talk to."""
-
-    redis: Redis
-    wire: Wire
-    calls: BatchClient
-    scraper: Scraper
-    clock: Clock
-    store: JobStore
-    tracked: list[Applied]
-    runner: BatchRunner
-    pushes: JobPushes
-
-    def submit(self, *ids: str, **changes: Any) -> None:
-        self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], tracked=False)
-
-    def run(self, *steps: JobStep) -> None:
-        """One healthy batch of each step."""
-        for step in steps:
-            self.runner.run(step, "default")
-
-    def send(self, *ids: str) -> None:
-        """Submit jobs and have the remote take them; their first look is due when this returns."""
-        self.submit(*ids)
-        self.run(JobStep.SEND)
-        # More than the first pause, for a batch carries the ledger's time on by the real time that it takes.
-        self.clock.now += 10
-
-    def bring_home(self, most: int = 60) -> None:
-        """Healthy batches and passing time until every job has ended."""
-        for _ in range(most):
-            if balance(self.store.books()).open == 0:
-                return
-            self.run(*JobStep)
-            self.clock.now += 30
-        raise AssertionError(f"still open: {balance(self.store.books()).states}")
-
-    def results(self) -> dict[str, dict[str, Any]]:
-        """The one envelope of each job; the books balance and nothing is left open."""
-        found = envelopes(self.redis)
-        books = balance(self.store.books())
-        assert (books.faults, books.open) == ([], 0)
-        by_id = {envelope["id"]: envelope for envelope in found}
-        assert len(by_id) == len(found) == books.submitted
-        return by_id
 
 
 @pytest.fixture(scope="session")
@@ -92,14 +49,14 @@ def remote_wire() -> Iterator[Wire]:
 def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
     """Makes a new world, with an empty ledger; may be called again and again."""
 
-    def make(polls: int = 1, policies: Policies | None = None, **limits: Any) -> World:
+    def make(polls: int = 1, policies: Policies | None = None, **limits: Any) -> JobWorld:
         redis.flushall()
         scraper, clock, tracked = Scraper(polls), Clock(START), []
         remote_wire.answer = scraper
-        store = a_store(redis, clock, **({"lease": LEASE} | limits))
+        store = a_store(redis, clock, **({"lease": JOB_LEASE} | limits))
         remote = JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
         decider = JobDecider(policies or default_policies())
-        return World(
+        return JobWorld(
             redis,
             remote_wire,
             calls,
@@ -108,12 +65,47 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
             store,
             tracked,
             BatchRunner(store, remote, decider, tracked.extend),
-            JobPushes(store, decider, tracked.extend),
+            JobWebhooks(store, decider, tracked.extend),
         )
 
     return make
 
 
 @pytest.fixture
-def world(fresh) -> World:
+def world(fresh) -> JobWorld:
     return fresh()
+
+
+@pytest.fixture(scope="session")
+def crawler_wire() -> Iterator[Wire]:
+    with wire(Crawler()) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
+    """Makes a new world, with an empty ledger; may be called again and again."""
+
+    def make(pages: int = 3, policies: Policies | None = None) -> CrawlWorld:
+        redis.flushall()
+        crawler, clock = Crawler(pages), Clock(START)
+        crawler_wire.answer = crawler
+        tracked: list[Applied] = []
+        limits = crawl_limits(lease=CRAWL_LEASE, grace=GRACE)
+        store = CrawlStore(
+            redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
+        )
+        remote = CrawlRemote(
+            crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}"
+        )
+        decider = CrawlDecider(policies or default_policies(deadline=WEEK), GRACE)
+        runner = BatchRunner(store, remote, decider, tracked.extend, CLAIMS_FOR_SECONDS)
+        webhooks = CrawlWebhooks(store, remote, decider, tracked.extend)
+        return CrawlWorld(redis, crawler, clock, store, runner, webhooks, tracked)
+
+    return make
+
+
+@pytest.fixture
+def crawls(fresh_crawls: Callable[..., CrawlWorld]) -> CrawlWorld:
+    return fresh_crawls()

@@ -1,4 +1,4 @@
-"""A remote that crawls: it says that a crawl has so many pages, and pushes them when a test lets it."""
+"""A remote that crawls: it says that a crawl has so many pages, and gives their events when a test asks for them."""
 
 from __future__ import annotations
 
@@ -78,12 +78,12 @@ class Crawler:
 
 def events(remote_id: str, start_url: str, pages: int, **more: Any) -> list[dict[str, Any]]:
     """The pages of a crawl, and its summary."""
-    told = [page(remote_id, f"{start_url}{at}", depth=min(at, 1), **more) for at in range(pages)]
-    return [*told, summary(remote_id, [event["url"] for event in told], **more)]
+    pages = [page(remote_id, f"{start_url}{at}", depth=min(at, 1), **more) for at in range(pages)]
+    return [*pages, summary(remote_id, [event["url"] for event in pages], **more)]
 
 
 def page(remote_id: str, url: str, depth: int = 0, **more: Any) -> dict[str, Any]:
-    """One page as it is pushed."""
+    """The event of one page."""
     response = {"headers": {"sa-statuscode": "200"}, "body": f"body of {url}", "statusCode": 200}
     event = {
         "url": url,

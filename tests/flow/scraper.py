@@ -60,7 +60,7 @@ class Scraper:
 
 
 def result(remote_id: str, url: str) -> dict:
-    """The document of a finished job: from the status URL, or pushed."""
+    """The document of a finished job: from the status URL, or as a webhook."""
     return {
         "id": remote_id,
         "status": "finished",

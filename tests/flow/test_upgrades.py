@@ -11,7 +11,7 @@ from longhaul.crawls import crawl as crawl_record
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.jobs import job as job_record
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import PushOutcome
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.ledger.records import Row
 from longhaul.ledger.versions import FIELD
 from longhaul.work.corrupt_records import CorruptRecord
@@ -48,10 +48,10 @@ def test_a_newer_job_is_left_to_newer_workers_and_the_others_go_on(world, step: 
         world.store.get("new")
 
 
-def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
+def test_a_webhook_of_a_newer_job_is_to_come_again(world) -> None:
     world.send("new")
     world.redis.hset(f"{JOBS}:record:new", FIELD, 2)
-    assert world.pushes.take("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
+    assert world.webhooks.take("new", result("remote-1", "https://example.com/new")) is WebhookOutcome.LATER
     assert envelopes(world.redis) == []
 
 
@@ -86,7 +86,7 @@ def test_an_older_job_is_migrated_at_its_next_step(world, monkeypatch: pytest.Mo
     job = world.store.get("a")
     assert job is not None
     assert (job.queue, job.request.url) == ("results", "https://example.com/a")
-    assert world.redis.hget(f"{JOBS}:record:a", FIELD) == "0"  # looking changes nothing
+    assert world.redis.hget(f"{JOBS}:record:a", FIELD) == "0"  # reading changes nothing
     world.run(JobStep.SEND)
     fields = world.redis.hgetall(f"{JOBS}:record:a")
     assert (fields[FIELD], fields["queue"], "drain" in fields) == ("1", "results", False)
@@ -104,7 +104,7 @@ def test_a_newer_crawl_is_left_to_newer_workers_and_the_others_go_on(crawls: Cra
         crawls.run(*CrawlStep)
         for remote_id, event in crawls.crawler.undelivered():
             if remote_id == "remote-2":
-                crawls.push("old", event)
+                crawls.receive("old", event)
                 crawls.crawler.delivered(remote_id, event)
         crawls.clock.now += 130
     assert len(crawls.ends("old")) == 1

@@ -22,7 +22,7 @@ def scripts() -> Iterator[Path]:
 
 
 def lint(paths: Sequence[Path]) -> list[Fault]:
-    """What is wrong with these files: in scripts and the functions that they run, and functions that none of them runs."""
+    """The faults of these files: of scripts and the functions that they use, and functions that no script uses."""
     faults: set[Fault] = set()
     used: set[Fault] = set()
     unused: set[Fault] = set()

@@ -13,9 +13,11 @@ _PARSER = Parser(Language(tree_sitter_lua.language()))
 
 @dataclass(eq=False, slots=True)
 class Declaration:
-    """A local name: `kind` is local, loop, parameter or function; `value` is what it is bound to, in a loop what the loop goes over.
+    """A local name: `kind` is local, loop, parameter or function; `value` is what it is bound to, in a loop what the
+    loop goes over.
 
-    `function`: the function of the file's top level that it is declared in, None outside all of them. `uses`: where it is read, and in which.
+    `function`: the function of the file's top level that it is declared in, None outside all of them. `uses`: where it
+    is read, and in which.
     """
 
     name: str
@@ -32,8 +34,9 @@ def text(node: Node | None) -> str:
 
 
 class Names:
-    """The names of one script, from its whole text: `declarations`, `undeclared` names, `calls` (each with the function that it stands in),
-    `faults` (what is no Lua)."""
+    """The names of one script, from its whole text: `declarations`, `undeclared` names, `calls` (each with the function
+    that it stands in), `faults` (what is no Lua).
+    """
 
     def __init__(self, source: str) -> None:
         self.tree = _PARSER.parse(source.encode())

@@ -1,4 +1,4 @@
-"""What a Lua script of ours must not do. The server would find some of it too, but only when the line runs, and only a server of that age."""
+"""What a Lua script of ours must not do. A server finds some of it too, but only when it runs that line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small model of the remote's crawler: what each call does there, and what it pushes. No I/O."""
+"""A small model of the remote's crawler: what each call does there, and the events that it sends. No I/O."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.model.scraping import PLAIN, SPOILT, Luck
 
 PAGES = 3
 RUNS = 2
-"""Of a recurring crawl: what is pushed of a run before the last one is nobody's any more."""
+"""Of a recurring crawl: an event of a run before the last one belongs to none."""
 
 
 @dataclass
 class Site:
-    """One crawl that the remote has taken. `told`: pages of its present run that are done; `state`: running, delivered,
+    """One crawl that the remote has taken. `done`: pages of its present run that are done; `state`: running, delivered,
     cancelled or lost.
     """
 
@@ -26,13 +26,13 @@ class Site:
     recurring: bool
     state: str = "running"
     run: int = 1
-    told: int = 0
+    done: int = 0
     summed: bool = False
 
 
 @dataclass
 class Crawling:
-    """`events`: all that was ever pushed, each with the address that it goes to."""
+    """`events`: all events that were ever made, each with the address that it goes to."""
 
     luck: Luck = Luck.GOOD
     sites: dict[str, Site] = field(default_factory=dict)
@@ -57,14 +57,14 @@ class Crawling:
         if request.method == "DELETE":
             site.state = "cancelled"
             return _answer({"status": "OK"})
-        active = PAGES - site.told if site.state == "running" else 0
-        return _answer({"done": site.told, "failed": 0, "active": active, "status": site.state, "jobCost": site.told})
+        active = PAGES - site.done if site.state == "running" else 0
+        return _answer({"done": site.done, "failed": 0, "active": active, "status": site.state, "jobCost": site.done})
 
-    def tell(self, site: Site) -> None:
-        """Crawl one page further and push it; after the last one the summary, and then perhaps the next run begins."""
-        if site.told < PAGES:
-            self._push(site, page(site, site.told))
-            site.told += 1
+    def advance(self, site: Site) -> None:
+        """Crawl one page and make its event; after the last one the summary, and then perhaps the next run begins."""
+        if site.done < PAGES:
+            self._add_event(site, page(site, site.done))
+            site.done += 1
             return
         urls = [page(site, at)["url"] for at in range(PAGES)]
         cost = {
@@ -74,25 +74,25 @@ class Crawling:
             "failed": [],
             "cancelled": [],
         }
-        self._push(site, cost)
+        self._add_event(site, cost)
         site.summed = True
         if site.recurring and site.run < RUNS:
-            site.run, site.told, site.summed = site.run + 1, 0, False
+            site.run, site.done, site.summed = site.run + 1, 0, False
         else:
             site.state = "delivered"
 
     def running(self) -> list[Site]:
         return [site for site in self.sites.values() if site.state == "running"]
 
-    def _push(self, site: Site, event: Json) -> None:
+    def _add_event(self, site: Site, event: Json) -> None:
         self.events.append(
             (site.address, {"jobId": site.remote_id} | event | ({"run": site.run} if site.recurring else {}))
         )
 
 
 def page(site: Site, at: int) -> Json:
-    """The `at`-th page of a site, as it is pushed; the last one cannot be had."""
-    told: Json = {
+    """The `at`-th page of a site, as its event has it; the last one fails."""
+    event: Json = {
         "url": f"{site.url}{at}",
         "status": "finished",
         "credits": 1,
@@ -100,8 +100,8 @@ def page(site: Site, at: int) -> Json:
         "currentDepth": min(at, 1),
     }
     if at == PAGES - 1:
-        return told | {"status": "failed", "failReason": "no such host"}
-    return told | {
+        return event | {"status": "failed", "failReason": "no such host"}
+    return event | {
         "response": {"headers": {"sa-statuscode": "200"}, "body": f"body of {site.url}{at}", "statusCode": 200}
     }
 

@@ -10,9 +10,9 @@ from redis import Redis
 
 from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
 from longhaul.crawls.store import SPACE, CrawlStore
+from longhaul.crawls.webhooks import CrawlWebhooks, EventReceipt
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.quarantine import PREFIX
 from longhaul.scraperapi.crawl_models import CrawlSeen, NoEvent, PageEvent, SummaryEvent
@@ -31,13 +31,13 @@ STEPS = (*(-2.0, 0.5, 5.0, 31.0, LEASE, GRACE, HOUR) * 4, 170 * HOUR)
 WHICH = st.integers(0, 11)
 LUCK = st.sampled_from([*Luck, *[Luck.GOOD] * len(Luck)])
 ACCOUNT = "a"
-MOST_HANDS = 3
+MOST_WORKERS = 3
 ROUNDS = 120
 
 
 @dataclass
 class Entry:
-    """One crawl. `turn` grows whenever whoever holds it has lost it; `lease`: until when nobody else may take it."""
+    """One crawl. `turn` grows whenever its claim ends; `lease`: until when no other worker may claim it."""
 
     id: str
     recurring: bool
@@ -56,8 +56,8 @@ class Entry:
 
 
 @dataclass
-class Hand:
-    """A worker with a crawl in its hands. `seen`: what the remote answered, once it was asked."""
+class Worker:
+    """A worker and the crawl that it has claimed. `seen`: what the remote answered, once it was asked."""
 
     step: CrawlStep
     crawl: Crawl
@@ -68,7 +68,7 @@ class Hand:
 
 
 class CrawlsBench(RuleBasedStateMachine):
-    """The parts, whoever is at work, and the moves that the rules are made of. `redis` is emptied at the beginning."""
+    """The parts, the workers, and the moves that the rules are made of. `redis` is emptied at the beginning."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__()
@@ -76,15 +76,15 @@ class CrawlsBench(RuleBasedStateMachine):
         self.redis, self.clock, self.crawling = redis, Clock(), Crawling()
         limits = crawl_limits(lease=LEASE, grace=GRACE, deadline=WEEK)
         self.store = CrawlStore(
-            redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
+            redis, limits, lambda id_, document: StoredResult(f"result-{id_}", document["status"], 3600), self.clock
         )
         self.remote = CrawlRemote(
             "https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}"
         )
         self.decider = CrawlDecider(default_policies(deadline=WEEK, attempts=3), GRACE)
-        self.pushes = CrawlPushes(self.store, self.remote, self.decider, lambda _: None)
+        self.webhooks = CrawlWebhooks(self.store, self.remote, self.decider, lambda _: None)
         self.entries: dict[str, Entry] = {}
-        self.hands: list[Hand] = []
+        self.workers: list[Worker] = []
         self.read: list[Json] = []
         self.former: list[Crawl] = []
 
@@ -101,38 +101,38 @@ class CrawlsBench(RuleBasedStateMachine):
         assert became == (entry.state.value if entry.state in ENDS else "marked")
         entry.cancelled = entry.cancelled or entry.state not in ENDS
 
-    def take(self, step: CrawlStep) -> Hand | None:
+    def take(self, step: CrawlStep) -> Worker | None:
         claimed = self.store.claim(step, ACCOUNT)
         assert claimed.unread == []
         if not claimed.items:
             return None
         now, (crawl,), probe = claimed.now, claimed.items, claimed.probe
         entry = self.entries[crawl.id]
-        assert now >= entry.lease, "claimed under somebody's lease"
+        assert now >= entry.lease, "claimed under the lease of another worker"
         assert (crawl.state, crawl.remote_id or "", crawl.cancelled) == (entry.state, entry.remote, entry.cancelled)
         assert not entry.cancelled or step is CrawlStep.CANCEL
         entry.turn += 1
         entry.lease = now + LEASE
-        hand = Hand(step, crawl, now, probe, entry.turn)
-        self.hands.append(hand)
-        return hand
+        worker = Worker(step, crawl, now, probe, entry.turn)
+        self.workers.append(worker)
+        return worker
 
-    def ask(self, hand: Hand, luck: Luck) -> CrawlSeen:
-        if not hand.seen:
+    def ask(self, worker: Worker, luck: Luck) -> CrawlSeen:
+        if not worker.seen:
             self.crawling.luck = luck
-            hand.seen += [
-                seen for group in self.remote.act(hand.step, [hand.crawl], WEEK, hand.now) for _, seen in group
+            worker.seen += [
+                seen for group in self.remote.act(worker.step, [worker.crawl], WEEK, worker.now) for _, seen in group
             ]
             self.crawling.luck = Luck.GOOD
-        return hand.seen[0]
+        return worker.seen[0]
 
-    def finish(self, hand: Hand) -> None:
-        self.hands.remove(hand)
-        now, seen, entry = self.clock.now, hand.seen[0], self.entries[hand.crawl.id]
-        decision = self.decider.decide(hand.step, hand.crawl, seen, now)
-        late = entry.state in ENDS or entry.turn != hand.turn
+    def finish(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        now, seen, entry = self.clock.now, worker.seen[0], self.entries[worker.crawl.id]
+        decision = self.decider.decide(worker.step, worker.crawl, seen, now)
+        late = entry.state in ENDS or entry.turn != worker.turn
         before = self.redis.hgetall(f"{SPACE}:record:{entry.id}")
-        (applied,) = write_decisions(self.store, hand.step, [(hand.crawl, decision)], now)
+        (applied,) = write_decisions(self.store, worker.step, [(worker.crawl, decision)], now)
         written = applied.written
         if late:
             # A crawl never goes back: to be queued again, one that runs is as good as ended.
@@ -142,13 +142,11 @@ class CrawlsBench(RuleBasedStateMachine):
             assert written in {"moved", "finished"}
             entry.release()
         self.follow(entry)
-        if hand.probe and not isinstance(decision, Pause) and ends_pause(seen):
-            self.store.resume(hand.step, ACCOUNT)
+        if worker.probe and not isinstance(decision, Pause) and ends_pause(seen):
+            self.store.resume(worker.step, ACCOUNT)
 
     def follow(self, entry: Entry) -> None:
-        """What the record says now of things that this machine does not foretell: an end, a run, and which remote it
-        is.
-        """
+        """Take over from the record what this machine does not predict: the end, the run, and the remote's id."""
         crawl = self.store.get(entry.id)
         assert crawl is not None
         assert entry.state not in ENDS or crawl.state is entry.state, "an end that is no end"
@@ -158,9 +156,9 @@ class CrawlsBench(RuleBasedStateMachine):
             entry.summed = False
         entry.state, entry.run, entry.remote = crawl.state, crawl.run, crawl.remote_id or ""
 
-    def tell_of(self, site: Site) -> None:
+    def advance_site(self, site: Site) -> None:
         if site.state == "running":
-            self.crawling.tell(site)
+            self.crawling.advance(site)
 
     def deliver(self, address: str, document: Json, *, old: bool = False) -> None:
         event = read_event(document)
@@ -172,15 +170,15 @@ class CrawlsBench(RuleBasedStateMachine):
         self.met(entry, event.remote_id)
         if isinstance(event, SummaryEvent) and not foreign:
             self.summed(entry, event)
-        became = self.pushes.take(crawl, event)
+        became = self.webhooks.take(crawl, event)
         assert became is (EventReceipt.FOREIGN if foreign else EventReceipt.DROPPED if dropped else EventReceipt.TAKEN)
         if became is EventReceipt.FOREIGN:
             self.remote.stop(event.remote_id, self.clock.now)
         self.ended_meanwhile(entry)
 
     def met(self, entry: Entry, remote_id: str) -> None:
-        """The first event of a crawl whose creation was never answered makes its remote known; whoever creates it now
-        is late.
+        """The first event of a crawl whose creation was never answered makes its remote id known; a worker that creates
+        it now is late.
         """
         if not entry.remote and entry.state not in ENDS:
             entry.remote, entry.state = remote_id, State.RUNNING

@@ -1,8 +1,8 @@
 """Any interleaving of what can happen to crawls: callers, workers that are late or die, events in any order and again,
 and the clock.
 
-Smaller than the machine of jobs, on whose scripts it stands: what it knows of its own is who holds a crawl, which pages
-there are, and what the results queue may hold.
+Smaller than the machine of jobs, which tests the scripts that both share: this one knows which worker has claimed a
+crawl, which pages there are, and what the results queue may have.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from longhaul.scraperapi.crawl_models import CrawlRequest, PageEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.item import ENDS, lane
 from tests.model.crawling import PAGES
-from tests.model.crawls_bench import ACCOUNT, IDS, LEASE, LUCK, MOST_HANDS, ROUNDS, STEPS, WHICH, Entry
+from tests.model.crawls_bench import ACCOUNT, IDS, LEASE, LUCK, MOST_WORKERS, ROUNDS, STEPS, WHICH, Entry
 from tests.model.crawls_check import CrawlsCheck
 from tests.model.scraping import Luck
-from tests.model.sight import pick, see
+from tests.model.snapshot import pick, see
 
 
 class CrawlsMachine(CrawlsCheck):
@@ -57,7 +57,7 @@ class CrawlsMachine(CrawlsCheck):
         self.read += see(self.redis, SPACE, ()).envelopes.get("results", [])
         self.redis.delete(stream("results"))
 
-    @precondition(lambda self: len(self.hands) < MOST_HANDS)
+    @precondition(lambda self: len(self.workers) < MOST_WORKERS)
     @rule(step=st.sampled_from(CrawlStep))
     def claim(self, step: CrawlStep) -> None:
         self.take(step)
@@ -67,13 +67,13 @@ class CrawlsMachine(CrawlsCheck):
         which=WHICH,
         luck=LUCK,
         then=st.sampled_from(["apply", "apply", "keep", "keep", "die"]),
-        told=st.sampled_from([0, 0, 1, PAGES, PAGES + 1, PAGES + 2]),
+        steps=st.sampled_from([0, 0, 1, PAGES, PAGES + 1, PAGES + 2]),
     )
-    def work(self, which: int, luck: Luck, then: str, told: int) -> None:
-        """What is due next, as soon as it is; the remote tells something meanwhile."""
+    def work(self, which: int, luck: Luck, then: str, steps: int) -> None:
+        """What is due next, as soon as it is; the remote crawls so many `steps` meanwhile."""
         for site in self.crawling.running():
-            for _ in range(told):
-                self.tell_of(site)
+            for _ in range(steps):
+                self.advance_site(site)
         self.work_once(which, luck, then)
 
     def work_once(self, which: int, luck: Luck, then: str) -> None:
@@ -85,27 +85,27 @@ class CrawlsMachine(CrawlsCheck):
             return
         due, name = pick(which, queue)
         self.clock.now = max(self.clock.now, due)
-        hand = self.take(CrawlStep(name.partition(":")[0]))
-        if hand is None:
+        worker = self.take(CrawlStep(name.partition(":")[0]))
+        if worker is None:
             return
-        self.ask(hand, luck)
+        self.ask(worker, luck)
         if then == "apply":
-            self.finish(hand)
-        elif then == "die" or len(self.hands) > MOST_HANDS:
-            self.hands.remove(hand)
+            self.finish(worker)
+        elif then == "die" or len(self.workers) > MOST_WORKERS:
+            self.workers.remove(worker)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.workers)
     @rule(which=WHICH, luck=LUCK)
     def apply(self, which: int, luck: Luck) -> None:
-        hand = pick(which, self.hands)
-        self.ask(hand, luck)
-        self.finish(hand)
+        worker = pick(which, self.workers)
+        self.ask(worker, luck)
+        self.finish(worker)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.workers)
     @rule(which=WHICH, luck=LUCK)
     def overtake(self, which: int, luck: Luck) -> None:
-        """A worker is slower than its lease: somebody else takes the same work, and then it comes."""
-        slow = pick(which, self.hands)
+        """A worker is slower than its lease: another one claims the same work, and then the slow one writes."""
+        slow = pick(which, self.workers)
         self.ask(slow, Luck.GOOD)
         self.clock.now = max(self.clock.now, slow.now + LEASE)
         quick = self.take(slow.step)
@@ -117,7 +117,7 @@ class CrawlsMachine(CrawlsCheck):
     @precondition(lambda self: any(not entry.remote and not entry.cancelled for entry in self.open()))
     @rule(which=WHICH, then=st.sampled_from(["", "cancelled", "ended"]))
     def create_twice(self, which: int, then: str) -> None:
-        """The answer to a creation is lost; while the crawl is created once more, the first one pushes an event."""
+        """The answer to a creation is lost; while the crawl is created once more, the first one sends an event."""
         entry = pick(which, [entry for entry in self.open() if not entry.remote and not entry.cancelled])
         self.clock.now = max(self.clock.now, entry.lease)
         known = len(self.crawling.sites)
@@ -126,7 +126,7 @@ class CrawlsMachine(CrawlsCheck):
             return
         self.ask(first, Luck.AFTER)
         entry = self.entries[first.crawl.id]
-        self.hands.remove(first)
+        self.workers.remove(first)
         self.clock.now += LEASE
         second = None if then == "ended" else self.take(CrawlStep.CREATE)
         if second:
@@ -137,30 +137,30 @@ class CrawlsMachine(CrawlsCheck):
             self.ask(stopping, Luck.GOOD)
             self.finish(stopping)
         for site in list(self.crawling.sites.values())[known : known + 1]:
-            self.tell_of(site)
+            self.advance_site(site)
             self.deliver(*self.crawling.events[-1])
         if second:
             self.finish(second)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.workers)
     @rule(which=WHICH, cancelled=st.booleans())
     def die(self, which: int, cancelled: bool) -> None:
-        hand = pick(which, self.hands)
+        worker = pick(which, self.workers)
         if cancelled:
-            self.stop(self.entries[hand.crawl.id])
-        self.hands.remove(hand)
+            self.stop(self.entries[worker.crawl.id])
+        self.workers.remove(worker)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.workers)
     @rule(which=WHICH)
     def count_crashes(self, which: int) -> None:
-        hand = pick(which, self.hands)
-        self.hands.remove(hand)
-        entry = self.entries[hand.crawl.id]
-        late = entry.state in ENDS or entry.turn != hand.turn
+        worker = pick(which, self.workers)
+        self.workers.remove(worker)
+        entry = self.entries[worker.crawl.id]
+        late = entry.state in ENDS or entry.turn != worker.turn
         before = self.redis.hgetall(f"{SPACE}:record:{entry.id}")
         stop = lane(CrawlStep.CANCEL, ACCOUNT)
         self.store.quarantine.count_crashes(
-            lane(hand.step, ACCOUNT), stop, [Crash(entry.id, hand.crawl.fence, "working on it")]
+            lane(worker.step, ACCOUNT), stop, [Crash(entry.id, worker.crawl.fence, "working on it")]
         )
         if late:
             assert self.redis.hgetall(f"{SPACE}:record:{entry.id}") == before
@@ -176,18 +176,18 @@ class CrawlsMachine(CrawlsCheck):
 
     @precondition(lambda self: self.crawling.running())
     @rule(which=WHICH, count=st.integers(1, PAGES + 2))
-    def tell(self, which: int, count: int) -> None:
+    def advance(self, which: int, count: int) -> None:
         site = pick(which, self.crawling.running())
         for _ in range(count):
-            self.tell_of(site)
+            self.advance_site(site)
 
     @precondition(lambda self: self.crawling.running())
     @rule(which=WHICH, count=st.integers(1, PAGES + 2), backwards=st.booleans())
     def arrive(self, which: int, count: int, backwards: bool) -> None:
-        """The remote goes on, and what it tells is pushed at once, or the last first."""
+        """The remote crawls on, and its events arrive at once, or the last first."""
         site, known = pick(which, self.crawling.running()), len(self.crawling.events)
         for _ in range(count):
-            self.tell_of(site)
+            self.advance_site(site)
         events = self.crawling.events[known:]
         for address, document in events[::-1] if backwards else events:
             self.deliver(address, document)
@@ -201,14 +201,14 @@ class CrawlsMachine(CrawlsCheck):
 
     @precondition(lambda self: self.crawling.events)
     @rule(which=WHICH, count=st.integers(1, 4), old=st.booleans())
-    def push(self, which: int, count: int, old: bool) -> None:
-        """Events in any order, and once more; `old`: to the crawl as it was read long ago."""
+    def deliver_some(self, which: int, count: int, old: bool) -> None:
+        """Events in any order, and once more; `old`: for the crawl as it was read long ago."""
         for at in range(count):
             self.deliver(*pick(which + at, self.crawling.events), old=old)
 
     @precondition(lambda self: len(self.crawling.events) > 1)
     @rule(backwards=st.booleans(), old=st.booleans(), all_but=st.integers(0, 2))
-    def push_everything(self, backwards: bool, old: bool, all_but: int) -> None:
+    def deliver_everything(self, backwards: bool, old: bool, all_but: int) -> None:
         """In the order of the remote, or the summaries first."""
         events = self.crawling.events[all_but:]
         for address, document in events[::-1] if backwards else events:
@@ -216,7 +216,7 @@ class CrawlsMachine(CrawlsCheck):
 
     @precondition(lambda self: len(self.crawling.events) > 1)
     @rule(which=WHICH)
-    def push_at_once(self, which: int) -> None:
+    def deliver_at_once(self, which: int) -> None:
         """Pages of one crawl by one call, the same one twice among them, as the recorder writes them."""
         address, document = pick(which, self.crawling.events)
         entry = self.entries[address.rpartition("/")[2]]
@@ -229,7 +229,7 @@ class CrawlsMachine(CrawlsCheck):
             return
         self.met(entry, pages[0].remote_id)
         for became in self.store.record([self.store.record_pages(crawl, *pages, pages[0])]):
-            self.pushes.settle(entry.id, became)
+            self.webhooks.settle(entry.id, became)
         self.ended_meanwhile(entry)
 
     @rule(seconds=st.sampled_from(STEPS))
@@ -237,15 +237,15 @@ class CrawlsMachine(CrawlsCheck):
         self.clock.now = round(self.clock.now + seconds, 3)
 
     def teardown(self) -> None:
-        """No more harm: everything is told once more, and every crawl has its pages and its summary."""
+        """No more faults: every event is delivered once more, and every crawl has its pages and its summary."""
         for _ in range(ROUNDS):
             if not self.open():
                 break
             self.healthy_round()
         assert not self.open()
-        for hand in list(self.hands):
-            self.ask(hand, Luck.GOOD)
-            self.finish(hand)
+        for worker in list(self.workers):
+            self.ask(worker, Luck.GOOD)
+            self.finish(worker)
         for address, document in list(self.crawling.events):
             self.deliver(address, document)
         self.everything_adds_up()
@@ -255,7 +255,7 @@ class CrawlsMachine(CrawlsCheck):
 
     def healthy_round(self) -> None:
         for site in self.crawling.running():
-            self.tell_of(site)
+            self.advance_site(site)
         for address, document in list(self.crawling.events):
             self.deliver(address, document)
         for entry in self.open():
@@ -265,9 +265,9 @@ class CrawlsMachine(CrawlsCheck):
             self.retry()
         for step in CrawlStep:
             for _ in self.entries:
-                hand = self.take(step)
-                if hand is None:
+                worker = self.take(step)
+                if worker is None:
                     break
-                self.ask(hand, Luck.GOOD)
-                self.finish(hand)
+                self.ask(worker, Luck.GOOD)
+                self.finish(worker)
         self.pass_time(200.0)

@@ -1,5 +1,4 @@
-"""What the ledger should hold of jobs, told once more in plain Python: each verb of the store as the documents promise
-it.
+"""What the ledger should have of jobs, in plain Python: each verb of the store as the documentation promises it.
 
 Nothing here reads Redis. The machine does the same to both and compares.
 """
@@ -26,7 +25,7 @@ PUT_OFF, GUARANTEED, HEADROOM = 30.0, 24 * HOUR, 2 * HOUR
 
 @dataclass
 class Entry:
-    """One job. `turn` grows whenever whoever holds it has lost it: at each claim, write, crash and retry."""
+    """One job. `turn` grows at each claim, write, crash and retry: whenever a former claim is over."""
 
     id: str
     account: str
@@ -115,7 +114,7 @@ class Entry:
         return "marked"
 
     def count_crashes(self, step: JobStep, counted: str, now: float) -> bool:
-        """It has made its step raise; whether it is set aside now."""
+        """Its step has raised; returns whether it is in quarantine now."""
         self.release()
         self.count("crashes", 1)
         self.count(counted, -1)
@@ -191,7 +190,7 @@ class Jobs:
         return taken
 
     def pause(self, step: JobStep, account: str, until: float, seen: int) -> None:
-        """A pause, told by a batch whose claim saw `seen` pauses."""
+        """A pause, caused by a batch whose claim saw `seen` pauses."""
         pause = self.pauses.setdefault(lane(step, account), LanePause())
         if pause.until is None or pause.count == seen:
             pause.count, pause.until = pause.count + 1, until

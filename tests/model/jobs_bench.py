@@ -11,9 +11,9 @@ from redis import Redis
 
 from longhaul.jobs.decider import Decision, Finish, JobDecider
 from longhaul.jobs.job import COUNTED, Job, JobStep
-from longhaul.jobs.pushes import JobPushes
 from longhaul.jobs.remote import JobRemote
 from longhaul.jobs.store import SPACE, JobStore
+from longhaul.jobs.webhooks import JobWebhooks
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Json
@@ -25,7 +25,7 @@ from longhaul.work.item import lane
 from tests.builders import HOUR, START, Clock, default_policies, job_limits
 from tests.model.job_ledger import BATCH, FULL, LEASE, Entry, Jobs
 from tests.model.scraping import Luck, Scraping
-from tests.model.sight import see
+from tests.model.snapshot import see
 
 ACCOUNTS = ("a", "b")
 QUEUES = ("results", "other")
@@ -37,16 +37,16 @@ LUCK = st.lists(st.sampled_from([*Luck, *[Luck.GOOD] * len(Luck)]), min_size=BAT
 WHICH = st.integers(0, 11)
 MOST_BATCHES = 1
 MOST_CANCELLED = 3
-MOST_HANDS = 4
+MOST_WORKERS = 4
 STRANGER = "stranger"
 """The id of envelopes that only fill a queue."""
 ROUNDS = 80
 
 
 @dataclass
-class Hand:
-    """A worker with a batch in its hands. `turns`: of each job when it was claimed. `seen`: what the remote answered,
-    once it was asked.
+class Worker:
+    """A worker and the batch that it has claimed. `turns`: of each job when it was claimed. `seen`: what the remote
+    answered, once it was asked.
     """
 
     step: JobStep
@@ -59,7 +59,7 @@ class Hand:
 
 @dataclass
 class Ticket:
-    """A batch that the dispatcher has started and nobody has begun yet."""
+    """A batch that the dispatcher has started and that no worker has begun yet."""
 
     step: JobStep
     account: str
@@ -77,18 +77,21 @@ class Parts:
     def __post_init__(self) -> None:
         limits = job_limits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
         self.store = JobStore(
-            self.redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
+            self.redis,
+            limits,
+            lambda id_, document: StoredResult(f"result-{id_}", document["status"], 3600),
+            self.clock,
         )
         self.remote = JobRemote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
         self.decider = JobDecider(default_policies(attempts=3))
-        self.pushes = JobPushes(self.store, self.decider, lambda _: None)
+        self.webhooks = JobWebhooks(self.store, self.decider, lambda _: None)
 
     def _callback(self, receiver: str, id_: str) -> str:
         return CALLBACKS.url(receiver, "job", id_)
 
 
 class JobsBench(RuleBasedStateMachine):
-    """The parts, whoever is at work, and the moves that the rules are made of. `redis` is emptied at the beginning."""
+    """The parts, the workers, and the moves that the rules are made of. `redis` is emptied at the beginning."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__()
@@ -97,7 +100,7 @@ class JobsBench(RuleBasedStateMachine):
         self.parts = Parts(redis)
         self.store, self.clock, self.scraping = self.parts.store, self.parts.clock, self.parts.scraping
         self.jobs = Jobs()
-        self.hands: list[Hand] = []
+        self.workers: list[Worker] = []
         self.tickets: list[Ticket] = []
         self.latest = START
         self.read: list[Json] = []
@@ -123,7 +126,7 @@ class JobsBench(RuleBasedStateMachine):
         else:
             assert (became, account) == (entry.mark(self.clock.now), "" if entry.ended else entry.account)
 
-    def take(self, step: JobStep, account: str, token: str) -> Hand | None:
+    def take(self, step: JobStep, account: str, token: str) -> Worker | None:
         now, name = self.clock.now, lane(step, account)
         pause = self.jobs.pauses.get(name)
         paused = pause is not None and pause.until is not None and now < pause.until
@@ -133,7 +136,7 @@ class JobsBench(RuleBasedStateMachine):
         ids, unread = [job.id for job in claimed.items], [one.id for one in claimed.unread]
         assert (claimed.now, claimed.probe) == (now, probing)
         if paused:
-            self.walked(step, account, ids + unread)
+            self.scanned(step, account, ids + unread)
         else:
             expected = self.jobs.claim(step, account, now, full)
             spoilt = [id_ for id_ in expected if self.entries[id_].spoilt and step is not JobStep.CANCEL]
@@ -149,8 +152,8 @@ class JobsBench(RuleBasedStateMachine):
             )
             assert (job.request.url, job.meta, job.pauses) == (entry.url, {"id": job.id}, pause.count if pause else 0)
             assert job.request.headers == ({"A": "b"} if entry.headers and step is JobStep.SEND else {})
-        aside = self.store.count_crashes(step, account, claimed.unread)
-        assert [one.id for one in aside] == [
+        quarantined = self.store.count_crashes(step, account, claimed.unread)
+        assert [one.id for one in quarantined] == [
             id_ for id_ in unread if self.entries[id_].count_crashes(step, COUNTED[step], now)
         ]
         if token:
@@ -160,14 +163,12 @@ class JobsBench(RuleBasedStateMachine):
             if token:
                 self.store.leave(step, token)
             return None
-        hand = Hand(step, account, token, claimed, {id_: self.entries[id_].turn for id_ in ids})
-        self.hands.append(hand)
-        return hand
+        worker = Worker(step, account, token, claimed, {id_: self.entries[id_].turn for id_ in ids})
+        self.workers.append(worker)
+        return worker
 
-    def walked(self, step: JobStep, account: str, ids: list[str]) -> None:
-        """A paused lane lets go of what has reached its deadline and of what was cancelled, as far as it was walked
-        through.
-        """
+    def scanned(self, step: JobStep, account: str, ids: list[str]) -> None:
+        """A paused lane gives out what has reached its deadline or was cancelled, as far as it was scanned."""
         places = see(self.redis, SPACE, ()).places
         for entry in self.jobs.due(lane(step, account), self.clock.now):
             if entry.id in ids:
@@ -178,41 +179,43 @@ class JobsBench(RuleBasedStateMachine):
                 entry.place(lane(JobStep.CANCEL, account), self.clock.now)
         assert all(self.entries[id_].lease == self.clock.now + LEASE for id_ in ids)
 
-    def ask(self, hand: Hand, luck: list[Luck]) -> None:
+    def ask(self, worker: Worker, luck: list[Luck]) -> None:
         self.scraping.luck = list(luck)
-        answers = self.parts.remote.act(hand.step, hand.claimed.items, self.store.limits.deadline, hand.claimed.now)
-        hand.seen = [one for group in answers for one in group]
-        assert sorted(job.id for job, _ in hand.seen) == sorted(job.id for job in hand.claimed.items)
+        answers = self.parts.remote.act(
+            worker.step, worker.claimed.items, self.store.limits.deadline, worker.claimed.now
+        )
+        worker.seen = [one for group in answers for one in group]
+        assert sorted(job.id for job, _ in worker.seen) == sorted(job.id for job in worker.claimed.items)
 
-    def finish(self, hand: Hand) -> None:
-        """Decide and write; whoever comes too late changes nothing, and whoever is in time is not refused."""
-        self.hands.remove(hand)
+    def finish(self, worker: Worker) -> None:
+        """Decide and write: a late write changes nothing, and one in time is not refused."""
+        self.workers.remove(worker)
         now, decide = self.clock.now, self.parts.decider.decide
-        decided = [(job, decide(hand.step, job, seen, now)) for job, seen in hand.seen or []]
+        decided = [(job, decide(worker.step, job, seen, now)) for job, seen in worker.seen or []]
         before = {job.id: self.redis.hgetall(f"{SPACE}:record:{job.id}") for job, _ in decided}
-        late = {job.id: self.is_late(hand, job) for job, _ in decided}
-        for applied in self.store.apply(hand.step, decided, now):
+        late = {job.id: self.is_late(worker, job) for job, _ in decided}
+        for applied in self.store.apply(worker.step, decided, now):
             id_ = applied.item.id
             entry = self.entries[id_]
             if late[id_]:
                 assert applied.written == ("missing" if entry.forgotten else "ended" if entry.ended else "stale")
                 assert self.redis.hgetall(f"{SPACE}:record:{id_}") == before[id_]
-                self.rewrite(hand.step, applied, now)
+                self.rewrite(worker.step, applied, now)
             else:
                 assert applied.written == (
                     "finished" if isinstance(applied.decision, Finish | Fail | Expire) or applied.document else "moved"
                 )
-                entry.write(hand.step, applied.decision, now)
-        self.pause(hand, decided)
-        if hand.token:
-            self.store.leave(hand.step, hand.token)
+                entry.write(worker.step, applied.decision, now)
+        self.pause(worker, decided)
+        if worker.token:
+            self.store.leave(worker.step, worker.token)
 
-    def is_late(self, hand: Hand, job: Job) -> bool:
+    def is_late(self, worker: Worker, job: Job) -> bool:
         entry = self.entries[job.id]
-        return entry.ended or entry.turn != hand.turns[job.id]
+        return entry.ended or entry.turn != worker.turns[job.id]
 
     def rewrite(self, step: JobStep, applied: Applied[Job, Decision], now: float) -> None:
-        """A result in hand ends its job all the same, a failure only where it is told of the present submission."""
+        """A late result ends its job all the same, a failure only where it is that of the present submission."""
         entry = self.entries[applied.item.id]
         (last,) = write_decisions(self.store, step, [(applied.item, applied.decision)], now)
         present = (applied.item.remote_id or "") == entry.remote
@@ -221,13 +224,13 @@ class JobsBench(RuleBasedStateMachine):
         if last.written == "finished":
             entry.write(step, applied.decision, now)
 
-    def pause(self, hand: Hand, decided: list[tuple[Job, Decision]]) -> None:
-        name = lane(hand.step, hand.account)
+    def pause(self, worker: Worker, decided: list[tuple[Job, Decision]]) -> None:
+        name = lane(worker.step, worker.account)
         pauses = [(decision.until, job.pauses) for job, decision in decided if isinstance(decision, Pause)]
         if pauses:
-            self.jobs.pause(hand.step, hand.account, *max(pauses, key=lambda one: one[0]))
-        elif hand.claimed.probe and any(ends_pause(seen) for _, seen in hand.seen or []):
-            self.store.resume(hand.step, hand.account)
+            self.jobs.pause(worker.step, worker.account, *max(pauses, key=lambda one: one[0]))
+        elif worker.claimed.probe and any(ends_pause(seen) for _, seen in worker.seen or []):
+            self.store.resume(worker.step, worker.account)
             if name in self.jobs.pauses:
                 self.jobs.pauses[name].until = None
 

@@ -10,7 +10,7 @@ from longhaul.work.balance import balance
 from longhaul.work.item import ENDS, State
 from tests.model.job_ledger import Entry, explained
 from tests.model.jobs_bench import QUEUES, STRANGER, JobsBench
-from tests.model.sight import Sight, see
+from tests.model.snapshot import Snapshot, see
 
 
 class JobsCheck(JobsBench):
@@ -22,26 +22,26 @@ class JobsCheck(JobsBench):
         self.the_books_balance()
 
     def the_ledger_holds_what_it_should(self) -> None:
-        sight = see(self.redis, SPACE, (TARGET, OPTIONS))
+        snapshot = see(self.redis, SPACE, (TARGET, OPTIONS))
         kept = [entry for entry in self.entries.values() if not entry.forgotten]
-        assert set(sight.records) == {entry.id for entry in kept}
-        assert set(sight.places) == {entry.id for entry in kept if not entry.ended}
+        assert set(snapshot.records) == {entry.id for entry in kept}
+        assert set(snapshot.places) == {entry.id for entry in kept if not entry.ended}
         for entry in kept:
-            self.check(entry, sight)
+            self.check(entry, snapshot)
         beside = {(TARGET, entry.id) for entry in self.jobs.open()} | {
             (OPTIONS, one.id) for one in self.jobs.open() if one.headers
         }
-        assert sight.beside == {f"{name}:{id_}" for name, id_ in beside}
-        self.check_envelopes(sight)
+        assert snapshot.beside == {f"{name}:{id_}" for name, id_ in beside}
+        self.check_envelopes(snapshot)
         strange = {
             key
-            for key in sight.rest
+            for key in snapshot.rest
             if key.partition(":")[0] not in {"books", "lanes", "serial", "ticked", "pause", "started", "working"}
         }
-        assert strange == {f"note-{entry.id}" for entry in self.entries.values() if entry.ended and entry.tracked}
+        assert strange == {f"result-{entry.id}" for entry in self.entries.values() if entry.ended and entry.tracked}
 
-    def check(self, entry: Entry, sight: Sight) -> None:
-        record = sight.records[entry.id]
+    def check(self, entry: Entry, snapshot: Snapshot) -> None:
+        record = snapshot.records[entry.id]
         assert (record["state"], "cancel" in record, "ended" in record) == (entry.state, entry.cancelled, entry.ended)
         assert record.get("remote", "") == entry.remote
         times = {name: float(record[name]) if record.get(name) else None for name in ("sent", "polled")}
@@ -49,31 +49,33 @@ class JobsCheck(JobsBench):
         assert {name: int(record.get(name, 0)) for name in entry.counts} == entry.counts
         if entry.ended:
             assert "lease" not in record
-            assert 0 < sight.lives[entry.id] <= self.store.limits.keep_ended * 1000
+            assert 0 < snapshot.lives[entry.id] <= self.store.limits.keep_ended * 1000
             return
-        assert sight.lives[entry.id] == -1
+        assert snapshot.lives[entry.id] == -1
         assert (record["lane"], record.get("origin", "")) == (entry.lane, entry.origin)
         assert bool(entry.origin) == entry.lane.startswith(PREFIX)
-        assert list(sight.places[entry.id]) == [entry.lane]
-        assert abs(sight.places[entry.id][entry.lane] - entry.due) < 0.002
+        assert list(snapshot.places[entry.id]) == [entry.lane]
+        assert abs(snapshot.places[entry.id][entry.lane] - entry.due) < 0.002
         assert (float(record["lease"]) if "lease" in record else None) == (
             None if entry.lease is None else round(entry.lease, 3)
         )
 
-    def check_envelopes(self, sight: Sight) -> None:
-        for queue, told in sight.envelopes.items():
-            sight.envelopes[queue] = [one for one in told if one["id"] != STRANGER]
-        told = [*self.read, *(one for queue in QUEUES for one in sight.envelopes.get(queue, []))]
-        assert sorted(one["id"] for one in told) == sorted(entry.id for entry in self.entries.values() if entry.ended)
-        for envelope in told:
+    def check_envelopes(self, snapshot: Snapshot) -> None:
+        for queue, found in snapshot.envelopes.items():
+            snapshot.envelopes[queue] = [one for one in found if one["id"] != STRANGER]
+        envelopes = [*self.read, *(one for queue in QUEUES for one in snapshot.envelopes.get(queue, []))]
+        assert sorted(one["id"] for one in envelopes) == sorted(
+            entry.id for entry in self.entries.values() if entry.ended
+        )
+        for envelope in envelopes:
             entry = self.entries[envelope["id"]]
             assert envelope["status"] == entry.state
             assert envelope["submissions"] >= 0
             assert explained(entry, envelope, self.latest, self.scraping.blamed, self.scraping.lost)
             if entry.tracked:
-                assert self.redis.get(f"note-{entry.id}") == entry.state
+                assert self.redis.get(f"result-{entry.id}") == entry.state
         for queue in QUEUES:
-            assert all(self.entries[one["id"]].queue == queue for one in sight.envelopes.get(queue, []))
+            assert all(self.entries[one["id"]].queue == queue for one in snapshot.envelopes.get(queue, []))
 
     def the_books_balance(self) -> None:
         books = self.store.books()

@@ -1,4 +1,4 @@
-"""Any interleaving of what can happen to jobs: callers, workers that are late or die, the remote, its pushes, people,
+"""Any interleaving of what can happen to jobs: callers, workers that are late or die, the remote, its webhooks, people,
 and the clock.
 
 The store, its scripts, the decider, the readers of answers and a real server are the product's; the remote is
@@ -15,8 +15,8 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from longhaul.jobs.arguments import NewJob
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.pushes import PushOutcome
 from longhaul.jobs.store import SPACE
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
 from longhaul.work.item import State, lane
@@ -28,7 +28,7 @@ from tests.model.jobs_bench import (
     LUCK,
     MOST_BATCHES,
     MOST_CANCELLED,
-    MOST_HANDS,
+    MOST_WORKERS,
     QUEUES,
     ROUNDS,
     SHAPES,
@@ -39,7 +39,7 @@ from tests.model.jobs_bench import (
 )
 from tests.model.jobs_harm import JobsHarm
 from tests.model.scraping import Luck
-from tests.model.sight import pick, see
+from tests.model.snapshot import pick, see
 
 
 class JobsMachine(JobsHarm):
@@ -53,26 +53,29 @@ class JobsMachine(JobsHarm):
 
     @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4), shape=SHAPES)
     def submit(self, ids: list[str], shape: tuple[str, str, bool, bool, int]) -> None:
-        account, queue, tracked, told, resubmit = shape
+        account, queue, tracked, callback, resubmit = shape
         ids = [id_ for id_ in ids if id_ not in self.entries or not self.entries[id_].forgotten]
         wanted = []
         for id_ in ids:
-            request = ScrapeRequest(f"https://example.com/{id_}", headers={"A": "b"} if told else {})
+            request = ScrapeRequest(f"https://example.com/{id_}", headers={"A": "b"} if callback else {})
             wanted.append(
-                (id_, NewJob(request, {"id": id_}, queue, account, resubmit, "http://receiver.test" if told else ""))
+                (
+                    id_,
+                    NewJob(request, {"id": id_}, queue, account, resubmit, "http://receiver.test" if callback else ""),
+                )
             )
         fresh = [id_ for id_ in dict.fromkeys(ids) if id_ not in self.entries]
         assert self.store.submit(wanted, tracked=tracked) == len(fresh)
         for id_ in fresh:
-            entry = Entry(id_, account, queue, self.clock.now, resubmit, tracked, callback=told, headers=told)
+            entry = Entry(id_, account, queue, self.clock.now, resubmit, tracked, callback=callback, headers=callback)
             entry.place(lane(JobStep.SEND, account), self.clock.now)
             self.entries[id_] = entry
 
     @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED)
-    @rule(which=WHICH, held=st.booleans())
-    def cancel(self, which: int, held: bool) -> None:
-        in_hands = [self.entries[job.id] for hand in self.hands for job in hand.claimed.items] if held else []
-        self.stop(pick(which, in_hands or self.entries.values()))
+    @rule(which=WHICH, under_way=st.booleans())
+    def cancel(self, which: int, under_way: bool) -> None:
+        claimed = [self.entries[job.id] for worker in self.workers for job in worker.claimed.items] if under_way else []
+        self.stop(pick(which, claimed or self.entries.values()))
 
     @precondition(lambda self: any(entry.ended for entry in self.entries.values()))
     @rule()
@@ -88,15 +91,15 @@ class JobsMachine(JobsHarm):
         for account, token in started:
             assert self.jobs.due(lane(step, account), self.clock.now)
             self.tickets.append(Ticket(step, account, token))
-        held = self.under_way(step)
-        assert len(held) == len(busy) + len(started)
+        after = self.under_way(step)
+        assert len(after) == len(busy) + len(started)
         # Above the bound only one for each lane that had nothing under way, however busy the others were.
         for account, _ in started[max(0, MOST_BATCHES - len(busy)) :]:
             assert not any(token.startswith(f"{lane(step, account)}#") for token in busy)
             assert [one for one, _ in started].count(account) == 1
         for account in ACCOUNTS:
             name = lane(step, account)
-            mine = [token for token in held if token.startswith(f"{name}#")]
+            mine = [token for token in after if token.startswith(f"{name}#")]
             pause = self.jobs.pauses.get(name)
             if pause and pause.until is not None and self.clock.now < pause.until:
                 assert all(one != account for one, _ in started)
@@ -134,16 +137,16 @@ class JobsMachine(JobsHarm):
         entry = pick(which, sorted(self.jobs.open(), key=lambda one: (one.due, one.id)))
         self.elapse(max(0.0, entry.due - self.clock.now))
         step, _, account = entry.lane.partition(":")
-        hand = self.take(JobStep(step), account, "") if step in set(JobStep) else None
-        if hand is None:
+        worker = self.take(JobStep(step), account, "") if step in set(JobStep) else None
+        if worker is None:
             return
-        self.ask(hand, luck)
+        self.ask(worker, luck)
         if then == "apply":
-            self.finish(hand)
-        elif then == "die" or len(self.hands) > MOST_HANDS:
-            self.hands.remove(hand)
+            self.finish(worker)
+        elif then == "die" or len(self.workers) > MOST_WORKERS:
+            self.workers.remove(worker)
 
-    @precondition(lambda self: len(self.hands) < MOST_HANDS)
+    @precondition(lambda self: len(self.workers) < MOST_WORKERS)
     @rule(which=WHICH, ticket=st.booleans())
     def claim(self, which: int, ticket: bool) -> None:
         if ticket and self.tickets:
@@ -152,33 +155,33 @@ class JobsMachine(JobsHarm):
         else:
             self.take(*pick(which, self.lanes()), "")
 
-    @precondition(lambda self: any(hand.seen is None for hand in self.hands))
+    @precondition(lambda self: any(worker.seen is None for worker in self.workers))
     @rule(which=WHICH, luck=LUCK)
     def act(self, which: int, luck: list[Luck]) -> None:
-        self.ask(pick(which, [hand for hand in self.hands if hand.seen is None]), luck)
+        self.ask(pick(which, [worker for worker in self.workers if worker.seen is None]), luck)
 
-    @precondition(lambda self: self.hands)
+    @precondition(lambda self: self.workers)
     @rule(which=WHICH, luck=LUCK, twice=st.booleans())
     def apply(self, which: int, luck: list[Luck], twice: bool) -> None:
         """Perhaps `twice`: the ledger's answer to the first write was lost."""
-        hand = pick(which, self.hands)
-        if hand.seen is None:
-            self.ask(hand, luck)
-        self.finish(hand)
+        worker = pick(which, self.workers)
+        if worker.seen is None:
+            self.ask(worker, luck)
+        self.finish(worker)
         if twice:
-            self.hands.append(hand)
-            self.finish(hand)
+            self.workers.append(worker)
+            self.finish(worker)
 
     @precondition(lambda self: self.scraping.running())
     @rule(which=WHICH, state=st.sampled_from(["finished", "finished", "failed", "lost", "gone"]))
     def come_to_an_end(self, which: int, state: str) -> None:
         self.scraping.end(pick(which, self.scraping.running()), state)
 
-    @precondition(lambda self: self.scraping.pushes)
+    @precondition(lambda self: self.scraping.webhooks)
     @rule(which=WHICH)
-    def push(self, which: int) -> None:
+    def deliver_webhook(self, which: int) -> None:
         """Any that there ever was: in time, late, or once more."""
-        address, document = pick(which, self.scraping.pushes)
+        address, document = pick(which, self.scraping.webhooks)
         _, _, id_, token = urlsplit(address).path.split("/")
         id_ = unquote(id_)
         assert CALLBACKS.admits("job", id_, token, urlsplit(address).password or "")
@@ -187,8 +190,10 @@ class JobsMachine(JobsHarm):
         present = (entry.remote == document["id"]) if entry.remote else not entry.counts["losses"]
         wanted = not entry.ended and (document["status"] == "finished" or present)
         later = (wanted and full) or (entry.spoilt and not entry.forgotten)
-        became = self.parts.pushes.take(id_, document)
-        assert became is (PushOutcome.UNKNOWN if entry.forgotten else PushOutcome.LATER if later else PushOutcome.TAKEN)
+        became = self.parts.webhooks.take(id_, document)
+        assert became is (
+            WebhookOutcome.UNKNOWN if entry.forgotten else WebhookOutcome.LATER if later else WebhookOutcome.TAKEN
+        )
         if wanted and not later:
             entry.release()
             entry.state = State(document["status"])
@@ -204,17 +209,17 @@ class JobsMachine(JobsHarm):
         self.elapse(max(0.0, entry.due - self.clock.now))
 
     def teardown(self) -> None:
-        """No more harm: within so many rounds everything has ended, and what was late then has nothing to say."""
+        """No more faults: within so many rounds every job has ended, and what is late then changes nothing."""
         for _ in range(ROUNDS):
             if not any(self.jobs.open()):
                 break
             self.healthy_round()
         assert not any(self.jobs.open())
-        for hand in list(self.hands):
-            self.ask(hand, [])
-            self.finish(hand)
-        for which in range(len(self.scraping.pushes)):
-            self.push(which)
+        for worker in list(self.workers):
+            self.ask(worker, [])
+            self.finish(worker)
+        for which in range(len(self.scraping.webhooks)):
+            self.deliver_webhook(which)
         self.everything_adds_up()
         audit = self.store.audit()
         assert (audit.faults, audit.counters, audit.quiet) == ({}, [], True)
@@ -231,9 +236,9 @@ class JobsMachine(JobsHarm):
         for step in JobStep:
             self.dispatch(step)
         for ticket in self.tickets:
-            hand = self.take(ticket.step, ticket.account, ticket.token)
-            if hand:
-                self.ask(hand, [])
-                self.finish(hand)
+            worker = self.take(ticket.step, ticket.account, ticket.token)
+            if worker:
+                self.ask(worker, [])
+                self.finish(worker)
         self.tickets.clear()
         self.elapse(200.0)

@@ -1,8 +1,7 @@
 """A small model of the remote: what each call does there, and what comes back. No I/O; it stands where `BatchClient`
 stands.
 
-It is the contract at its strictest: the first look that reads a result deletes it, and whether its answer arrives is
-another matter.
+It is the contract at its strictest: the first poll that reads a result deletes it, whether its answer arrives or not.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ class Scraping:
     taken: Counter[str] = field(default_factory=Counter)
     blamed: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
-    pushes: list[tuple[str, Json]] = field(default_factory=list)
+    webhooks: list[tuple[str, Json]] = field(default_factory=list)
 
     def perform(self, calls: Sequence[tuple[Any, HttpRequest]]) -> Iterator[list[tuple[Any, HttpOutcome]]]:
         """As `BatchClient.perform`, one answer after the other."""
@@ -105,15 +104,15 @@ class Scraping:
         order = self.orders[request.url.rpartition("/")[2]]
         if order.state in {"lost", "gone"}:
             return HttpAnswer(404 if order.state == "lost" else 410, {}, b"")
-        told = document(order)
+        found = document(order)
         if request.method == "DELETE":
             order.state = "cancelled" if order.state == "running" else order.state
         elif order.state == "finished":
             self.lose(order, "lost")
-        return _answer(told)
+        return _answer(found)
 
     def end(self, order: Order, state: str) -> None:
-        """What a running submission comes to. What ends is pushed, if it has somewhere to go to."""
+        """End a running submission; its webhook is sent, if it has a callback."""
         if state in {"lost", "gone"}:
             self.lose(order, state)
             return
@@ -121,7 +120,7 @@ class Scraping:
         if state == "failed":
             self.blamed.add(order.url)
         if order.callback:
-            self.pushes.append((order.callback, document(order)))
+            self.webhooks.append((order.callback, document(order)))
 
     def lose(self, order: Order, state: str) -> None:
         order.state = state
@@ -140,18 +139,18 @@ def body_of(url: str) -> str:
 
 
 def document(order: Order) -> Json:
-    """A job as the remote tells of it."""
-    told: Json = {"id": order.remote_id, "status": order.state, "url": order.url}
+    """A job as the remote describes it."""
+    found: Json = {"id": order.remote_id, "status": order.state, "url": order.url}
     if order.state == "finished":
-        told["response"] = {
+        found["response"] = {
             "headers": {"sa-statuscode": "200"},
             "body": body_of(order.url),
             "statusCode": 200,
             "credits": 1,
         }
     if order.state == "failed":
-        told["failReason"] = "no luck"
-    return told
+        found["failReason"] = "no luck"
+    return found
 
 
 def _answer(document: Json) -> HttpAnswer:

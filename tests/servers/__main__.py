@@ -20,7 +20,7 @@ from workers.local.embedded_server import TEST_SERVER, inspect_server
 
 TESTS = (
     *("tests/unit", "tests/model", "tests/flow", "tests/contract"),
-    *("tests/system/test_crawls.py", "tests/system/test_service_crawls.py"),
+    *("tests/system/workers/test_crawls.py", "tests/system/service/crawls"),
 )
 COLUMNS = ("server", "version", "passed", "failed", "seconds")
 

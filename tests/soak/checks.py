@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.journals import Entry
+from tests.chaos.checks.journals import Entry
 from tests.chaos.workload import digest
 from tests.soak.key_stats import KeyStats
 from tests.soak.lateness import Lateness, Order

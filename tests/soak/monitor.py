@@ -24,7 +24,7 @@ class SoakStalled(Exception):
 
 @dataclass
 class Monitor:
-    """Watches a cluster; `phase` is the name of the present phase. `lateness` gets all requests and, while `expecting`,
+    """Monitors a cluster; `phase` names the present phase. `lateness` gets all requests and, while `expecting`,
     the polls that are due next. `arrivals` collects polls where it is a list.
     """
 
@@ -44,13 +44,13 @@ class Monitor:
         self._processes = self.cluster.processes()
 
     def during(self, seconds: float) -> None:
-        """Watch for so many seconds."""
+        """Monitor for so many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._tick(min(left, TICK_SECONDS))
 
     def until(self, done: Callable[[], bool], what: str, within: float) -> None:
-        """Watch until `done()`; raises `SoakStalled` after `within` seconds."""
+        """Monitor until `done()`; raises `SoakStalled` after `within` seconds."""
         end = time.monotonic() + within
         while not done():
             if time.monotonic() > end:

@@ -14,9 +14,9 @@ from pathlib import Path
 from longhaul.jobs.store import SPACE, JobStore
 from longhaul.work.balance import balance
 from tests.builders import job_limits
-from tests.chaos.journals import read_journals
-from tests.chaos.log_check import check_logs
-from tests.chaos.unexpected_keys import unexpected_keys
+from tests.chaos.checks.journals import read_journals
+from tests.chaos.checks.log_check import check_logs
+from tests.chaos.checks.unexpected_keys import unexpected_keys
 from tests.soak.checks import (
     CatchUp,
     SoakResult,

@@ -14,7 +14,7 @@ from pathlib import Path
 from struct import Struct
 from typing import IO
 
-from benchmarks.bare_http import BareHttp, answered, serve
+from benchmarks.servers.bare_http import BareHttp, answered, serve
 
 RECORD = Struct("<IBd")
 RETRY_AFTER_SECONDS = 10

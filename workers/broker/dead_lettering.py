@@ -65,7 +65,7 @@ class DeadLetteringConsumer(consumer.Consumer):
         self._dead_letter(message, f"it is no valid task: {type(exc).__name__}")
 
     def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:  # noqa: ARG002  (likewise)
-        """The task is unknown here; whoever waits for its result gets the error."""
+        """The task is unknown here; a client that waits for its result gets the error."""
         self._dead_letter(message, "its task is unknown", self._fail_result)
 
     def _dead_letter(self, message: Any, reason: str, then: Callable[[Any], None] | None = None) -> None:

@@ -64,7 +64,7 @@ class QoS(redis.QoS):
         self._remove_from_indices(tag).execute()
 
     def adopt(self, tag: str) -> None:
-        """Have a message that was delivered to nobody go back with the others when the channel closes."""
+        """Have a message that was not delivered go back with the others when the channel closes."""
         self._delivered[tag] = None
 
 

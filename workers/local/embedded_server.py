@@ -144,7 +144,7 @@ def command(port: int, folder: Path | None = None) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         line += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec"]
         # Plain commands throughout: a base in the format of snapshots is read by no server older than its writer, so
-        # that a server which somebody installs or removes would leave the jobs unreadable.
+        # that a server which a person installs or removes would make the jobs unusable.
         line += ["--aof-use-rdb-preamble", "no"]
     return line
 
@@ -157,8 +157,8 @@ def _packaged() -> str:
         binaries = []
     if not binaries:
         raise PreflightFailed(
-            f"There is no proven redis-server or valkey-server on the PATH, and the package {PACKAGE} has none for this "
-            "machine: it is made for Linux (glibc) and macOS. Install a server, or name one with LONGHAUL_REDIS_URL."
+            f"There is no proven redis-server or valkey-server on the PATH, and the package {PACKAGE} has none for "
+            "this machine: it is made for Linux (glibc) and macOS. Install a server, or name one in LONGHAUL_REDIS_URL."
         )
     return str(binaries[0].locate())
 

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from longhaul.errors import PreflightFailed
-from longhaul.jobs.pushes import PushOutcome
+from longhaul.jobs.webhooks import WebhookOutcome
 from longhaul.ledger.connection import connect_loop
 from longhaul.process.shutdown import server_quick_at_second_signal
 from longhaul.scraperapi.crawl_models import NoEvent
@@ -47,12 +47,12 @@ async def receive_job(request: Request) -> Response:
     if not isinstance(document, dict):
         return refuse(400, document.words if isinstance(document, NoEvent) else "not an object")
     try:
-        became = await run_in_threadpool(runtime().job_pushes.take, job_id, document)
+        became = await run_in_threadpool(runtime().job_webhooks.take, job_id, document)
     except RedisError as error:
         log.warning("a delivered result could not be stored; the remote will try again", job=job_id, error=str(error))
         return refuse(503, "the ledger does not answer")
     log.debug("delivered", job=job_id, status=document.get("status"), became=became.value)
-    if became is PushOutcome.LATER:
+    if became is WebhookOutcome.LATER:
         return refuse(503, "the results queue is full; the job's next poll fetches its result")
     return JSONResponse(OK)
 
@@ -77,7 +77,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     with exit_with_reason():
         await run_in_threadpool(check_ledger, runtime().settings)
         if runtime().settings.webhook_secret is None:
-            # With an empty secret anybody could work out every address and its password.
+            # With an empty secret anyone could work out every address and its password.
             raise PreflightFailed("The receiver needs LONGHAUL_WEBHOOK_SECRET, the same as the workers'.")
     # Task events of delivered results go to Flower through this app.
     app.set_default()
@@ -100,7 +100,7 @@ async def _admitted(scope: Scope, receive: Receive, kind: CallbackKind, id_: str
 
 
 def log_no_addresses() -> None:
-    """Keep addresses out of access logs at every level: whoever knows one may deliver to it."""
+    """Keep addresses out of access logs at every level: anyone who knows one may deliver to it."""
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
@@ -113,7 +113,7 @@ def _redis() -> Redis:
 
 @cache
 def _events() -> CrawlEvents:
-    return CrawlEvents(runtime().crawl_pushes, _redis())
+    return CrawlEvents(runtime().crawl_webhooks, _redis())
 
 
 _rest = Starlette(

@@ -14,9 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.recorder import IncomingEvent, Recorder
 from longhaul.crawls.store import EventOutcome
+from longhaul.crawls.webhooks import CrawlWebhooks, EventReceipt
 from longhaul.errors import WriteRefused
 from longhaul.scraperapi.crawl_models import NoEvent, PageEvent, SummaryEvent
 from longhaul.scraperapi.crawl_protocol import read_event
@@ -33,11 +33,13 @@ log = structlog.get_logger()
 
 
 class CrawlEvents:
-    """Takes events for `pushes` and writes them through `redis`; one instance for each event loop."""
+    """Takes events for `webhooks` and writes them through `redis`; one instance for each event loop."""
 
-    def __init__(self, pushes: CrawlPushes, redis: Redis) -> None:
-        self._pushes = pushes
-        self._writes: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(Recorder(pushes.store, redis).record)
+    def __init__(self, webhooks: CrawlWebhooks, redis: Redis) -> None:
+        self._webhooks = webhooks
+        self._writes: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(
+            Recorder(webhooks.store, redis).record
+        )
         self._known: dict[str, Crawl] = {}
         self._being_stopped: set[str] = set()
 
@@ -73,7 +75,7 @@ class CrawlEvents:
                 return _TAKEN
 
     async def _take(self, crawl_id: str, event: PageEvent | SummaryEvent, size: int) -> EventReceipt:
-        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._pushes.store.get, crawl_id)
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._webhooks.store.get, crawl_id)
         if crawl is None:
             return EventReceipt.UNKNOWN
         if len(self._known) >= MAX_KNOWN_CRAWLS:
@@ -83,12 +85,12 @@ class CrawlEvents:
         if became in {"ahead", "run over"}:
             # The run in our memory is over, or nearly so.
             self._known.pop(crawl_id, None)
-            return await run_in_threadpool(self._pushes.take, crawl, event)
+            return await run_in_threadpool(self._webhooks.take, crawl, event)
         if became == "missing":
             self._known.pop(crawl_id, None)
         if became == "complete":
-            return await run_in_threadpool(self._pushes.settle, crawl_id, became)
-        return self._pushes.settle(crawl_id, became)
+            return await run_in_threadpool(self._webhooks.settle, crawl_id, became)
+        return self._webhooks.settle(crawl_id, became)
 
     def _stop(self, remote_id: str) -> None:
         """Stop a crawl that was created but never recorded, because its creator died: it costs credits. If that fails,
@@ -98,7 +100,7 @@ class CrawlEvents:
             return
         self._being_stopped.add(remote_id)
         try:
-            seen = self._pushes.stop(remote_id)
+            seen = self._webhooks.stop(remote_id)
             log.info("stopped at the remote", remote=remote_id, seen=type(seen).__name__)
         finally:
             self._being_stopped.discard(remote_id)

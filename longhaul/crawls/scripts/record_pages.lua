@@ -1,5 +1,5 @@
 -- Record pages of a crawl, each once: into the results queue, and counted. Where one cannot be written, those before it
--- are there and counted; sent again, they are 'seen'. `page` tells pages apart; `run` stands in the envelope, and
+-- are there and counted; sent again, they are 'seen'. `page` identifies a page; `run` stands in the envelope, and
 -- `stated` says whether the remote has named it.
 -- USES: sender
 -- ARGS: now, id, remote_id, poll_lane, cancelled_lane

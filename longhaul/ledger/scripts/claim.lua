@@ -112,7 +112,7 @@ while limit > 0 and examined < most do
       place(id, lane, now + lease)
       redis.call('HSET', record, 'lease', seconds(now + lease))
       local grown = redis.pcall('HINCRBY', record, 'fence', 1)
-      -- A fence that is no number is replaced by one that nobody has ever had.
+      -- A fence that is no number is replaced by one that no worker has ever had.
       if type(grown) == 'table' then redis.call('HSET', record, 'fence', string.format('%.0f', now * 1000)) end
       if counted then redis.pcall('HINCRBY', record, counted, 1) end
       local row = {id, redis.call('HGETALL', record)}

@@ -1,5 +1,5 @@
 -- Count a crash of a record's step: the record is tried again after a pause, and after so many crashes it goes into
--- quarantine, a lane that nobody works off.
+-- quarantine, a lane that no worker claims.
 -- ARGS: now, id, fence
 --       lane, quarantine_lane      where it was claimed from, and where the quarantine is
 --       cancelled_lane?            where a cancelled record goes instead

@@ -3,7 +3,7 @@
 -- ARGS: now, id, fence, state
 --       keep:number                seconds for which the record stays, so that a message delivered twice finds it ended
 --       stream?, envelope          where the envelope goes, if there is one
---       result_key?, result        where the result goes, if somebody may wait for it
+--       result_key?, result        where the result goes, if a client may wait for it
 --       result_ttl:number          seconds for which the result stays
 --       next_lane?                 where the ended record has a next action
 --       guard_field?, guard_value  a field that must still have this value, 0 where it is absent

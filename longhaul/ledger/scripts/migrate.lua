@@ -3,7 +3,7 @@
 --       fields{}, gone_fields[]    fields to set and to delete
 --       blobs{}, gone_blobs[]      likewise
 -- KEYS: record; from ARGS: blobs, gone_blobs
--- RETURNS: 1, or 0 where somebody else has claimed it since
+-- RETURNS: 1, or 0 where another worker has claimed it since
 local record = key('record', id)
 if (redis.call('HGET', record, 'fence') or '0') ~= fence then return 0 end
 for at = 1, #fields, 2 do redis.call('HSET', record, fields[at], fields[at + 1]) end

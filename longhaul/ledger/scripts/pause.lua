@@ -7,7 +7,7 @@
 -- KEYS: pause
 -- RETURNS: the pauses in a row
 local pause_key = key('pause', lane)
--- Nobody probes a lane that has no work left, so nobody ends its pause: a day after it is over, it is forgotten.
+-- A lane without work is not probed, so its pause is not ended: a day after it is over, it is forgotten.
 local FORGOTTEN = 86400
 local function pause_until(moment)
   redis.call('HSET', pause_key, 'until', seconds(moment))

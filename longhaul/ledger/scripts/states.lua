@@ -1,7 +1,7 @@
 -- Functions that change the state of a record. TRANSITIONS, written by the loader, is the owner's table: `["from>to"] =
 -- true`, and `["from>"] = true` for a state that can be left.
 
--- The guard of every write: the record must exist, and nobody may have claimed it since the caller did.
+-- The guard of every write: the record must exist, and no other worker may have claimed it since the caller did.
 -- Returns the state and the lane, or nil and why the write is rejected.
 local function guarded(id, fence, to)
   local found = redis.call('HMGET', key('record', id), 'state', 'fence', 'lane')

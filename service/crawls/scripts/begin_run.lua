@@ -26,7 +26,7 @@ for _, family in ipairs({
   redis.call('UNLINK', key(family, id))
 end
 change_state(id, 'delivered', 'delayed')
--- The field `events` goes on: a number means one event for ever, so that nobody takes this run's for the one's before.
+-- The field `events` goes on: a number means one event for ever, so no event is taken for one of another run.
 redis.call('HSET', record, 'cost', 0, 'depth', 0, 'undelivered', 0)
 redis.call('HDEL', record, 'outcome', 'ended', 'delivered', 'summary', 'several_hosts')
 if summary then redis.call('HSET', record, 'summary', summary) end

@@ -10,7 +10,7 @@
 --       share:number               slots of one host for one round
 --       ahead:number               pages to claim for each slot
 --       token?                     of the round
---       patience:number            seconds for which a page is tried
+--       retry_for:number           seconds for which a page is tried
 --       held...(name, pages:number)  pages that the round has of each host
 -- KEYS: record, due, lanes, books, order, started, working, slots, host_backoff, seen, redirected, tries, waiting,
 --       next, retry, claimed, completed, failed, outbox, events, delivery_tries
@@ -82,11 +82,11 @@ end
 local function is_over(id, url, backoff_until)
   local tries = redis.call('HGET', key('tries', id), url)
   local first = tries and tonumber(string.match(tries, '^%S+ (%S+)')) or now
-  if first + patience <= now then return true end
-  if not tries and first + patience < backoff_until then
+  if first + retry_for <= now then return true end
+  if not tries and first + retry_for < backoff_until then
     redis.call('HSET', key('tries', id), url, '0 ' .. seconds(first) .. ' 0')
   end
-  redis.call('ZADD', key('retry', id), seconds(math.min(backoff_until, first + patience)), url)
+  redis.call('ZADD', key('retry', id), seconds(math.min(backoff_until, first + retry_for)), url)
   return false
 end
 

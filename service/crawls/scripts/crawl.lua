@@ -71,7 +71,7 @@ local function pages_left(id, budget, cost)
   return math.min(budget - cost, PER_CREDIT * budget + 100 - outcomes)
 end
 
--- End a run that nobody has cancelled.
+-- End a run that was not cancelled.
 local function complete_run(id, from, now)
   local fruitless = redis.call('EXISTS', key('completed', id)) == 0 and redis.call('EXISTS', key('failed', id)) == 1
   finish_run(id, from, fruitless and 'failed' or 'completed', now)
@@ -112,7 +112,7 @@ local function keep_links(id, links)
   if #fresh > 0 then redis.call('RPUSH', key('next', id), unpack(fresh)) end
 end
 
--- Whether the caller still has this page: the crawl is running, and nobody has claimed the page since.
+-- Whether the caller still has this page: the crawl is running, and no other round has claimed the page since.
 local function is_holder(id, url, ends)
   return redis.call('HGET', key('record', id), 'state') == 'running'
     and tonumber(redis.call('ZSCORE', key('claimed', id), url) or 0) == tonumber(ends)

@@ -8,6 +8,7 @@ from config.settings import Settings, SettingsError, load
 SECRET = "hunter2-hunter2-hunter2"
 
 BROKERS = "must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported"
+TLS_OPTIONS = "ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile"
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_variables_and_their_types_arrive(monkeypatch):
         (
             "BROKER_URL",
             "rediss://h/0?ssl_check_hostname=false",
-            "ssl_check_hostname is no option of TLS here; those are ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile",
+            f"ssl_check_hostname is no option of TLS here; those are {TLS_OPTIONS}",
         ),
         (
             "WEBHOOK_SECRET",

@@ -1,4 +1,4 @@
-"""What the linter of our Lua refuses, one small script each; and that it finds nothing in the scripts that there are."""
+"""What the linter of our Lua refuses, one small script each; and that our scripts have no fault."""
 
 from __future__ import annotations
 

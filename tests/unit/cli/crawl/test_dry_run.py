@@ -22,10 +22,10 @@ def test_each_link_has_its_rule_and_nothing_is_needed_beside_the_page():
         shown = run(site.base, "--exclude", "/b$", "--dry-run", f"{site.base}/dir/page")
     assert shown.exit_code == 0, shown.output
     assert [json.loads(line) for line in shown.stdout.splitlines()] == [
-        {"url": f"{site.base}/a", "verdict": "crawled"},
-        {"url": f"{site.base}/dir/b", "verdict": "in url_regexp_exclude"},
-        {"url": "http://elsewhere.example/", "verdict": "off the site"},
-        {"url": "mailto:x@y", "verdict": "no http(s) address"},
+        {"url": f"{site.base}/a", "decision": "crawled"},
+        {"url": f"{site.base}/dir/b", "decision": "in url_regexp_exclude"},
+        {"url": "http://elsewhere.example/", "decision": "off the site"},
+        {"url": "mailto:x@y", "decision": "no http(s) address"},
     ]
     assert (
         shown.stderr

@@ -49,8 +49,8 @@ class World:
 
     def end(self, crawl_id):
         crawl = self.store.get(crawl_id)
-        told = SummaryEvent(crawl.remote_id, "finished", 0, 0, crawl.arrived.pages)
-        self.store.record([self.store.record_summary(crawl, told)])
+        summary = SummaryEvent(crawl.remote_id, "finished", 0, 0, crawl.arrived.pages)
+        self.store.record([self.store.record_summary(crawl, summary)])
         self.store.apply(CrawlStep.POLL, [(self.store.get(crawl_id), Complete())], time.time())
 
 

@@ -42,7 +42,7 @@ CRAWL = Crawl(
     sent=START,
 )
 RECURRING = replace(CRAWL, request=CrawlRequest("https://example.com/", interval="daily"))
-TOLD = replace(CRAWL, summary=SummaryEvent("remote-1", "finished", 5, done=3, failed=1), summary_at=START)
+SUMMED = replace(CRAWL, summary=SummaryEvent("remote-1", "finished", 5, done=3, failed=1), summary_at=START)
 TROUBLE = [
     RemoteTrouble(500, ""),
     RemoteTrouble(503, ""),
@@ -73,7 +73,7 @@ def test_deciding_reaches_for_no_clock_no_random_and_no_network():
     [(3, 0.0, False), (4, 0.0, True), (5, 0.0, True), (0, GRACE - 1, False), (0, GRACE, True)],
 )
 def test_a_summary_ends_a_crawl_with_its_last_page_done_or_failed_or_with_the_grace_time(pages, later, ends):
-    crawl = replace(TOLD, arrived=PageCounts(pages=pages))
+    crawl = replace(SUMMED, arrived=PageCounts(pages=pages))
     assert (DECIDER.after_event(crawl, START + later) is not None) is ends
 
 
@@ -92,9 +92,9 @@ def test_without_a_summary_no_event_is_an_end():
     ],
 )
 def test_the_end_is_what_the_remote_says(state, decision, recurring):
-    told = {"summary": SummaryEvent("remote-1", state, 0, 0, 0), "summary_at": START}
-    assert DECIDER.after_event(replace(CRAWL, **told), START) == decision
-    assert DECIDER.after_event(replace(RECURRING, **told), START) == recurring
+    summary = {"summary": SummaryEvent("remote-1", state, 0, 0, 0), "summary_at": START}
+    assert DECIDER.after_event(replace(CRAWL, **summary), START) == decision
+    assert DECIDER.after_event(replace(RECURRING, **summary), START) == recurring
 
 
 @pytest.mark.parametrize("seen", TROUBLE, ids=repr)
@@ -112,8 +112,8 @@ def test_a_refused_poll_pauses_no_account_for_it_is_a_convenience():
     ("state", "over"), [("success", True), ("running", False), ("in delivery", False), ("delivered", True), ("", True)]
 )
 def test_a_word_that_nobody_knows_says_nothing(state, over):
-    looked = DECIDER.after_poll(replace(CRAWL, arrived=PageCounts(pages=3)), CrawlProgress(3, 0, 0, state), START + 10)
-    assert (looked.idle is not None) is over
+    polled = DECIDER.after_poll(replace(CRAWL, arrived=PageCounts(pages=3)), CrawlProgress(3, 0, 0, state), START + 10)
+    assert (polled.idle is not None) is over
 
 
 REFUSED = [RemoteTrouble(503, ""), Unreachable(""), Interrupted(""), Rejected("405")]

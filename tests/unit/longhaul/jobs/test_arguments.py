@@ -122,7 +122,8 @@ class TestRequest:
     @pytest.mark.parametrize("content", [f"{SECRET}\n", f"{SECRET}\rX: y", f"\0{SECRET}"])
     def test_a_header_with_a_line_break_is_refused_without_being_quoted(self, content):
         assert refused(headers={"X-Key": content}) == (
-            f"headers[X-Key]: a str of {len(content)} characters (not shown, it may be secret): must not contain a line break"
+            f"headers[X-Key]: a str of {len(content)} characters (not shown, it may be secret): "
+            "must not contain a line break"
         )
 
     @pytest.mark.parametrize("content", [7, None, [SECRET], SECRET.encode()])
@@ -270,7 +271,8 @@ class TestTheRest:
     def test_an_unknown_argument_is_named_and_its_value_is_not_quoted(self, name):
         message = refused(**{name: SECRET})
         assert message == (
-            f"{name}: a str of 15 characters (not shown, it may be secret): is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}"
+            f"{name}: a str of 15 characters (not shown, it may be secret): "
+            f"is not an argument of jobs.submit; those are {', '.join(ARGUMENTS)}"
         )
 
 

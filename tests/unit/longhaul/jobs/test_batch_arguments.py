@@ -26,7 +26,8 @@ class TestBatch:
             (3, "entry"),
         ]
         assert str(refusal(batch)).startswith(
-            "3 of 4 entries are wrong and none was taken (partial=True takes the others): requests[1]: url: 'nope': must be"
+            "3 of 4 entries are wrong and none was taken (partial=True takes the others): "
+            "requests[1]: url: 'nope': must be"
         )
 
     def test_a_wrong_default_makes_every_entry_wrong(self):
@@ -46,8 +47,8 @@ class TestBatch:
     def test_an_entry_that_is_no_object_is_refused_without_being_quoted(self):
         ((_, why),) = read_batch([[URL, {"headers": SECRET}]], {}, RULES).rejected
         assert (
-            why
-            == "entry: a list (not shown, it may be secret): must be a URL or an object with the arguments of jobs.submit"
+            why == "entry: a list (not shown, it may be secret): "
+            "must be a URL or an object with the arguments of jobs.submit"
         )
 
     def test_an_empty_list_is_refused(self):

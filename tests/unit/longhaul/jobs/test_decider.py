@@ -97,7 +97,7 @@ CANCEL = [
 
 STEPS = {
     "send": (SEND, DECIDER.after_send, models.SubmitSeen),
-    "look": (POLL, DECIDER.after_poll, models.PollSeen),
+    "poll": (POLL, DECIDER.after_poll, models.PollSeen),
     "cancel": (CANCEL, DECIDER.after_cancel, models.CancelSeen),
 }
 CASES = [(step, seen, decision) for step, (table, _, _) in STEPS.items() for seen, decision in table]

@@ -39,10 +39,10 @@ class TestPauses:
         assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
 
     @pytest.mark.parametrize(
-        ("told", "kept"), [(0, 2), (1, 2), (7, 7), (3600, 3600), (10**9, 3600), (float("inf"), 3600)]
+        ("asked", "kept"), [(0, 2), (1, 2), (7, 7), (3600, 3600), (10**9, 3600), (float("inf"), 3600)]
     )
-    def test_retry_after_is_kept_within_bounds(self, told, kept):
-        assert DECIDER.after_send(a_job(pauses=5), Throttled(told), LATER) == Pause(
+    def test_retry_after_is_kept_within_bounds(self, asked, kept):
+        assert DECIDER.after_send(a_job(pauses=5), Throttled(asked), LATER) == Pause(
             LATER + kept, "too many requests (HTTP 429)"
         )
 

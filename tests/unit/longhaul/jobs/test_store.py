@@ -64,8 +64,8 @@ class TestPhases:
         sending = claim_one(store, JobStep.SEND)
         assert (sending.request, sending.submissions) == (request, 1)
         apply(store, JobStep.SEND, sending, Sent("r", START))
-        looking = claim_one(store, JobStep.POLL)
-        assert (looking.request.url, looking.request.headers, looking.meta) == ("https://e.test/", {}, {"a": 1})
+        polling = claim_one(store, JobStep.POLL)
+        assert (polling.request.url, polling.request.headers, polling.meta) == ("https://e.test/", {}, {"a": 1})
 
     def test_sent_is_running_with_its_remote_id_and_a_poll_to_come(self, store, clock):
         submit(store, "a")
@@ -169,12 +169,12 @@ class TestPhases:
 
     def test_only_who_may_be_waited_for_leaves_a_note(self, redis, clock):
         store = JobStore(
-            redis, job_limits(), lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
+            redis, job_limits(), lambda id_, document: StoredResult(f"result-{id_}", document["status"], 60), clock
         )
         for id_, tracked in (("a", True), ("b", False)):
             store.submit([(id_, a_submission())], tracked=tracked)
         store.apply(JobStep.SEND, [(job, Fail("x")) for job in store.claim(JobStep.SEND, "default").items], START)
-        assert (redis.get("note-a"), redis.get("note-b")) == ("failed", None)
+        assert (redis.get("result-a"), redis.get("result-b")) == ("failed", None)
 
     def test_what_became_of_each_decision_is_told(self, store):
         running(store, "a", "b")

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong with a record is named by its id, and nothing else is, whatever goes on beside the walk."""
+"""The audit names each record that is wrong, and no other, whatever else happens meanwhile."""
 
 import threading
 
@@ -37,11 +37,11 @@ def named(store):
 
 def test_sound_books_have_nothing_to_name(store):
     found = store.audit()
-    assert (found.walked, found.faults, found.counters, found.quiet) == (4, {}, [], True)
+    assert (found.checked, found.faults, found.counters, found.quiet) == (4, {}, [], True)
 
 
 def test_an_empty_ledger_too(redis, clock):
-    assert a_store(redis, clock).audit().walked == 0
+    assert a_store(redis, clock).audit().checked == 0
 
 
 def test_an_open_record_that_is_in_no_lane(store, redis):
@@ -136,7 +136,7 @@ def test_what_was_wrong_for_a_moment_only_is_not_named(redis, redis_url, clock):
 
     class MovesOn(Redis):
         def smembers(self, name):
-            # Asked between the two looks.
+            # Asked between the two checks.
             redis.zadd(f"{SPACE}:due:poll:default", {"a": 1})
             # Wrong both times, but not in the same way: it moves.
             redis.zadd(f"{SPACE}:due:poll:default", {"c": 1})
@@ -175,12 +175,12 @@ def test_beside_a_system_at_work_nothing_is_named_that_is_right(redis, clock):
     assert named(store) == ({}, [])
 
 
-def test_many_records_are_walked_through_in_steps(redis, clock):
+def test_many_records_are_checked_in_steps(redis, clock):
     store = a_store(redis, clock)
     submit(store, *(f"{n:05d}" for n in range(2500)))
     redis.zrem(f"{SPACE}:due:send:default", *(f"{n:05d}" for n in range(0, 2500, 2)))
     found = store.audit()
-    assert found.walked >= 2500
+    assert found.checked >= 2500
     assert len(found.faults) == 1250
 
 

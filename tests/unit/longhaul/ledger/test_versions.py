@@ -1,4 +1,4 @@
-"""Two versions of this code at work on one ledger, on a real server: the older leaves alone what the newer has written."""
+"""Two versions of this code on one ledger, on a real server: the older leaves alone what the newer has written."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_newer_record_blocks_none_of_those_behind_it(older: Due, newer: Due, c
     put(newer, *(f"new-{at}" for at in range(30)))
     clock.now += 1
     put(older, "a", "b")
-    # Ten times as many as it may have are looked through in one claim; and what is left alone is not counted as asked
+    # Ten times as many as it may have are read in one claim; and what is left alone is not counted as asked
     # for.
     allowed = LaneLimit("default", per_second=2.0)
     assert [[row.id for row in claimed(older, limit=2, allowed=allowed)] for _ in range(3)] == [[], ["a", "b"], []]

@@ -93,10 +93,15 @@ def test_normalising_twice_changes_nothing(address):
 
 def test_links_come_in_document_order_and_once():
     html = """
-        <link rel="Next nofollow" href="/next"> <LINK REL=canonical HREF=/canonical> <link rel=stylesheet href=/style.css> <link href=/norel>
-        <a href="/a">1</a> <AREA HREF="/area"> <a href="/a#again">2</a> <iframe src="/iframe"></iframe> <a name=x>no link</a>
-        <a href=mailto:a@b>3</a> <a href="ftp://x/">4</a> <a href="#top">5</a> <img src=/image.png> <iframe href=/no></iframe>
-        <svg><a href="/svg">6</a><use href="/use"/></svg> <noscript><a href="/noscript">7</a></noscript> <!-- <a href="/comment">8</a> -->
+        <link rel="Next nofollow" href="/next"> <LINK REL=canonical HREF=/canonical>
+        <link rel=stylesheet href=/style.css>
+        <link href=/norel>
+        <a href="/a">1</a> <AREA HREF="/area"> <a href="/a#again">2</a>
+        <iframe src="/iframe"></iframe> <a name=x>no link</a>
+        <a href=mailto:a@b>3</a> <a href="ftp://x/">4</a> <a href="#top">5</a>
+        <img src=/image.png> <iframe href=/no></iframe>
+        <svg><a href="/svg">6</a><use href="/use"/></svg> <noscript><a href="/noscript">7</a></noscript>
+        <!-- <a href="/comment">8</a> -->
         <script>"<a href='/script'>"</script> <template><a href="/template">9</a></template> <a href>self</a>
     """
     found = ["/next", "/canonical", "/a", "/area", "/iframe", "/svg", "/noscript", "/dir/page.html?q=1"]

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from longhaul.errors import InvalidArgument
 from longhaul.links.extract import links, normalised
-from longhaul.links.scope import REMEMBERED, ExplainedLink, LinkVerdict, Scope, site_of
+from longhaul.links.scope import REMEMBERED, ExplainedLink, LinkDecision, Scope, site_of
 
 START = "http://www.example.co.uk/start"
 ODD = [
@@ -69,35 +69,35 @@ def test_a_site_is_a_registrable_domain_or_a_host_with_its_port(address, site):
 
 
 @pytest.mark.parametrize(
-    ("include", "exclude", "url", "verdict"),
+    ("include", "exclude", "url", "decision"),
     [
-        (".*", None, "https://shop.example.co.uk/x", LinkVerdict.CRAWLED),
-        (".*", "", "http://www.example.co.uk:81/", LinkVerdict.CRAWLED),
-        (".*", None, "http://other.co.uk/", LinkVerdict.OFF_SITE),
-        (".*", None, "http://example.co.uk.evil.test/", LinkVerdict.OFF_SITE),
-        (".*", None, "mailto:a@example.co.uk", LinkVerdict.NO_PAGE),
-        (".*", "/product/", "http://www.example.co.uk/product/1", LinkVerdict.EXCLUDED),
-        (".*", ".*/product/.*", "http://www.example.co.uk/products", LinkVerdict.CRAWLED),
-        ("/blog/", None, "http://www.example.co.uk/blog/1", LinkVerdict.CRAWLED),
-        ("/blog/", None, "http://www.example.co.uk/shop", LinkVerdict.NOT_INCLUDED),
-        ("/blog/", "x", "http://www.example.co.uk/blog/x", LinkVerdict.EXCLUDED),
-        (r"https?://other\.example/", None, "http://other.example/x", LinkVerdict.CRAWLED),
-        (r"https?:\/\/other\.example\/", None, "http://other.example/x", LinkVerdict.CRAWLED),
-        (r"https?://other\.example/", None, "http://www.example.co.uk/", LinkVerdict.NOT_INCLUDED),
-        (r"https?://other\.example/", "/x", "http://other.example/x", LinkVerdict.EXCLUDED),
+        (".*", None, "https://shop.example.co.uk/x", LinkDecision.CRAWLED),
+        (".*", "", "http://www.example.co.uk:81/", LinkDecision.CRAWLED),
+        (".*", None, "http://other.co.uk/", LinkDecision.OFF_SITE),
+        (".*", None, "http://example.co.uk.evil.test/", LinkDecision.OFF_SITE),
+        (".*", None, "mailto:a@example.co.uk", LinkDecision.NO_PAGE),
+        (".*", "/product/", "http://www.example.co.uk/product/1", LinkDecision.EXCLUDED),
+        (".*", ".*/product/.*", "http://www.example.co.uk/products", LinkDecision.CRAWLED),
+        ("/blog/", None, "http://www.example.co.uk/blog/1", LinkDecision.CRAWLED),
+        ("/blog/", None, "http://www.example.co.uk/shop", LinkDecision.NOT_INCLUDED),
+        ("/blog/", "x", "http://www.example.co.uk/blog/x", LinkDecision.EXCLUDED),
+        (r"https?://other\.example/", None, "http://other.example/x", LinkDecision.CRAWLED),
+        (r"https?:\/\/other\.example\/", None, "http://other.example/x", LinkDecision.CRAWLED),
+        (r"https?://other\.example/", None, "http://www.example.co.uk/", LinkDecision.NOT_INCLUDED),
+        (r"https?://other\.example/", "/x", "http://other.example/x", LinkDecision.EXCLUDED),
         # What counts is the address as the standard writes it.
-        ("/b$", None, "HTTP://WWW.EXAMPLE.CO.UK/a/../b#c", LinkVerdict.CRAWLED),
+        ("/b$", None, "HTTP://WWW.EXAMPLE.CO.UK/a/../b#c", LinkDecision.CRAWLED),
     ],
 )
-def test_the_first_rule_that_speaks_against_a_link_is_its_verdict(include, exclude, url, verdict):
-    assert Scope.of(START, include, exclude).verdict(url) is verdict
+def test_the_first_rule_that_speaks_against_a_link_is_its_decision(include, exclude, url, decision):
+    assert Scope.of(START, include, exclude).decide(url) is decision
 
 
 def test_where_there_is_no_domain_host_and_port_must_be_equal():
     scope = Scope.of("http://127.0.0.1:8000/", ".*")
-    assert scope.verdict("http://127.0.0.1:8000/x") is LinkVerdict.CRAWLED
-    assert scope.verdict("http://127.0.0.1:8001/x") is LinkVerdict.OFF_SITE
-    assert scope.verdict("http://1.0.0.1:8000/x") is LinkVerdict.OFF_SITE
+    assert scope.decide("http://127.0.0.1:8000/x") is LinkDecision.CRAWLED
+    assert scope.decide("http://127.0.0.1:8001/x") is LinkDecision.OFF_SITE
+    assert scope.decide("http://1.0.0.1:8000/x") is LinkDecision.OFF_SITE
 
 
 def test_a_wrong_argument_is_named():
@@ -110,8 +110,10 @@ def test_a_wrong_argument_is_named():
 
 
 PAGE = """
-    <a href="/blog/1">1</a> <a href="/blog/1#comments">again</a> <a href="/shop">2</a> <a href="http://other.example/blog/2">3</a>
-    <a href="/blog/secret">4</a> <a href="javascript:x()">5</a> <a href="#top">6</a> <a href="https://shop.example.co.uk/blog/3">7</a>
+    <a href="/blog/1">1</a> <a href="/blog/1#comments">again</a> <a href="/shop">2</a>
+    <a href="http://other.example/blog/2">3</a>
+    <a href="/blog/secret">4</a> <a href="javascript:x()">5</a> <a href="#top">6</a>
+    <a href="https://shop.example.co.uk/blog/3">7</a>
 """
 
 
@@ -119,17 +121,20 @@ def test_the_pages_to_crawl_are_told_and_every_link_explained():
     scope = Scope.of(START, "/blog/", "secret")
     assert scope.follow(PAGE, START) == ["http://www.example.co.uk/blog/1", "https://shop.example.co.uk/blog/3"]
     assert scope.explain(PAGE, START) == [
-        ExplainedLink("http://www.example.co.uk/blog/1", LinkVerdict.CRAWLED),
-        ExplainedLink("http://www.example.co.uk/shop", LinkVerdict.NOT_INCLUDED),
-        ExplainedLink("http://other.example/blog/2", LinkVerdict.OFF_SITE),
-        ExplainedLink("http://www.example.co.uk/blog/secret", LinkVerdict.EXCLUDED),
-        ExplainedLink("javascript:x()", LinkVerdict.NO_PAGE),
-        ExplainedLink("https://shop.example.co.uk/blog/3", LinkVerdict.CRAWLED),
+        ExplainedLink("http://www.example.co.uk/blog/1", LinkDecision.CRAWLED),
+        ExplainedLink("http://www.example.co.uk/shop", LinkDecision.NOT_INCLUDED),
+        ExplainedLink("http://other.example/blog/2", LinkDecision.OFF_SITE),
+        ExplainedLink("http://www.example.co.uk/blog/secret", LinkDecision.EXCLUDED),
+        ExplainedLink("javascript:x()", LinkDecision.NO_PAGE),
+        ExplainedLink("https://shop.example.co.uk/blog/3", LinkDecision.CRAWLED),
     ]
 
 
 class TestAnIncludeThatFindsTheLinksItself:
-    HTML = """<script>go("/a"); go("/a"); go("b"); go("/secret"); go("http://other.example/"); go("mailto:x")</script> <a href="/c">c</a>"""
+    HTML = """
+        <script>go("/a"); go("/a"); go("b"); go("/secret"); go("http://other.example/"); go("mailto:x")</script>
+        <a href="/c">c</a>
+    """
 
     def test_its_groups_are_the_links(self):
         scope = Scope.of(START, r'go\("(?<relative_url>[^"]*)"\)', "secret")
@@ -138,14 +143,14 @@ class TestAnIncludeThatFindsTheLinksItself:
     def test_all_links_are_explained(self):
         scope = Scope.of(START, r'go\("(?<relative_url>[^"]*)"\)', "secret")
         assert [
-            (one.url.removeprefix("http://www.example.co.uk"), one.verdict) for one in scope.explain(self.HTML, START)
+            (one.url.removeprefix("http://www.example.co.uk"), one.decision) for one in scope.explain(self.HTML, START)
         ] == [
-            ("/a", LinkVerdict.CRAWLED),
-            ("/b", LinkVerdict.CRAWLED),
-            ("/secret", LinkVerdict.EXCLUDED),
-            ("http://other.example/", LinkVerdict.OFF_SITE),
-            ("mailto:x", LinkVerdict.NO_PAGE),
-            ("/c", LinkVerdict.NOT_INCLUDED),
+            ("/a", LinkDecision.CRAWLED),
+            ("/b", LinkDecision.CRAWLED),
+            ("/secret", LinkDecision.EXCLUDED),
+            ("http://other.example/", LinkDecision.OFF_SITE),
+            ("mailto:x", LinkDecision.NO_PAGE),
+            ("/c", LinkDecision.NOT_INCLUDED),
         ]
 
     def test_where_it_speaks_of_full_urls_the_site_is_no_bound(self):
@@ -202,10 +207,10 @@ def test_follow_and_explain_agree_on_pages_of_all_kinds(html, hrefs, include, ex
     scope = Scope.of(START, include, exclude)
     html += "".join(f'<a href="{href}">' for href in hrefs)
     followed = scope.follow(html, START)
-    assert followed == [one.url for one in scope.explain(html, START) if one.verdict is LinkVerdict.CRAWLED]
+    assert followed == [one.url for one in scope.explain(html, START) if one.decision is LinkDecision.CRAWLED]
     assert len(followed) == len(set(followed))
     for address in followed:
         assert address.startswith(("http://", "https://"))
         assert "#" not in address
         assert normalised(address) == address
-        assert scope.verdict(address) is LinkVerdict.CRAWLED
+        assert scope.decide(address) is LinkDecision.CRAWLED

@@ -56,10 +56,10 @@ def test_where_a_connection_breaks_the_remote_may_have_acted(reply):
 
 
 def test_an_answer_that_does_not_come_in_time_is_interrupted():
-    gate = threading.Event()
-    with wire(lambda _: Reply(200, after=gate)) as server:
+    release = threading.Event()
+    with wire(lambda _: Reply(200, after=release)) as server:
         outcome = call(HttpRequest("GET", f"{server.base}/x"), timeout=0.1)
-        gate.set()
+        release.set()
     assert isinstance(outcome, Interrupted)
 
 

@@ -30,7 +30,7 @@ def fill(store, count, account="default"):
 
 
 def sent(store, count):
-    """Jobs whose first look is due now."""
+    """Jobs whose first poll is due now."""
     fill(store, count)
     while jobs := store.claim(JobStep.SEND, "default").items:
         store.apply(JobStep.SEND, [(job, Sent(f"r-{job.id}", store.now())) for job in jobs], store.now())
@@ -132,7 +132,7 @@ class TestRate:
         clock.now += 0.5
         assert store.claim(JobStep.SEND, "default").probe
 
-    def test_a_paused_account_that_has_spent_its_rate_is_not_walked_through_again_and_again(self, redis, clock):
+    def test_a_paused_account_that_has_spent_its_rate_is_not_scanned_again_and_again(self, redis, clock):
         store = limited(redis, clock, per_second=1)
         fill(store, 30)
         (job,) = store.claim(JobStep.SEND, "default").items
@@ -141,7 +141,7 @@ class TestRate:
 
 
 class TestShares:
-    """20 a second; 1,000 jobs wait to be sent while 1,000 looks are due."""
+    """20 a second; 1,000 jobs wait to be sent while 1,000 polls are due."""
 
     @pytest.fixture
     def store(self, redis, clock):

@@ -51,6 +51,6 @@ def test_jobs_that_are_sent_together_drift_apart_poll_by_poll_and_never_meet_aga
     # Independent pauses: after n of them the spread is that of one, times the root of n. By a checksum, which is
     # linear, all met at the fourth.
     ages = [0.0] * 1000
-    for looks in range(1, 21):
-        ages = [age + jittered(100, 0.2, f"job.{n}:{looks}") for n, age in enumerate(ages)]
-        assert pstdev(ages) == pytest.approx(20 / 3**0.5 * looks**0.5, rel=0.15)
+    for polls in range(1, 21):
+        ages = [age + jittered(100, 0.2, f"job.{n}:{polls}") for n, age in enumerate(ages)]
+        assert pstdev(ages) == pytest.approx(20 / 3**0.5 * polls**0.5, rel=0.15)

@@ -61,7 +61,7 @@ class Worker:
             (self.worker.crawl if lane == CRAWL else self.worker.deliver)(token)
 
     def run_rounds_until(self, stopping: Callable[[], bool]) -> None:
-        """Run the rounds of a process that is told to stop."""
+        """Run the rounds of a process that is to stop."""
         usual, self.worker = self.worker, replace(self.worker, stopping=stopping)
         self.run_rounds()
         self.worker = usual

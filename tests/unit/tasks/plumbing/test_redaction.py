@@ -54,7 +54,7 @@ def received(app, cls=RedactedRequest, argsrepr=f"({SECRET})"):
 @pytest.mark.parametrize("argsrepr", [f"({SECRET},)", "", None])
 def test_no_argument_is_told_to_flower_or_to_inspect_or_to_a_log(app, cls, argsrepr):
     request = received(app, cls, argsrepr)
-    told = [
+    shown = [
         request.info(),
         request.info(safe=False),
         repr(request),
@@ -63,7 +63,7 @@ def test_no_argument_is_told_to_flower_or_to_inspect_or_to_a_log(app, cls, argsr
         request.argsrepr,
         request.kwargsrepr,
     ]
-    assert SECRET not in repr(told)
+    assert SECRET not in repr(shown)
     assert (request.argsrepr, request.kwargsrepr) == (HIDDEN, HIDDEN)
 
 

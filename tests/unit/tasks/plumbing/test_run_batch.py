@@ -18,7 +18,7 @@ from workers.app import app
 
 
 class Recorder:
-    """A runner and its store: what they were told to do."""
+    """A runner and its store: which calls they got."""
 
     def __init__(self, more=False):
         self.ran, self.left, self.more, self.store = [], [], more, self

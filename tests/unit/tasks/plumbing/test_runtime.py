@@ -1,4 +1,4 @@
-"""One runtime a process, whoever comes first."""
+"""One runtime a process, whichever thread comes first."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Every name of kombu and Celery that `workers.broker` overrides, calls or sets is still there. The names are read from
-the classes themselves, so that a new one is looked up without a line here.
+the classes themselves, so that a new one is checked without a line here.
 """
 
 import ast

@@ -1,0 +1,15 @@
+"""What the tests wait for, and what they read of the lanes."""
+
+import time
+
+
+def until(condition, seconds=10.0):
+    """Wait for what another thread does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def lanes(world):
+    return {lane.name: lane for lane in world.store.books().lanes}
