@@ -3,7 +3,7 @@ PYTHON ?= python3
 PACKAGES = config longhaul tasks workers cli service
 BIN = .venv/bin
 
-.PHONY: help install demo up test slow check bench chaos soak intake rabbitmq lock clean
+.PHONY: help install demo up test slow check bench mutate chaos soak intake rabbitmq lock clean
 
 help:  ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ check: .venv/dev  ## Lint, types, architecture
 
 bench: .venv/dev  ## Measure, side by side on this machine: see docs/benchmarks.md
 	$(BIN)/python -m benchmarks
+
+mutate: .venv/dev  ## Break each guard in a copy and see that a test fails, in 10 minutes (ONLY='claim move' for some)
+	$(BIN)/python -m tests.mutate $(if $(ONLY),--only $(ONLY))
 
 chaos: .venv/dev  ## Prove by force that nothing is lost, in 20 minutes (SEED=n repeats a run): see docs/reliability.md
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))

@@ -97,6 +97,10 @@ class TestRecurring:
         now, claimed, _, _ = crawls.store.claim(POLL, "default")
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
         assert crawls.store.apply(POLL, claimed, Polled(now, CrawlProgress(1, 0, 0), now), now).written == "stale"
+        # And a cancellation need not wait for it either.
+        crawls.store.cancel("a")
+        crawls.run(CANCEL)
+        assert [(one["status"], one["run"]) for one in crawls.ends("a")] == [("finished", 1), ("cancelled", 2)]
 
     def test_a_run_that_is_over_is_not_ended_again(self, crawls):
         self.recurring(crawls)
