@@ -1,1 +1,1 @@
-"""Benchmarks: ratios measured side by side in one run. See docs/benchmarks.md."""
+"""Benchmarks: ratios measured side by side in one run. See docs/internals/benchmarks.md."""

@@ -1,4 +1,4 @@
-"""What the receiver is measured against: a Starlette endpoint that reads the body and answers 200. `uvicorn
+"""The baseline of the receiver: a Starlette endpoint that reads the body and answers 200. Run it with `uvicorn
 benchmarks.bare_endpoint:api`.
 """
 
@@ -16,4 +16,4 @@ async def receive(request: Request) -> Response:
 
 
 api = Starlette(routes=[Route("/crawls/{crawl_id}/{token}", receive, methods=["POST"])])
-"""With the receiver's path, so that routing costs the same."""
+"""It has the receiver's path, so that routing costs the same."""

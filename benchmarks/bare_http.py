@@ -1,7 +1,6 @@
-"""As little of an HTTP/1.1 server as the measurements need: keep-alive, bodies with a length, nothing else.
+"""A minimal HTTP/1.1 server: keep-alive, bodies with a length, nothing else.
 
-Raw asyncio, so that what stands at the other end takes as little as possible of the cores it shares with what is
-measured.
+It is written on raw asyncio because it shares the cores with what is measured.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ import uvloop
 
 
 class BareHttp(asyncio.Protocol):
-    """One connection. What is served is `answer`, which a subclass has."""
+    """One connection. A subclass implements `answer`."""
 
     def __init__(self) -> None:
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there."""
+        """A client has connected."""
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -38,17 +37,17 @@ class BareHttp(asyncio.Protocol):
             self.transport.write(self.answer(method, path, body))  # type: ignore[attr-defined]
 
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
-        """The whole answer to one request: see `answered`."""
+        """The answer to a request as bytes: see `answered`."""
         raise NotImplementedError
 
 
 def answered(body: bytes, kind: bytes = b"application/json", status: bytes = b"200 OK") -> bytes:
-    """An answer as it goes over the wire."""
+    """An answer as bytes."""
     return b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (status, kind, len(body), body)
 
 
 def serve(protocol: type[BareHttp], port: int) -> None:
-    """Serve on this loopback port until the process is ended."""
+    """Serve on a loopback port until the process ends."""
     uvloop.run(_serve(protocol, port))
 
 

@@ -1,9 +1,9 @@
-"""A crawl of a local static site by our service, every page and the summary pushed to a receiver, against Scrapy; and
-what a crawl keeps.
+"""Crawls of a local static site by our service, which pushes every page and the summary to a receiver, against Scrapy;
+and the memory that a crawl takes.
 
-Both get the same site, the same bound on depth (which cuts nothing off) and the same number of requests at once, and
-take turns. Ours: a web process and two workers, from before POST /job until the receiver has the summary. Scrapy's:
-from its first request to its last item.
+Both crawl the same site with the same depth limit, which excludes no page, and the same number of concurrent requests,
+and take turns. Our time: a web process and two workers, from before `POST /job` until the receiver has the summary.
+Scrapy's time: from its first request to its last item.
 """
 
 from __future__ import annotations
@@ -26,14 +26,12 @@ from benchmarks.figure import Figure
 from benchmarks.rig import ROOT, WORKERS, Rig, cpu, free_port
 from service.crawls.store import SPACE
 
-AT_ONCE = 8
-"""Requests to the site at once: LONGHAUL_SERVICE_PER_HOST and CONCURRENT_REQUESTS_PER_DOMAIN. It is the default of
-both.
-"""
+CONCURRENCY = 8
+"""Concurrent requests to the site: the default of LONGHAUL_SERVICE_PER_HOST and of CONCURRENT_REQUESTS_PER_DOMAIN."""
 DEPTH = 100
-FEW = 1_000
-LOOK = 0.25
-"""Seconds between two looks at a crawl's memory: each takes the server a few milliseconds."""
+BASELINE = 1_000
+MEASURE_SECONDS = 0.25
+"""Between two measurements of a crawl's memory; each takes the server a few milliseconds."""
 KEPT = (
     "record",
     "order",
@@ -58,8 +56,8 @@ SCRAPY, FEED, OURS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Crawled:
-    """One crawl: `seconds` it took, seconds of `cpu` in the crawler's own processes, and the pages that came."""
+class CrawlTime:
+    """A crawl: `seconds` it took, `cpu` seconds of the crawler's own processes, and the URLs of its pages."""
 
     seconds: float
     cpu: float
@@ -68,13 +66,13 @@ class Crawled:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service; the web process comes first."""
+    """A running service. `processes`: the web process, then the workers."""
 
     base: str
     processes: list[psutil.Process]
 
     def crawl(self, site: str, receiver: str) -> str:
-        """Have the site crawled; the crawl's id."""
+        """Start a crawl of the site; its id."""
         order = {"api_key": "k", "start_url": site, "max_depth": DEPTH, "url_regexp_include": ".*"}
         order["callback"] = {"type": "webhook", "url": receiver}
         answer = requests.post(f"{self.base}/job", json=order, timeout=30)
@@ -83,20 +81,20 @@ class Service:
 
 
 def measure(rig: Rig, *, pages: int, runs: int, kept: int) -> Iterator[Figure]:
-    """`pages` of the site that is crawled `runs` times by each; `kept` of the one whose crawl's memory is looked at."""
+    """`pages`: of the site that each crawls `runs` times. `kept`: pages of the crawl whose memory is measured."""
     yield from speed(rig, pages, runs)
-    yield from keeping(rig, kept)
+    yield from memory(rig, kept)
 
 
 def speed(rig: Rig, pages: int, runs: int) -> Iterator[Figure]:
-    """Pages a second, side by side."""
+    """Pages per second, side by side."""
     with static_site(rig, pages) as site:
-        ways: dict[str, Callable[[], Crawled]] = {
+        ways: dict[str, Callable[[], CrawlTime]] = {
             SCRAPY: lambda: scrapy(site),
             FEED: lambda: scrapy(site, str(rig.folder / "items.jsonl")),
             OURS: lambda: ours(rig, site),
         }
-        taken: dict[str, list[Crawled]] = {name: [] for name in ways}
+        taken: dict[str, list[CrawlTime]] = {name: [] for name in ways}
         for _ in range(runs):
             for name, crawl in ways.items():
                 taken[name].append(crawl())
@@ -115,12 +113,12 @@ def speed(rig: Rig, pages: int, runs: int) -> Iterator[Figure]:
         "ratio to Scrapy, items to JSON lines",
         rates[OURS] / rates[FEED],
         "x",
-        note="what is in an item is what is in an event",
+        note="an item has what an event has",
     )
 
 
-def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
-    """What a crawl takes of Redis for each URL that it has seen, and of its workers' memory."""
+def memory(rig: Rig, pages: int) -> Iterator[Figure]:
+    """Redis memory for each URL that a crawl has seen, and the memory of its workers."""
     rig.redis.flushall()
     with static_site(rig, pages) as site, service(rig) as parts, listener(rig) as receiver:
         empty = rig.redis.info("memory")["used_memory"]
@@ -132,56 +130,59 @@ def keeping(rig: Rig, pages: int) -> Iterator[Figure]:
         def over() -> bool:
             nonlocal own, whole, few, many
             pipe = rig.redis.pipeline()
-            # `seen` is given up where the crawl ends: what stays until the summary is told is less.
+            # `seen` is deleted when the crawl ends, before the summary is delivered.
             pipe.scard(f"{SPACE}:seen:{crawl_id}")
             pipe.llen(f"{SPACE}:completed:{crawl_id}")
             pipe.info("memory")
             for name in KEPT:
                 pipe.memory_usage(f"{SPACE}:{name}:{crawl_id}", samples=0)
-            seen, done, memory, *sizes = pipe.execute()
+            seen, done, info, *sizes = pipe.execute()
             if seen:
                 own = max(own, (sum(size or 0 for size in sizes), seen))
-                whole = max(whole, (memory["used_memory"] - empty, seen))
+                whole = max(whole, (info["used_memory"] - empty, seen))
             resident = max(worker.memory_info().rss for worker in parts.processes[1:])
-            few = max(few, resident) if done <= FEW else few
+            few = max(few, resident) if done <= BASELINE else few
             many = max(many, resident)
-            return told(receiver)["ended"] is not None
+            return received(receiver)["ended"] is not None
 
-        rig.wait(over, LOOK)
-        length = fmean(len(url) for url in told(receiver)["urls"])
-    note = f"at the fullest moment of {pages:,} pages, every key of the crawl; the URL itself, {length:.0f} B, is not in it"
+        rig.wait(over, MEASURE_SECONDS)
+        length = fmean(len(url) for url in received(receiver)["urls"])
+    note = f"the largest over {pages:,} pages, all keys of the crawl, without the URL itself ({length:.0f} B)"
     yield Figure("Redis for each seen URL", own[0] / own[1] - length, "B", at_most=300, note=note)
-    note = "likewise; with its buffers, and the bodies that wait to be told"
+    note = "the same, with its buffers and the bodies that wait for delivery"
     yield Figure("growth of the whole server", whole[0] / whole[1] - length, "B", note=note)
     yield Figure(
-        f"worker RSS up to {FEW:,} pages", few / 2**20, "MB", note="the most seen, the larger of the two workers"
+        f"worker RSS up to {BASELINE:,} pages",
+        few / 2**20,
+        "MB",
+        note="the largest seen, the larger of the two workers",
     )
-    yield Figure(f"worker RSS up to {pages:,} pages", many / 2**20, "MB", note="likewise")
+    yield Figure(f"worker RSS up to {pages:,} pages", many / 2**20, "MB", note="the same")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)
 
 
-def ours(rig: Rig, site: str) -> Crawled:
-    """One crawl by our service, on an emptied server."""
+def ours(rig: Rig, site: str) -> CrawlTime:
+    """A crawl by our service, on an emptied server."""
     rig.redis.flushall()
     with service(rig) as parts, listener(rig) as receiver:
         before, began = cpu(parts.processes), time.time()
         parts.crawl(site, receiver)
-        rig.wait(lambda: told(receiver)["ended"] is not None)
-        events = told(receiver)
-        return Crawled(events["ended"] - began, cpu(parts.processes) - before, frozenset(events["urls"]))
+        rig.wait(lambda: received(receiver)["ended"] is not None)
+        events = received(receiver)
+        return CrawlTime(events["ended"] - began, cpu(parts.processes) - before, frozenset(events["urls"]))
 
 
-def scrapy(site: str, feed: str = "") -> Crawled:
-    """One crawl by Scrapy; its items go to the file `feed`, or nowhere."""
-    line = [sys.executable, "-m", "benchmarks.spider", site, str(DEPTH), str(AT_ONCE), feed]
+def scrapy(site: str, feed: str = "") -> CrawlTime:
+    """A crawl by Scrapy. `feed`: a file for its items; empty: they are dropped."""
+    line = [sys.executable, "-m", "benchmarks.spider", site, str(DEPTH), str(CONCURRENCY), feed]
     answer = json.loads(subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
-    # It keeps the fragments of links, and asks for a page once all the same.
-    return Crawled(answer["seconds"], answer["cpu"], frozenset(urldefrag(url).url for url in answer["urls"]))
+    # Scrapy keeps the fragments of URLs, but requests each page once.
+    return CrawlTime(answer["seconds"], answer["cpu"], frozenset(urldefrag(url).url for url in answer["urls"]))
 
 
 @contextmanager
 def static_site(rig: Rig, pages: int) -> Iterator[str]:
-    """The address of a site of so many pages."""
+    """Start a static site of `pages` pages; its address."""
     port = free_port()
     with rig.server("site", ["benchmarks.static_site", str(port), str(pages)], port):
         yield f"http://127.0.0.1:{port}/"
@@ -189,7 +190,7 @@ def static_site(rig: Rig, pages: int) -> Iterator[str]:
 
 @contextmanager
 def listener(rig: Rig) -> Iterator[str]:
-    """The address of a bare receiver."""
+    """Start a minimal receiver; its address."""
     port = free_port()
     with rig.server("listener", ["benchmarks.listener", str(port)], port):
         yield f"http://127.0.0.1:{port}/"
@@ -202,7 +203,7 @@ def service(rig: Rig) -> Iterator[Service]:
     given = {
         "redis_url": rig.redis_url,
         "service_private_targets": "1",
-        "service_per_host": str(AT_ONCE),
+        "service_per_host": str(CONCURRENCY),
         "log_level": "WARNING",
     }
     environment = {f"LONGHAUL_{name.upper()}": value for name, value in given.items()}
@@ -226,7 +227,7 @@ def service(rig: Rig) -> Iterator[Service]:
         yield Service(f"http://127.0.0.1:{port}", processes)
 
 
-def told(receiver: str) -> dict[str, Any]:
-    """What the receiver has heard so far; the URLs only once it has the summary."""
+def received(receiver: str) -> dict[str, Any]:
+    """What the receiver has received so far; the URLs only once it has the summary."""
     answer: dict[str, Any] = requests.get(receiver, timeout=30).json()
     return answer

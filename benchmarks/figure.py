@@ -1,4 +1,4 @@
-"""One measured figure, and how figures are shown."""
+"""A measured figure, and the table of figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`value` in `unit`, held against `at_least` or `at_most` where there is a target."""
+    """A `value` in `unit`. `at_least` or `at_most`: the target, where there is one."""
 
     name: str
     value: float
@@ -18,7 +18,7 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the target is met; a figure without one always is."""
+        """Whether the target is met; true without a target."""
         return (self.at_least is None or self.value >= self.at_least) and (
             self.at_most is None or self.value <= self.at_most
         )
@@ -31,14 +31,14 @@ class Figure:
         return "" if self.at_most is None else f"<= {self.at_most:g}"
 
     def document(self) -> dict[str, object]:
-        """For a JSON line."""
+        """The figure as a JSON object."""
         return {name: value for name, value in asdict(self).items() if value not in {None, ""}} | {"met": self.met}
 
 
 def table(figures: list[Figure]) -> str:
-    """A Markdown table, readable as it is."""
+    """The figures as an aligned Markdown table."""
     rows = [("figure", "measured", "target", "met", "remarks")]
-    rows += [(one.name, f"{_short(one.value)} {one.unit}", one.target, _verdict(one), one.note) for one in figures]
+    rows += [(one.name, f"{_short(one.value)} {one.unit}", one.target, _met(one), one.note) for one in figures]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -47,7 +47,7 @@ def table(figures: list[Figure]) -> str:
     return "\n".join(lines)
 
 
-def _verdict(figure: Figure) -> str:
+def _met(figure: Figure) -> str:
     if not figure.target:
         return ""
     return "yes" if figure.met else "NO"

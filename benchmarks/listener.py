@@ -1,6 +1,6 @@
-"""A bare receiver of a crawl's events: it keeps the pages' addresses and the time of the summary, and answers 200.
+"""A minimal receiver of crawl events: it answers 200 and keeps the URLs of the pages and the time of the summary.
 
-`GET /` tells both: {"ended": epoch seconds or null, "urls": [...]}.
+`GET /` returns both: {"ended": epoch seconds or null, "urls": [...]}.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import time
 
 from benchmarks.bare_http import BareHttp, answered, serve
 
-TAKEN = answered(b"{}")
+ACCEPTED = answered(b"{}")
 URL = b'"url":"'
 
 
 class Listener(BareHttp):
-    """One process hears one crawl."""
+    """The connections of the only process, which receives one crawl."""
 
-    urls: list[str] = []  # noqa: RUF012  (all connections share it)
+    urls: list[str] = []  # noqa: RUF012  (shared by all connections)
     ended: float | None = None
 
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG002  (it has one address)
-        """Note an event, or tell what has come."""
+        """Record an event, or return what was received."""
         if method == b"GET":
             return answered(
                 json.dumps({"ended": Listener.ended, "urls": Listener.urls if Listener.ended else []}).encode()
             )
-        # Parsed it would take as much of the core as the site.
+        # Parsing the JSON would take as much CPU as serving the site.
         if b'"jobState"' in body[:300]:
             Listener.ended = time.time()
         else:
             at = body.index(URL) + len(URL)
             Listener.urls.append(body[at : body.index(b'"', at)].decode())
-        return TAKEN
+        return ACCEPTED
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What waiting costs: bytes of Redis for each job, and whether a worker's memory grows with their number."""
+"""What waiting jobs cost: bytes of Redis for each, and whether the workers' memory grows with their number."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import psutil
 from benchmarks.figure import Figure
 from benchmarks.rig import Rig, prepare
 
-FEW = 1_000
+BASELINE = 1_000
 URL_LENGTH = 100
-CEILING = 4.0
-"""Seconds between two looks at a job, at most: so few that both workers are busy with 100,000 waiting jobs, and not
-idle with 1,000.
+MAX_PAUSE_SECONDS = 4.0
+"""Between two polls of a job: short enough to keep both workers busy with 100,000 waiting jobs, and not idle with
+1,000.
 """
 
 
-def measure(rig: Rig, *, jobs: int, watch: float) -> Iterator[Figure]:
+def measure(rig: Rig, *, jobs: int, seconds: float) -> Iterator[Figure]:
     endless = f"{rig.remote}/running"
-    pauses = {"poll_first": 1.0, "poll_ceiling": CEILING}
+    pauses = {"poll_first": 1.0, "poll_ceiling": MAX_PAUSE_SECONDS}
     with (
         rig.runtime(async_url=endless, **pauses) as runtime,
         rig.longhaul(async_url=endless, **{name: str(value) for name, value in pauses.items()}) as workers,
     ):
-        prepare(runtime, FEW, URL_LENGTH)
-        few = resident(rig, workers, watch)
+        prepare(runtime, BASELINE, URL_LENGTH)
+        few = resident(rig, workers, seconds)
         before = _memory(rig)
-        prepare(runtime, jobs - FEW, URL_LENGTH)
+        prepare(runtime, jobs - BASELINE, URL_LENGTH)
         after = _memory(rig)
-        many = resident(rig, workers, watch)
+        many = resident(rig, workers, seconds)
     for name in ("used_memory", "used_memory_dataset"):
-        size = (after[name] - before[name]) / (jobs - FEW)
+        size = (after[name] - before[name]) / (jobs - BASELINE)
         yield Figure(
             f"Redis for each waiting job ({name})",
             size,
@@ -40,23 +40,23 @@ def measure(rig: Rig, *, jobs: int, watch: float) -> Iterator[Figure]:
             at_most=1024,
             note=f"{jobs:,} jobs, URL of {URL_LENGTH} bytes",
         )
-    yield Figure(f"worker RSS at {FEW:,} waiting jobs", few / 2**20, "MB", note="the larger of the two workers")
-    yield Figure(f"worker RSS at {jobs:,} waiting jobs", many / 2**20, "MB", note="the most seen")
+    yield Figure(f"worker RSS at {BASELINE:,} waiting jobs", few / 2**20, "MB", note="the larger of the two workers")
+    yield Figure(f"worker RSS at {jobs:,} waiting jobs", many / 2**20, "MB", note="the largest seen")
     yield Figure("growth", (many - few) / 2**20, "MB", at_most=20)
 
 
-def resident(rig: Rig, workers: Sequence[psutil.Process], watch: float) -> int:
-    """The most memory that one of the workers holds in the next `watch` seconds, in bytes."""
-    most = 0
-    end = time.monotonic() + watch
+def resident(rig: Rig, workers: Sequence[psutil.Process], seconds: float) -> int:
+    """The largest resident memory of a worker in the next `seconds`, in bytes."""
+    largest = 0
+    end = time.monotonic() + seconds
 
     def over() -> bool:
-        nonlocal most
-        most = max(most, *(worker.memory_info().rss for worker in workers))
+        nonlocal largest
+        largest = max(largest, *(worker.memory_info().rss for worker in workers))
         return time.monotonic() > end
 
     rig.tick_until(over)
-    return most
+    return largest
 
 
 def _memory(rig: Rig) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""The same errand in plain Celery, as one would write it first: a task that submits, a task that looks and retries with
-a countdown.
+"""The same work in plain Celery, as one would write it first: a task that submits, and a task that polls and retries
+with a countdown.
 
-Celery's defaults throughout, one kept connection a thread, no result backend, results on a Redis list.
+Celery's defaults, one HTTP session for each thread, no result backend, results in a Redis list.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from redis import Redis
 REMOTE = os.environ.get("PLAIN_REMOTE", "")
 BROKER = os.environ.get("PLAIN_BROKER", "")
 RESULTS = "plain:results"
-COUNTDOWN = 2
+COUNTDOWN_SECONDS = 2
 
 app = Celery("plain", broker=BROKER)
-kept = threading.local()
+local = threading.local()
 
 
 def session() -> requests.Session:
-    """The session of this thread; a `requests.Session` is not for several threads at once."""
-    if not hasattr(kept, "session"):
-        kept.session = requests.Session()
-    return kept.session
+    """The session of the current thread; a `requests.Session` can't be shared between threads."""
+    if not hasattr(local, "session"):
+        local.session = requests.Session()
+    return local.session
 
 
 def results() -> Redis:
-    if not hasattr(kept, "redis"):
-        kept.redis = Redis.from_url(BROKER)
-    return kept.redis
+    if not hasattr(local, "redis"):
+        local.redis = Redis.from_url(BROKER)
+    return local.redis
 
 
 @app.task(name="plain.submit")
 def submit(url: str) -> None:
     answer = session().post(f"{REMOTE}/jobs", json={"apiKey": "k", "url": url}, timeout=60)
     answer.raise_for_status()
-    look.delay(answer.json()["id"], url)
+    poll.delay(answer.json()["id"], url)
 
 
-@app.task(name="plain.look", bind=True, max_retries=None)
-def look(self: Task[..., Any], remote_id: str, url: str) -> None:
+@app.task(name="plain.poll", bind=True, max_retries=None)
+def poll(self: Task[..., Any], remote_id: str, url: str) -> None:
     answer = session().get(f"{REMOTE}/jobs/{remote_id}", params={"api_key": "k"}, timeout=60)
     answer.raise_for_status()
     job = answer.json()
     if job["status"] == "running":
-        raise self.retry(countdown=COUNTDOWN)
+        raise self.retry(countdown=COUNTDOWN_SECONDS)
     envelope = {"id": remote_id, "status": job["status"], "url": url, **job["response"]}
     results().rpush(RESULTS, json.dumps(envelope))

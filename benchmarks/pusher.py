@@ -1,7 +1,7 @@
-"""A remote that pushes page events as fast as they are taken: kept connections, one event after the other on each.
+"""A remote that pushes page events as fast as the receiver takes them, one after the other on each kept connection.
 
 `python -m benchmarks.pusher CALLBACK REMOTE_ID FIRST COUNT` pushes COUNT events, numbered from FIRST, and prints the
-events a second.
+events per second.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import uvloop
@@ -19,24 +20,24 @@ from benchmarks.static_site import Site
 from longhaul.scraperapi.protocol import dump_json
 
 CONNECTIONS = 32
-BODY = 50 * 1024
+BODY_BYTES = 50 * 1024
 NUMBER = "{number}"
 
 
 class Push(asyncio.Protocol):
-    """One connection. `events` gives the next request; when there is none, `done` learns of it."""
+    """One connection. It sends the requests of `events`, one after the other, and then sets `done`."""
 
     def __init__(self, events: Iterator[list[bytes]], done: asyncio.Future[None]) -> None:
         self._events, self._done = events, done
         self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The first event can go."""
+        """Send the first event."""
         self._transport = transport
         self._push()
 
     def data_received(self, data: bytes) -> None:
-        """An answer ends with its body, which is short."""
+        """Read a whole answer, then send the next event."""
         self._answer += data
         head, end, body = self._answer.partition(b"\r\n\r\n")
         if not end or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]):
@@ -48,8 +49,8 @@ class Push(asyncio.Protocol):
         self._push()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Too early, unless all is done."""
-        self._fail(error or ConnectionError("the receiver has hung up"))
+        """Fail, unless everything was sent."""
+        self._fail(error or ConnectionError("the receiver closed the connection"))
 
     def _push(self) -> None:
         event = next(self._events, None)
@@ -64,7 +65,7 @@ class Push(asyncio.Protocol):
 
 
 def requests(callback: str, remote_id: str, first: int, count: int) -> Iterator[list[bytes]]:
-    """Whole requests, each of another page of one crawl, whose HTML is of `BODY` bytes."""
+    """Requests as bytes, each with another page of one crawl; its HTML has `BODY_BYTES` bytes."""
     parts = urlsplit(callback)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     head = (
@@ -73,16 +74,16 @@ def requests(callback: str, remote_id: str, first: int, count: int) -> Iterator[
     head += "Content-Type: application/json\r\nContent-Length: "
     before, after = dump_json(_event(remote_id)).split(NUMBER.encode())
     for number in range(first, first + count):
-        told = b"%08d" % number
-        yield [head.encode(), b"%d\r\n\r\n" % (len(before) + len(told) + len(after)), before, told, after]
+        digits = b"%08d" % number
+        length = len(before) + len(digits) + len(after)
+        yield [head.encode(), b"%d\r\n\r\n" % length, before, digits, after]
 
 
 def _event(remote_id: str) -> dict[str, object]:
     site = Site(100, "http://site.invalid")
-    # What a page of the network has and our site lacks: a character or two beyond ASCII.
-    html = "".join(answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())[
-        :BODY
-    ]
+    # Real pages have a few characters beyond ASCII.
+    pages = (answer.decode().partition("\r\n\r\n")[2].replace("&para;", "¶") for answer in site.answers.values())
+    html = "".join(pages)[:BODY_BYTES]
     headers = {
         "content-type": "text/html; charset=utf-8",
         "server": "nginx",
@@ -102,16 +103,17 @@ def _event(remote_id: str) -> dict[str, object]:
 
 
 async def push(callback: str, remote_id: str, first: int, count: int) -> float:
-    """Seconds until the last answer is there."""
+    """Push all events; the seconds until the last answer."""
     loop, parts = asyncio.get_running_loop(), urlsplit(callback)
     events = requests(callback, remote_id, first, count)
     head = next(events)
     ended = [loop.create_future() for _ in range(CONNECTIONS)]
     began = time.perf_counter()
     for number, done in enumerate(ended):
-        # The first event was made to have the template ready before the clock starts.
+        # The first event is made before the clock starts, so that the template is ready.
         own = _chained(head, events) if number == 0 else events
-        await loop.create_connection(lambda own=own, done=done: Push(own, done), parts.hostname, parts.port)  # type: ignore[misc]
+        make = partial(Push, own, done)
+        await loop.create_connection(make, parts.hostname, parts.port)
     await asyncio.gather(*ended)
     return time.perf_counter() - began
 

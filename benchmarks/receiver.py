@@ -1,4 +1,4 @@
-"""Page events of 50 KB that the receiver takes, against an endpoint that only reads them: same server, same remote, in
+"""Page events of 50 KB through the receiver, against an endpoint that only reads them: same server, same remote, taking
 turns.
 """
 
@@ -16,7 +16,7 @@ from uuid import uuid4
 import psutil
 
 from benchmarks.figure import Figure
-from benchmarks.pusher import BODY, CONNECTIONS
+from benchmarks.pusher import BODY_BYTES, CONNECTIONS
 from benchmarks.rig import ROOT, Rig, cpu, free_port
 from config.settings import Settings
 from longhaul.crawls.arguments import NewCrawl
@@ -25,37 +25,37 @@ from longhaul.scraperapi.crawl_models import CrawlRequest
 from longhaul.work.callbacks import Callbacks
 from tasks.plumbing.runtime import build
 
-SECRET = "a secret of the benchmarks"  # noqa: S105  (of a server that lives for a minute)
+SECRET = "a secret of the benchmarks"  # noqa: S105  (of a server that runs for a minute)
 WARM_UP = 300
-READ_AT_ONCE = 100
+READ_COUNT = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """Events a second, and seconds of the receiving process's CPU for each."""
+class Received:
+    """Events per second, and CPU seconds of the receiving process for each event."""
 
     rate: float
     cpu: float
 
 
 def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
-    bare: list[Taken] = []
-    ours: list[Taken] = []
+    bare: list[Received] = []
+    ours: list[Received] = []
     with ExitStack() as stack:
         plain = stack.enter_context(receiving(rig, "benchmarks.bare_endpoint:api"))
         receiver = stack.enter_context(receiving(rig, "workers.receiver.app:api"))
         for _ in range(runs):
-            bare.append(taken(rig, *plain, events))
-            ours.append(taken(rig, *receiver, events))
+            bare.append(receive(rig, *plain, events))
+            ours.append(receive(rig, *receiver, events))
             check(rig, WARM_UP + events)
             print(f"measured {bare[-1].rate:.0f} events/s bare, {ours[-1].rate:.0f} ours", file=sys.stderr)
-    note = f"{events:,} events, pages of {BODY // 1024} KB, {CONNECTIONS} connections, median of {runs}"
+    note = f"{events:,} events, pages of {BODY_BYTES // 1024} KB, {CONNECTIONS} connections, median of {runs}"
     for name, runs_of in (("bare endpoint", bare), ("receiver", ours)):
         spent = median(one.cpu for one in runs_of) * 1e6
         yield Figure(
             name, median(one.rate for one in runs_of), "events/s", note=f"{note}; {spent:.0f} µs of its CPU an event"
         )
-    # Of each pair by itself: what else the machine does, it does to both.
+    # The ratio of each pair: other load on the machine affects both.
     ratio = median(mine.rate / other.rate for mine, other in zip(ours, bare, strict=True))
     yield Figure(
         "ratio to the bare endpoint",
@@ -66,11 +66,12 @@ def measure(rig: Rig, *, events: int, runs: int) -> Iterator[Figure]:
     )
 
 
-def taken(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Taken:
-    """Have this receiver take so many events of a new crawl, after a few others, on an emptied server."""
+def receive(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Received:
+    """Push `events` of a new crawl to a receiver, after a warm-up, on an emptied server."""
     rig.redis.flushall()
     crawl_id = str(uuid4())
-    runtime = build(Settings(redis_url=rig.redis_url, public_url=receiver, webhook_secret=SECRET, api_key="k"))  # type: ignore[arg-type]
+    settings = {"redis_url": rig.redis_url, "public_url": receiver, "webhook_secret": SECRET, "api_key": "k"}
+    runtime = build(Settings(**settings))  # type: ignore[arg-type]
     try:
         runtime.crawls.order(crawl_id, NewCrawl(CrawlRequest("http://site.invalid/"), callback=receiver))
     finally:
@@ -79,23 +80,23 @@ def taken(rig: Rig, receiver: str, process: psutil.Process, events: int) -> Take
     push(callback, 0, WARM_UP)
     before = cpu([process])
     rate = push(callback, WARM_UP, events)
-    return Taken(rate, (cpu([process]) - before) / events)
+    return Received(rate, (cpu([process]) - before) / events)
 
 
 def push(callback: str, first: int, count: int) -> float:
-    """Events a second, from a process of its own."""
+    """Push from a process of its own; events per second."""
     line = [sys.executable, "-m", "benchmarks.pusher", callback, "remote-1", str(first), str(count)]
     return float(subprocess.run(line, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def check(rig: Rig, events: int) -> None:
-    """Each event must have become one page envelope, with its page in it, and there must be nothing else."""
+    """Check that each event became one page envelope with its page, and that there is nothing else."""
     urls, last, name = set(), "-", stream("results")
-    while entries := rig.redis.xrange(name, min=last, count=READ_AT_ONCE):
+    while entries := rig.redis.xrange(name, min=last, count=READ_COUNT):
         for _, fields in entries:
             envelope = json.loads(fields["envelope"])
-            if envelope["kind"] != "page" or len(envelope["body"].encode()) < BODY - 4:
-                raise AssertionError(f"no page of {BODY} bytes: {fields['envelope'][:300]}")
+            if envelope["kind"] != "page" or len(envelope["body"].encode()) < BODY_BYTES - 4:
+                raise AssertionError(f"no page of {BODY_BYTES} bytes: {fields['envelope'][:300]}")
             urls.add(envelope["url"])
         last = f"({entries[-1][0]}"
     if (len(urls), rig.redis.xlen(name)) != (events, events):
@@ -104,7 +105,7 @@ def check(rig: Rig, events: int) -> None:
 
 @contextmanager
 def receiving(rig: Rig, api: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of this application and its process, as the compose file starts the receiver."""
+    """Start an application as the compose file starts the receiver; its address and its process."""
     port = free_port()
     environment = {
         "LONGHAUL_REDIS_URL": rig.redis_url,

@@ -1,6 +1,4 @@
-"""What every measurement stands on: a fresh server, the stub remote and real worker processes, all on free loopback
-ports.
-"""
+"""What every measurement runs on: a new server, the stub remote and real worker processes, on free loopback ports."""
 
 from __future__ import annotations
 
@@ -36,30 +34,30 @@ from workers.local.embedded_server import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
-START_WITHIN = 60.0
-END_WITHIN = 300.0
-TICK = 1.0
-GLANCE = 0.02
-"""Seconds between two looks at whether a measurement is over."""
+START_WITHIN_SECONDS = 60.0
+END_WITHIN_SECONDS = 300.0
+TICK_SECONDS = 1.0
+POLL_SECONDS = 0.02
+"""Between two checks whether a measurement is over."""
 
 
 class Overdue(Exception):
-    """A measurement did not come to its end in time."""
+    """A measurement took too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """One server and one remote. `folder` keeps the workers' logs while the rig stands."""
+    """A running server and remote. `folder` has the logs of the workers."""
 
     redis_url: str
     remote: str
     redis: Redis
-    caller: Celery
+    client: Celery
     folder: Path
 
     @contextmanager
     def longhaul(self, **settings: str) -> Iterator[list[psutil.Process]]:
-        """Two of our workers, as the compose file starts them; `settings` without LONGHAUL_ and in lower case."""
+        """Two of our workers, as the compose file starts them. `settings`: names without LONGHAUL_, in lower case."""
         given = {
             "redis_url": self.redis_url,
             "async_url": self.remote,
@@ -74,7 +72,7 @@ class Rig:
 
     @contextmanager
     def plain(self, pool: str) -> Iterator[list[psutil.Process]]:
-        """Plain Celery on as many worker processes: one worker with two children, or two workers with threads."""
+        """Plain Celery on as many processes: one worker with two children, or two workers with threads."""
         environment = {"PLAIN_REMOTE": self.remote, "PLAIN_BROKER": self.redis_url}
         line = ["-A", "benchmarks.plain_celery", "worker", "-P", pool, "-l", "WARNING"]
         lines = (
@@ -87,20 +85,21 @@ class Rig:
 
     @contextmanager
     def runtime(self, **settings: object) -> Iterator[Runtime]:
-        """Our objects in this process, on an emptied server, to prepare jobs with; at the end the books must balance."""
+        """A runtime in this process, on an emptied server, to prepare jobs with; at the end the books must balance."""
         self.redis.flushall()
-        runtime = build(Settings(redis_url=self.redis_url, api_key="k", **{"async_url": self.remote, **settings}))  # type: ignore[arg-type]
+        given = {"redis_url": self.redis_url, "api_key": "k", "async_url": self.remote, **settings}
+        runtime = build(Settings(**given))  # type: ignore[arg-type]
         try:
             yield runtime
-            # A figure counts only where nothing was lost on the way.
-            faults = balance(runtime.store.books()).faults
+            # A figure is valid only if nothing was lost.
+            faults = balance(runtime.jobs.books()).faults
             if faults:
                 raise AssertionError("; ".join(faults))
         finally:
             runtime.close()
 
     def now(self) -> float:
-        """The server's time, which envelopes carry."""
+        """The server's time, which is also that of the envelopes."""
         seconds, micros = self.redis.time()
         return float(seconds) + float(micros) / 1e6
 
@@ -111,33 +110,33 @@ class Rig:
         def ticking() -> bool:
             nonlocal next_tick
             if time.monotonic() >= next_tick:
-                self.caller.send_task("jobs.dispatch", queue=UPKEEP, expires=HINT_EXPIRES)
-                next_tick += TICK
+                self.client.send_task("jobs.dispatch", queue=UPKEEP, expires=HINT_EXPIRES)
+                next_tick += TICK_SECONDS
             return done()
 
         self.wait(ticking)
 
-    def wait(self, done: Callable[[], bool], glance: float = GLANCE) -> None:
-        """Return when `done`, which is asked every `glance` seconds; raises `Overdue` where that takes too long."""
-        until = time.monotonic() + END_WITHIN
+    def wait(self, done: Callable[[], bool], poll_seconds: float = POLL_SECONDS) -> None:
+        """Call `done` every `poll_seconds` until it is true; raises `Overdue` where that takes too long."""
+        until = time.monotonic() + END_WITHIN_SECONDS
         while not done():
             if time.monotonic() > until:
-                raise Overdue(f"not done after {END_WITHIN:g} s; logs:\n{self.logs()}")
-            time.sleep(glance)
+                raise Overdue(f"not done after {END_WITHIN_SECONDS:g} s; logs:\n{self.logs()}")
+            time.sleep(poll_seconds)
 
     def logs(self) -> str:
-        """The last lines of every worker's log."""
+        """The end of each log."""
         return "\n".join(path.read_text()[-1500:] for path in sorted(self.folder.glob("*.log")))
 
     @contextmanager
     def workers(self, lines: Sequence[Sequence[str]], environment: Mapping[str, str]) -> Iterator[list[psutil.Process]]:
-        """Celery workers with these command lines, once all of them answer."""
+        """Start Celery workers with these command lines and wait until all of them answer."""
         started: list[subprocess.Popen[bytes]] = []
         try:
             for at, line in enumerate(lines):
                 started.append(self._start(f"worker-{at}", ["celery", *line], environment))
-            until = time.monotonic() + START_WITHIN
-            while len(self.caller.control.ping(timeout=0.5)) < len(lines):
+            until = time.monotonic() + START_WITHIN_SECONDS
+            while len(self.client.control.ping(timeout=0.5)) < len(lines):
                 if time.monotonic() > until or any(process.poll() is not None for process in started):
                     raise Overdue(f"the workers are not ready; logs:\n{self.logs()}")
             yield [psutil.Process(process.pid) for process in started]
@@ -148,14 +147,14 @@ class Rig:
     def server(
         self, name: str, line: Sequence[str], port: int, environment: Mapping[str, str] | None = None
     ) -> Iterator[psutil.Process]:
-        """`python -m` with this command line, once it listens on its loopback port."""
+        """Start `python -m` with this command line and wait until it listens on its loopback port."""
         process = self._start(name, line, environment or {})
         try:
-            until = time.monotonic() + START_WITHIN
+            until = time.monotonic() + START_WITHIN_SECONDS
             while not listens(port):
                 if time.monotonic() > until or process.poll() is not None:
                     raise Overdue(f"{name} is not ready; logs:\n{self.logs()}")
-                time.sleep(GLANCE)
+                time.sleep(POLL_SECONDS)
             yield psutil.Process(process.pid)
         finally:
             stop([process])
@@ -169,7 +168,7 @@ class Rig:
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes that this one started, and wait for each."""
+    """Stop processes that this one started, and wait until they have ended."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -181,26 +180,26 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def prepare(runtime: Runtime, count: int, url_length: int = 0) -> None:
-    """Have `count` jobs submitted and sent by this process, without the workers."""
+    """Submit and send `count` jobs from this process, without the workers."""
     wanted = [NewJob(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
-    runtime.store.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
-    while runtime.flow.run_batch(JobStep.SEND, "default").claimed:
+    runtime.jobs.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
+    while runtime.runner.run(JobStep.SEND, "default").claimed:
         pass
 
 
 def finished(runtime: Runtime) -> int:
     """How many jobs have finished."""
-    return runtime.store.books().counts.get(State.FINISHED, 0)
+    return runtime.jobs.books().counts.get(State.FINISHED, 0)
 
 
 def last_envelope(redis: Redis) -> float:
-    """When the newest envelope was written, by the server's clock."""
+    """When the newest envelope was written, by the server's clock, in seconds."""
     ((entry, _),) = redis.xrevrange(stream("results"), count=1)
     return int(entry.partition("-")[0]) / 1000
 
 
 def cpu(processes: Sequence[psutil.Process]) -> float:
-    """Seconds of CPU that the processes and their children have used so far."""
+    """CPU seconds that the processes and their children have used so far."""
     total = 0.0
     for process in processes:
         for member in [process, *process.children(recursive=True)]:
@@ -210,30 +209,30 @@ def cpu(processes: Sequence[psutil.Process]) -> float:
 
 
 @contextmanager
-def standing() -> Iterator[Rig]:
-    """A rig, and its end."""
+def start_rig() -> Iterator[Rig]:
+    """A rig while the block runs."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="longhaul-bench-")))
         url = stack.enter_context(serving(free_port()))
         port = free_port()
         redis = connect(url)
         stack.callback(redis.close)
-        caller = Celery("bench", broker=url, set_as_current=False)
-        stack.callback(caller.close)
-        rig = Rig(url, f"http://127.0.0.1:{port}", redis, caller, folder)
+        client = Celery("bench", broker=url, set_as_current=False)
+        stack.callback(client.close)
+        rig = Rig(url, f"http://127.0.0.1:{port}", redis, client, folder)
         stack.enter_context(rig.server("stub", ["benchmarks.stub_remote", str(port)], port))
         yield rig
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """A free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:
-    """Whether somebody takes connections on this loopback port."""
+    """Whether a process listens on a loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

@@ -41,20 +41,20 @@ class SiteSpider(CrawlSpider):
         yield item
 
 
-class Watch:
-    """Notes when the crawl began and when its last item came."""
+class Timer:
+    """Measures from the first request to the last item."""
 
     def __init__(self) -> None:
         self.began = self.ended = self.cpu_began = self.cpu_ended = 0.0
         self.urls: list[str] = []
 
     def on_request(self) -> None:
-        """A request goes out."""
+        """A request is sent."""
         if not self.began:
             self.began, self.cpu_began = time.time(), time.process_time()
 
     def on_item(self, item: dict[str, Any]) -> None:
-        """An item is there."""
+        """An item was scraped."""
         self.urls.append(item["url"])
         self.ended, self.cpu_ended = time.time(), time.process_time()
 
@@ -67,7 +67,7 @@ def main(start_url: str, depth: str, concurrency: str, feed: str = "") -> None:
         "TELNETCONSOLE_ENABLED": False,
         "CONCURRENT_REQUESTS_PER_DOMAIN": int(concurrency),
         "CONCURRENT_REQUESTS": max(16, int(concurrency)),
-        # Breadth first, as Scrapy's documentation has it, so that a bound on depth means what it says.
+        # Breadth first, as in Scrapy's documentation, so that the depth limit is exact.
         "DEPTH_LIMIT": int(depth),
         "DEPTH_PRIORITY": 1,
         "SCHEDULER_DISK_QUEUE": "scrapy.squeues.PickleFifoDiskQueue",
@@ -75,14 +75,14 @@ def main(start_url: str, depth: str, concurrency: str, feed: str = "") -> None:
     }
     if feed:
         settings["FEEDS"] = {feed: {"format": "jsonlines", "overwrite": True}}
-    process, watch = CrawlerProcess(settings), Watch()
+    process, timer = CrawlerProcess(settings), Timer()
     crawler = process.create_crawler(SiteSpider)
-    crawler.signals.connect(watch.on_request, signals.request_reached_downloader)
-    crawler.signals.connect(watch.on_item, signals.item_scraped)
+    crawler.signals.connect(timer.on_request, signals.request_reached_downloader)
+    crawler.signals.connect(timer.on_item, signals.item_scraped)
     process.crawl(crawler, start_urls=[start_url], allowed_domains=[urlsplit(start_url).hostname], whole=bool(feed))
     process.start()
     print(
-        json.dumps({"seconds": watch.ended - watch.began, "cpu": watch.cpu_ended - watch.cpu_began, "urls": watch.urls})
+        json.dumps({"seconds": timer.ended - timer.began, "cpu": timer.cpu_ended - timer.cpu_began, "urls": timer.urls})
     )
 
 

@@ -1,6 +1,6 @@
-"""A remote that answers at once: `POST /jobs` is accepted, every `GET /jobs/<id>` is finished with a small body.
+"""A remote that answers at once: it accepts each `POST /jobs`, and each `GET /jobs/<id>` is finished with a small body.
 
-With the base path `/running` the same, but no job ever finishes.
+Under the base path `/running` no job ever finishes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ serial = itertools.count(1)
 class Stub(BareHttp):
     """The Async API, as far as our clients use it."""
 
-    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG002  (whatever is submitted, it is accepted)
+    def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:  # noqa: ARG002  (it accepts every body)
         """Accepted, running, or finished."""
         if method == b"POST":
             job = {"id": f"r{next(serial):012d}", "status": "running", "statusUrl": "", "url": "http://target.invalid/"}

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import Any
 
 import click
 
-from cli.client import settings_of_ledger
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.store import JobLimits, JobStore
+from cli.client import opened_runtime
 from longhaul.ledger.audit import Audit
-from longhaul.ledger.connection import connect
 from longhaul.ledger.due import Books
 from longhaul.process.terminal import legible, rows, say
 from longhaul.work.balance import balance
+from longhaul.work.item import State
 
 MOST_NAMED = 1000
+COLUMNS = ["what", "submitted", *(state.value for state in State), "envelopes", "open", "indexed", "records"]
 
 
 @click.command()
@@ -25,12 +23,8 @@ def books() -> None:
     """Print the balance: submitted = open + envelopes, each open one in its lane. Exits with 1 where it is off, and
     names the ids.
     """
-    with closing(connect(settings_of_ledger().redis_url)) as redis:
-        stores: dict[str, JobStore | CrawlStore] = {
-            "jobs": JobStore(redis, JobLimits()),
-            "crawls": CrawlStore(redis, CrawlLimits()),
-        }
-        pages = {name: (store.books(), store.audit()) for name, store in stores.items()}
+    with opened_runtime() as runtime:
+        pages = {name: (store.books(), store.audit()) for name, store in runtime.families.items()}
     rows([*COLUMNS, "balanced"], [page_row(name, *page) for name, page in pages.items()])
     faults = [line for name, page in pages.items() for line in fault_rows(name, *page)]
     if faults:
@@ -40,25 +34,9 @@ def books() -> None:
         sys.exit(1)
 
 
-COLUMNS = [
-    "what",
-    "submitted",
-    "queued",
-    "running",
-    "finished",
-    "failed",
-    "expired",
-    "cancelled",
-    "envelopes",
-    "open",
-    "indexed",
-    "records",
-]
-
-
 def page_row(name: str, seen: Books, walk: Audit) -> dict[str, Any]:
-    """The balance of one space as a row of `COLUMNS`. `indexed`: what its lanes hold; `records`: all that were walked,
-    also ended ones.
+    """The balance of one family as a row of `COLUMNS`. `indexed`: what its lanes hold; `records`: how many were walked,
+    ended ones among them.
     """
     page = balance(seen)
     return {

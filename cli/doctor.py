@@ -1,30 +1,52 @@
-"""What is wrong with a set-up, and what to do: each check says one thing. Used by `longhaul doctor`."""
+"""`longhaul doctor`: what is wrong with a set-up, and what to do. Each check says one thing."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 
+import click
 import requests
-from redis import Redis
 
-from cli.overview import working
-from cli.stranded import stranded
-from config.settings import Settings
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from cli.status import quarantines, waiting_rows, working_lanes
+from config.settings import Settings, load
 from longhaul.errors import PreflightFailed
-from longhaul.jobs.store import JobLimits, JobStore
-from longhaul.ledger.connection import connect
+from longhaul.ledger.dead_letters import DeadLetters
 from longhaul.ledger.due import Books
+from longhaul.process.terminal import rows
 from longhaul.scraperapi import crawl_protocol
 from longhaul.scraperapi.client import call
 from longhaul.scraperapi.protocol import HttpAnswer
 from longhaul.work.balance import balance
+from tasks.plumbing.runtime import Runtime, build
 from workers.health import Finding, examine_beat
-from workers.lifecycle import PROBE_TIMEOUT, check_account, check_broker, check_ledger, safe
+from workers.lifecycle import PROBE_TIMEOUT, check_account, check_broker, check_ledger, exit_with_reason, safe
 
-OVERDUE = 60.0
+OVERDUE_SECONDS = 60.0
+
+
+@click.command()
+def doctor() -> None:
+    """Say what is wrong with this set-up, and what to do."""
+    with exit_with_reason():
+        settings = load()
+    findings = list(examine(settings))
+    rows(
+        ["", "check", "finding", "what to do"],
+        [
+            {
+                "": "ok" if one.ok else "!!",
+                "check": one.check,
+                "finding": one.words,
+                "what to do": one.remedy,
+                "ok": one.ok,
+            }
+            for one in findings
+        ],
+    )
+    sys.exit(0 if all(one.ok for one in findings) else 1)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -36,14 +58,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _crawler(settings.crawler_url)
     if not ledger.ok:
         return
-    with closing(connect(settings.redis_url)) as redis:
-        spaces = {"jobs": JobStore(redis, JobLimits()).books(), "crawls": CrawlStore(redis, CrawlLimits()).books()}
-        yield examine_beat(redis, spaces["jobs"].now)
-        yield _work(spaces.values())
-        for books in spaces.values():
+    with closing(build(settings)) as runtime:
+        books_of = {name: store.books() for name, store in runtime.families.items()}
+        yield examine_beat(runtime.redis, books_of["jobs"].now)
+        yield _work(books_of.values())
+        for books in books_of.values():
             yield from _pauses(books)
-        yield _stranded(redis)
-        yield _balance(spaces)
+        yield _quarantine(runtime)
+        yield _balance(books_of)
     yield _receiver(settings.public_url)
 
 
@@ -51,7 +73,7 @@ def _tried(check: str, attempt: Callable[[], None], words: str) -> Finding:
     try:
         attempt()
     except PreflightFailed as error:
-        return Finding(check, ok=False, words="does not serve", mend=str(error))
+        return Finding(check, ok=False, words="does not serve", remedy=str(error))
     return Finding(check, ok=True, words=words)
 
 
@@ -75,24 +97,24 @@ def _crawler(url: str) -> Finding:
         "crawler",
         ok=False,
         words=f"{url} does not answer",
-        mend="Is LONGHAUL_CRAWLER_URL right? Crawls wait for it; jobs do not.",
+        remedy="Is LONGHAUL_CRAWLER_URL right? Crawls wait for it; jobs do not.",
     )
 
 
-def _work(spaces: Iterable[Books]) -> Finding:
+def _work(all_books: Iterable[Books]) -> Finding:
     ages = (
         books.now - lane.oldest
-        for books in spaces
-        for lane in working(books)
+        for books in all_books
+        for lane in working_lanes(books)
         if lane.oldest is not None and not lane.paused_until
     )
     late = max(ages, default=0.0)
-    if late > OVERDUE:
+    if late > OVERDUE_SECONDS:
         return Finding(
             "workers",
             ok=False,
             words=f"due work has waited {late:.0f} s",
-            mend="Are workers running (celery -A workers.app worker)? Add more if they are busy.",
+            remedy="Are workers running (celery -A workers.app worker)? Add more if they are busy.",
         )
     return Finding("workers", ok=True, words="no due work is waiting")
 
@@ -105,24 +127,24 @@ def _pauses(books: Books) -> Iterator[Finding]:
                 f"account {account}",
                 ok=False,
                 words=f"{step} is paused: {lane.reason}",
-                mend="Nothing is lost; one job or crawl will try again by itself. Mend the account if it is refused.",
+                remedy="Nothing is lost; one job or crawl is tried again by itself. Is the account refused?",
             )
 
 
-def _stranded(redis: Redis) -> Finding:
-    found = stranded(redis)
+def _quarantine(runtime: Runtime) -> Finding:
+    found = waiting_rows(quarantines(runtime), DeadLetters(runtime.redis))
     words = "; ".join(f"{line['count']} {line['what']}" for line in found if line.get("count"))
-    mend = "`longhaul status` says why; mend the reason, then `longhaul retry`, or cancel the job." if words else ""
-    return Finding("set aside", ok=not words, words=words or "nothing waits for a person", mend=mend)
+    remedy = "`longhaul status` says why; repair the reason, then `longhaul retry`, or cancel the job." if words else ""
+    return Finding("quarantine", ok=not words, words=words or "nothing waits for a person", remedy=remedy)
 
 
-def _balance(spaces: Mapping[str, Books]) -> Finding:
-    faults = [f"{name}: {fault}" for name, books in spaces.items() for fault in balance(books).faults]
+def _balance(books_of: Mapping[str, Books]) -> Finding:
+    faults = [f"{name}: {fault}" for name, books in books_of.items() for fault in balance(books).faults]
     return Finding(
         "books",
         ok=not faults,
         words="; ".join(faults) or "balance",
-        mend="Please report this, with the output of `longhaul status`." if faults else "",
+        remedy="Please report this, with the output of `longhaul status`." if faults else "",
     )
 
 
@@ -137,8 +159,8 @@ def _receiver(url: str | None) -> Finding:
         ok = requests.get(f"{url}/health", timeout=5).ok
     except requests.RequestException:
         ok = False
-    mend = (
-        "Is `uvicorn workers.receiver.app:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are polled, and a page of a crawl "
-        "that was pushed three times in vain is missing."
+    remedy = (
+        "Is `uvicorn workers.receiver.app:api` running, and does LONGHAUL_PUBLIC_URL lead to it? Until then jobs are "
+        "polled, and a page of a crawl that could not be delivered in three tries is missing."
     )
-    return Finding("receiver", ok=ok, words=url, mend="" if ok else mend)
+    return Finding("receiver", ok=ok, words=url, remedy="" if ok else remedy)

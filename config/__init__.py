@@ -1,1 +1,1 @@
-"""What can be set, and how the processes are set up: settings, Celery's own settings, schedules, logs. Knows nobody."""
+"""Settings, Celery's settings and the user's schedules. Imports nothing else of this project."""

@@ -1,21 +1,21 @@
 """Every Celery setting that is not the default, each with its reason; queues, routes and beat's own entries.
 
-Measured on Celery 5.7 and Redis; what was found is told in `docs/decisions.md`.
+Measured on Celery 5.7 and Redis; the findings are in `docs/internals/decisions.md`.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
+from config.addresses import is_redis
 from config.schedules import read_schedules
 from config.settings import Settings
 
 INTAKE = "celery"
-"""Submitting and cancelling: Celery's default queue, so that a caller's `send_task` needs no routing of its own."""
+"""Submitting and cancelling: Celery's default queue, so that a client's `send_task` needs no routing of its own."""
 BATCHES = "longhaul.batches"
-"""Sending and polling, in a queue of their own: a million submissions must not keep the waiting jobs from being looked
-at.
-"""
+"""Sending and polling, in a queue of their own: a million submissions must not keep waiting jobs from being polled."""
 UPKEEP = "longhaul.upkeep"
 """Beat's tick and the sweep, which must not wait behind batches."""
 SERVICE = "longhaul.service"
@@ -29,7 +29,10 @@ WORKER_QUEUES = (INTAKE, BATCHES, UPKEEP)
 ROUTES = {
     "jobs.send": {"queue": BATCHES},
     "jobs.poll": {"queue": BATCHES},
-    "crawls.advance": {"queue": BATCHES},
+    "jobs.cancel_batch": {"queue": BATCHES},
+    "crawls.create_batch": {"queue": BATCHES},
+    "crawls.poll": {"queue": BATCHES},
+    "crawls.cancel_batch": {"queue": BATCHES},
     "jobs.dispatch": {"queue": UPKEEP},
     "jobs.sweep": {"queue": UPKEEP},
 }
@@ -46,13 +49,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     """Celery's settings as every process of ours uses them; times in seconds."""
     broker = _on_redis(settings) if is_redis(settings.broker) else _on_rabbitmq()
     return {
-        "broker_url": settings.broker,
+        "broker_url": celery_url(settings.broker),
         **broker,
         "broker_connection_retry_on_startup": True,
         # The default gives up after 100 tries; a worker has to outlive any outage.
         "broker_connection_max_retries": None,
-        # The jobs' own results: written by the script that ends the job, read by whoever holds its id.
-        "result_backend": settings.redis_url,
+        # The jobs' own results: written by the script that ends the job, read by any client that has its id.
+        "result_backend": celery_url(settings.redis_url),
         "result_backend_always_retry": True,
         # Beyond 72 hours, for here a result means that a job has ended.
         "result_expires": int(settings.result_expires),
@@ -60,15 +63,15 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "redis_socket_timeout": 10,
         "redis_socket_connect_timeout": 5,
         "redis_backend_health_check_interval": 5,
-        # JSON only: a pickled message is code.
+        # JSON only: a pickled message can run code.
         "accept_content": ["json"],
         "task_serializer": "json",
         "result_serializer": "json",
-        # A message is acknowledged when its work is done, so that a worker's end hands it on. Every task of ours may
-        # run twice.
+        # A message is acknowledged when its work is done, so that another worker gets it if this one dies. Every
+        # task of ours may run twice.
         "task_acks_late": True,
         "worker_prefetch_multiplier": 1,
-        # Tasks here are hints: only submitting, creating and cancelling answer, and say so themselves.
+        # Tasks here are hints: only submitting, creating and cancelling have results, and say so themselves.
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": True,
         # Sends the events that Flower's rows are made of; the tasks of the hot path opt out (-41 % throughput measured
@@ -85,14 +88,20 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
-def is_redis(broker: str) -> bool:
-    """Whether the broker at this address is a Redis; else it is a RabbitMQ."""
-    return broker.startswith(("redis://", "rediss://"))
+def celery_url(url: str) -> str:
+    """An address as Celery, kombu and RedBeat understand it, with the meaning that it has in the settings.
+
+    Without `ssl_cert_reqs` Celery's result backend refuses `rediss://`, kombu verifies no certificate, and kombu with a
+    transport of ours would not even use TLS: it goes by the option and not by the scheme. redis-py verifies.
+    """
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in urlsplit(url).query:
+        return url
+    return f"{url}{'&' if urlsplit(url).query else '?'}ssl_cert_reqs=required"
 
 
 def _on_redis(settings: Settings) -> dict[str, Any]:
     options = {
-        # Longer than any lease; what a dead worker held is handed out again after it.
+        # Longer than any lease; after it, what a dead worker had is handed out again.
         "visibility_timeout": settings.visibility_timeout,
         # With the defaults a half-open connection hangs the worker for good; with these it recovers in half a minute.
         "socket_timeout": 10,
@@ -123,7 +132,7 @@ def _on_rabbitmq() -> dict[str, Any]:
         # A message counts as sent when the server has it on its disks; without, what is lost on the way is lost in
         # silence.
         "confirm_publish": True,
-        # With the defaults whoever waits for a half-open connection's answer waits for good.
+        # With the defaults a process that waits for an answer on a half-open connection waits for good.
         "read_timeout": 10,
         "write_timeout": 10,
     }
@@ -132,8 +141,8 @@ def _on_rabbitmq() -> dict[str, Any]:
         # The worker's own connection: two missed heartbeats, and it is made anew. The default notices after four
         # minutes.
         "broker_heartbeat": 10,
-        # Queues on the disks of a majority of the servers; the classic ones live on one. Callers must name the same
-        # type: see operations.md.
+        # Queues on the disks of a majority of the servers; the classic ones live on one. Clients must name the same
+        # type: see docs/how-to/celery-callers.md.
         "task_default_queue_type": QUEUE_TYPE,
     }
 
@@ -146,7 +155,7 @@ def beat_settings(settings: Settings) -> dict[str, Any]:
     own = read_schedules(settings.schedules_file) if settings.schedules_file else {}
     return {
         "beat_scheduler": "redbeat.RedBeatScheduler",
-        "redbeat_redis_url": settings.redis_url,
+        "redbeat_redis_url": celery_url(settings.redis_url),
         "redbeat_redis_options": {"socket_timeout": 10, "socket_connect_timeout": 5, "retry_period": 60},
         "redbeat_key_prefix": "longhaul:redbeat:",
         # A beat that stands by asks for the lock this often. With the defaults of 300 s, and of five times that for the

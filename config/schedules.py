@@ -28,7 +28,7 @@ SHORTEST = 1.0
 
 
 def read_schedules(path: Path) -> dict[str, dict[str, Any]]:
-    """Beat entries from the file; raises `SettingsError` with file, line and mend."""
+    """Beat entries from the file; raises `SettingsError` with file, line and remedy."""
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)

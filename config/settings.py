@@ -18,38 +18,19 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
 
+from config.addresses import broker_url, http_base, redis_url
+
 HOUR = 3600.0
 SHORTEST_SECRET = 16
 ALIKE = 0.85
-"""How like a setting's name another must be to be taken for it, misspelt: between 0 and 1, as difflib measures it."""
+"""Similarity, from 0 to 1 as difflib measures it, from which an unknown name is taken for a misspelt setting."""
 # Kubernetes gives every pod some for each of its services, after the service's name: LONGHAUL_REDIS_PORT is close to
 # LONGHAUL_REDIS_URL.
 INJECTED = re.compile(r"_SERVICE_HOST$|_PORT(_|$)")
 
 
 class SettingsError(Exception):
-    """A setting is wrong. The message names the variable, the value's fault and the mend."""
-
-
-def _http_base(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("must be an http:// or https:// address")
-    return url.rstrip("/")
-
-
-def _redis_url(url: str) -> str:
-    if not url.startswith(("redis://", "rediss://")):
-        raise ValueError("must be a redis:// or rediss:// address")
-    return url
-
-
-def _broker_url(url: str) -> str:
-    # Any other transport would be given none of the options that keep it from hanging: see config/celery_settings.py.
-    if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
-        raise ValueError(
-            "must be a redis://, rediss://, amqp:// or amqps:// address; others, such as sentinel://, are not supported"
-        )
-    return url
+    """A setting is wrong. The message names the variable, what is wrong with its value, and the remedy."""
 
 
 def _long(secret: SecretStr) -> SecretStr:
@@ -60,9 +41,9 @@ def _long(secret: SecretStr) -> SecretStr:
     return secret
 
 
-HttpBase = Annotated[str, AfterValidator(_http_base)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-BrokerUrl = Annotated[str, AfterValidator(_broker_url)]
+HttpBase = Annotated[str, AfterValidator(http_base)]
+RedisUrl = Annotated[str, AfterValidator(redis_url)]
+BrokerUrl = Annotated[str, AfterValidator(broker_url)]
 LongSecret = Annotated[SecretStr, AfterValidator(_long)]
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -87,9 +68,12 @@ class Settings(BaseSettings):
     )
 
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
-    """The ledger and the results queues."""
+    """The ledger and the results queues: `redis://[user:password@]host:port/db`, or `rediss://` for TLS, whose
+    certificate is verified: `?ssl_ca_certs=/path` names its CA, `?ssl_cert_reqs=none` turns verification off. See
+    `config.addresses`.
+    """
     broker_url: BrokerUrl | None = Field(None, repr=False)
-    """Celery's broker; default: `redis_url`."""
+    """Celery's broker, spelled likewise, or `amqp://` for RabbitMQ; default: `redis_url`."""
     async_url: HttpBase = "https://async.scraperapi.com"
     """The remote's Async API, or this repository's own service."""
     crawler_url: HttpBase = "https://crawler.scraperapi.com"
@@ -106,56 +90,66 @@ class Settings(BaseSettings):
     """What accounts may ask of the remote: a JSON object such as `{"default": {"per_second": 20, "open": 100}}`. An
     account that is not named may ask whatever there is to ask."""
 
-    # Looking: the pause before the next look is `first + (growth - 1) * age`, so 2, 3.2, 5.1, 8.2 ... up to the
-    # ceiling.
+    # Polling: the pause before the next poll is `first + (growth - 1) * age`: 2, 3.2, 5.1, 8.2 ... up to the ceiling.
     poll_first: Seconds = 2.0
+    """The pause before the first poll. With the defaults the pauses are 2, 3.2, 5.1, 8.2 ... up to the ceiling."""
     poll_growth: float = Field(1.6, gt=1, le=10)
+    """How much longer each pause is than the one before."""
     poll_ceiling: float = Field(600.0, gt=0, le=2 * HOUR)
-    """At most two hours, a small part of the 24 for which a result is guaranteed."""
+    """The longest pause: at most two hours, a small part of the 24 hours for which the remote guarantees a result."""
     poll_jitter: float = Field(0.2, ge=0, le=0.5)
-    """Each pause is made longer or shorter by up to this share, so that jobs of one batch spread out."""
+    """Each pause is lengthened or shortened by up to this share, so that the jobs of one batch spread out."""
     deadline: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
-    """Age at which a job gets its last look."""
+    """Age at which a job is polled for the last time."""
     not_found_grace: float = Field(60.0, ge=0, le=HOUR)
-    """Age up to which a 404 is taken for the remote's replication lag and not for a loss."""
+    """Age up to which a 404 counts as replication lag of the remote and not as a loss."""
     max_body_bytes: Count = 50 * 1024 * 1024
     """Longest answer that is read from the remote."""
 
-    # One call, one batch, one lease: each must end well before the next, or work is done twice.
+    # One call, one batch, one lease: each must end well before the next one does, or work is done twice.
     http_timeout: Seconds = 60.0
+    """Longest call to the remote, and longest attempt of the self-hosted service at a target."""
     batch_timeout: Seconds = 90.0
+    """Longest batch, all its calls together; must be above `http_timeout`."""
     lease: Seconds = 120.0
+    """How long claimed work belongs to its claimant; then it is due again. Must be above `batch_timeout`."""
     visibility_timeout: Seconds = 300.0
+    """On a Redis broker: what a dead worker held is handed out again after this. Must be above `lease`."""
 
     batch_size: Count = 200
+    """Most jobs in one batch."""
     max_batches: Count = 32
     """Most batches of one step at once, in all workers together."""
     worker_threads: Count = 8
-    """Batches that one worker process has under way at once."""
+    """Threads of one worker process; two of them are always left for submissions and ticks, the others run batches."""
 
     # Crawls. The remote keeps its results for seven days.
     crawl_deadline: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
     """Age at which a crawl ends with what is known."""
     crawl_grace: float = Field(600.0, ge=0, le=24 * HOUR)
-    """How long to wait for events after the remote says that nothing is active, or that all is told."""
+    """How long to wait for events after the remote says that nothing is active, or after the summary."""
     crawl_max_depth: Count = 100
+    """Greatest `max_depth` of a crawl, for what we submit and for what our own service takes."""
     crawl_max_budget: Count = 1_000_000
-    """Most credits for one crawl. Both bounds hold for what we submit and for what our own service takes."""
+    """Most credits for one crawl, for what we submit and for what our own service takes."""
 
     results_high_entries: Count = 100_000
+    """A results queue with this many envelopes is full: polls of its jobs wait."""
     results_high_bytes: Count = 1024**3
-    """Above either, looks at this results queue's jobs wait."""
+    """A results queue of this size is full: polls of its jobs wait."""
     keep_ended: float = Field(24 * HOUR, ge=600)
-    """How long an ended job is remembered, so that a message delivered again changes nothing."""
+    """How long the record of an ended job or crawl is kept, so that a message delivered again changes nothing."""
     result_expires: float = Field(96 * HOUR, ge=72 * HOUR)
     """How long `AsyncResult(id)` knows how a job ended."""
 
     schedules_file: Path | None = None
-    """The user's own recurring work: see `docs/schedules.md`."""
+    """The user's own recurring work: see `docs/how-to/schedules.md`."""
     heartbeat_file: Path | None = None
     """A file that a worker touches every two seconds while it makes progress, for its health check; unset: none."""
     log_format: str = Field("text", pattern="^(text|json)$")
+    """Lines for people, or one JSON object a line for machines."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """INFO has one line for each batch, DEBUG one line for each job and step."""
 
     # The self-hosted service.
     service_api_keys: list[SecretStr] = []
@@ -165,13 +159,15 @@ class Settings(BaseSettings):
     service_read_grace: float = Field(0.0, ge=0, le=72 * HOUR)
     """For how long a retrieved result can be read again; 0: it is gone at once."""
     service_retention: float = Field(72 * HOUR, gt=0, le=72 * HOUR)
+    """For how long an ended job of the service is kept."""
     service_retry_for: float = Field(24 * HOUR, gt=0, le=24 * HOUR)
-    """For how long a run is tried again on 429, 5xx and connection trouble."""
+    """For how long a job of the service is tried again on 429, 5xx and connection trouble."""
     service_max_body_bytes: Count = 50 * 1024 * 1024
+    """Longest body of a target, decompressed."""
     service_private_targets: bool = False
     """Whether targets and callbacks may be private or loopback addresses."""
     service_faults: bool = False
-    """The fault dial, for tests only: see `docs/faults.md`."""
+    """The fault dial, for tests only: see `docs/reference/faults.md`."""
     service_free_keys: list[SecretStr] = []
     """Accepted keys that are on the free plan: crawls of depth 1 at most, and no recurring ones."""
     service_per_host: Count = 8
@@ -179,6 +175,7 @@ class Settings(BaseSettings):
     service_page_retry_for: float = Field(180.0, gt=0, le=HOUR)
     """For how long a page of a crawl is tried again on 429, 5xx and connection trouble; its level waits for it."""
     service_crawl_retention: float = Field(7 * 24 * HOUR, gt=0, le=7 * 24 * HOUR)
+    """For how long an ended crawl of the service is kept."""
 
     @model_validator(mode="after")
     def _hold_together(self) -> Self:

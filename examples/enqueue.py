@@ -1,5 +1,5 @@
-"""Enqueue scraping jobs from any service: Celery and the broker's address, nothing of Longhaul's. URLs come on stdin,
-ids go to stdout.
+"""Enqueue scraping jobs from any service: Celery and the broker's address, nothing of Longhaul's. URLs are read from
+stdin, ids go to stdout.
 """
 
 import os
@@ -7,7 +7,15 @@ import sys
 
 from celery import Celery
 
-app = Celery(broker=os.environ["BROKER_URL"], backend=os.environ["BROKER_URL"])
-for url in sys.stdin.read().split():
-    job = app.send_task("jobs.submit", kwargs={"url": url, "meta": {"from": "examples/enqueue.py"}})
-    print(job.id)
+BROKER = os.environ.get("BROKER_URL", "redis://127.0.0.1:6379/0")
+app = Celery(broker=BROKER, backend=BROKER)
+
+
+def main() -> None:
+    """Submit one job for each URL."""
+    for url in sys.stdin.read().split():
+        job = app.send_task("jobs.submit", kwargs={"url": url, "meta": {"from": "examples/enqueue.py"}})
+        print(job.id)
+
+
+main()

@@ -1,7 +1,7 @@
-"""Where settings become the service's objects; nothing else in the service reads them.
+"""Where settings become the objects of the service; no other module of it reads them.
 
 uvicorn --factory service.app:api      the web process
-celery -A service.tasks worker                 the crew
+celery -A service.tasks worker         the workers
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ from longhaul.ledger.connection import connect, problem
 from longhaul.process import logs
 from longhaul.process.heartbeat import write_heartbeats
 from longhaul.process.shutdown import quick_at_second_signal, server_quick_at_second_signal, stopping
-from service.crawls import crawler
-from service.crawls import delivery as telling
 from service.crawls.crawl_worker import CrawlWorker
+from service.crawls.crawler import SLOTS_PER_ROUND
+from service.crawls.delivery import CRAWL_EVENTS_AT_ONCE, CRAWL_EVENTS_PER_ROUND
 from service.crawls.frontier import Frontier
 from service.crawls.order import CrawlOrderRules
 from service.crawls.outbox import Outbox
-from service.crawls.store import CRAWL, DELIVER, ServiceCrawls
+from service.crawls.store import CRAWL, DELIVER, ServiceCrawlStore
 from service.faults.dial import Dial
+from service.fetching.fetch import FetchLimits
 from service.http.crawl_routes import CrawlRouteDeps
 from service.http.routes import RouteDeps, build
-from service.jobs.job_worker import FetchLimits, JobWorker
+from service.jobs.job_worker import JobWorker
 from service.jobs.runs import FETCH, WEBHOOK, Runs
 
 TASKS = {FETCH: "service.fetch", WEBHOOK: "service.deliver", CRAWL: "service.crawl", DELIVER: "service.deliver_events"}
+"""The Celery task that runs a round of each lane."""
 
 
 @cache
 def settings() -> Settings:
-    """The settings of the process; a wrong one ends it."""
+    """The settings of the process; a wrong one ends the process."""
     try:
         return load()
     except SettingsError as error:
@@ -50,14 +52,14 @@ def settings() -> Settings:
 @cache
 def celery_app() -> Celery:
     """Celery as the service uses it: no results, no events, one queue."""
-    # It warns of pickled messages under root; ours are JSON, and a container's only user may well be root.
+    # Celery warns root of pickled messages. Ours are JSON, and the only user of a container is often root.
     warnings.simplefilter("ignore", SecurityWarning)
     app = Celery("service", set_as_current=False)
     app.conf.update(
         celery_settings(settings())
         | {
             "task_default_queue": SERVICE,
-            # Its tasks are hints, thousands of them; nobody reads what they return.
+            # Tasks are hints, thousands of them, and nobody reads what they return.
             "result_backend": None,
             "worker_send_task_events": False,
         }
@@ -66,77 +68,75 @@ def celery_app() -> Celery:
 
 
 @cache
-def crew() -> JobWorker:
-    """What the workers do."""
+def job_worker() -> JobWorker:
+    """What the workers do for jobs."""
     given = settings()
-    limits = FetchLimits(
-        attempt=given.http_timeout,
-        lease=given.lease,
-        body=given.service_max_body_bytes,
-        private=given.service_private_targets,
-        most=given.max_batches,
+    return JobWorker(
+        start=_start,
+        max_rounds=given.max_batches,
+        stopping=stopping,
+        runs=_runs(),
+        limits=_fetch_limits(),
+        lease_seconds=given.lease,
+        public_url=given.service_public_url,
     )
-    return JobWorker(_runs(), limits, given.service_public_url, _start, stopping)
 
 
 @cache
-def crawl_crew() -> CrawlWorker:
+def crawl_worker() -> CrawlWorker:
     """What the workers do for crawls."""
-    given = settings()
-    limits = crawler.PageLimits(
-        attempt=given.http_timeout,
-        retry_for=given.service_page_retry_for,
-        body=given.service_max_body_bytes,
-        private=given.service_private_targets,
-        most=given.max_batches,
+    given, store = settings(), _crawl_store()
+    retry_for = given.service_page_retry_for
+    return CrawlWorker(
+        start=_start,
+        max_rounds=given.max_batches,
+        stopping=stopping,
+        store=store,
+        frontier=Frontier(
+            store, per_host=given.service_per_host, share=SLOTS_PER_ROUND, lease=given.lease, retry_for=retry_for
+        ),
+        outbox=Outbox(store, per_crawl=CRAWL_EVENTS_AT_ONCE, share=CRAWL_EVENTS_PER_ROUND, lease=given.lease),
+        limits=_fetch_limits(),
+        retry_for=retry_for,
     )
-    frontier = Frontier(
-        _register(),
-        per_host=given.service_per_host,
-        share=crawler.SHARE,
-        lease=given.lease,
-        patience=given.service_page_retry_for,
-    )
-    tidings = Outbox(_register(), per_crawl=telling.PER_CRAWL, share=telling.SHARE, lease=given.lease)
-    return CrawlWorker(_register(), frontier, tidings, limits, _start, stopping)
 
 
 def api() -> FastAPI:
     """The web application."""
     given = settings()
     set_up_logs()
-    # uvicorn has given its loggers handlers of their own. Without them its lines take the same shape as ours, and there
-    # is no access log at any level: the vendor's client writes its key into the address.
+    # uvicorn has given its loggers handlers of their own. Without these its lines have the same format as ours, and
+    # there is no access log at any level: the vendor's client writes its key into the address.
     for name, propagates in (("uvicorn", True), ("uvicorn.access", False)):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = propagates
-    prove()
+    check_ledger()
     server_quick_at_second_signal()
-    free = tuple(key.get_secret_value() for key in given.service_free_keys)
-    keys = (*(key.get_secret_value() for key in given.service_api_keys), *free)
-    dial = Dial(_redis()) if given.service_faults else None
-    terms = CrawlOrderRules(given.service_private_targets, given.crawl_max_depth, given.crawl_max_budget)
-    crawls = CrawlRouteDeps(_register(), terms, keys, free, dial)
-    return build(RouteDeps(_runs(), given.service_public_url, keys, given.service_private_targets, dial, _wake, crawls))
+    free_keys = tuple(key.get_secret_value() for key in given.service_free_keys)
+    keys = (*(key.get_secret_value() for key in given.service_api_keys), *free_keys)
+    private, dial = given.service_private_targets, Dial(_redis()) if given.service_faults else None
+    rules = CrawlOrderRules(private, given.crawl_max_depth, given.crawl_max_budget)
+    crawls = CrawlRouteDeps(_crawl_store(), rules, keys, free_keys, dial)
+    return build(RouteDeps(_runs(), given.service_public_url, keys, private, dial, _wake, crawls))
 
 
 def set_up_logs() -> None:
-    """Log as the settings say."""
+    """Log in the format and from the level that the settings say."""
     logs.set_up(settings().log_level, settings().log_format)
 
 
 def write_heartbeats_of_worker() -> None:
-    """Give this worker's health check something to look at."""
+    """Write the file that this worker's health check reads."""
     write_heartbeats(settings().heartbeat_file, longest=settings().visibility_timeout)
 
 
 def end_worker_quickly_at_second_signal() -> None:
-    """Its work is fetching and pushing: what has not come to its end is done again after its lease."""
+    """Let a second signal end the worker at once: what is under way is done again after its lease."""
     quick_at_second_signal(lambda: None)
 
 
-def prove() -> None:
-    """End this process, with the reason, where its ledger cannot be one."""
+def check_ledger() -> None:
+    """End this process, with the reason, where its ledger does not answer or cannot be used."""
     wrong = problem(_redis())
     if wrong:
         sys.exit(f"the ledger (LONGHAUL_REDIS_URL) {wrong}")
@@ -159,13 +159,22 @@ def _runs() -> Runs:
 
 
 @cache
-def _register() -> ServiceCrawls:
-    return ServiceCrawls(_redis(), retention=settings().service_crawl_retention)
+def _crawl_store() -> ServiceCrawlStore:
+    return ServiceCrawlStore(_redis(), retention=settings().service_crawl_retention)
+
+
+def _fetch_limits() -> FetchLimits:
+    given = settings()
+    return FetchLimits(
+        attempt_seconds=given.http_timeout,
+        body_bytes=given.service_max_body_bytes,
+        private=given.service_private_targets,
+    )
 
 
 def _wake() -> None:
-    crew().wake()
-    crawl_crew().wake()
+    job_worker().wake()
+    crawl_worker().wake()
 
 
 def _start(lane: str, token: str) -> None:

@@ -1,3 +1,3 @@
-"""The Celery tasks: thin adapters, one file for each step of the flow. `runtime` is the one place where settings become
-objects.
+"""The Celery tasks: thin adapters, one file for each step of the flow; `plumbing` has what stands between them and
+Celery.
 """

@@ -1,4 +1,4 @@
-"""`jobs.poll`: look at a batch of running jobs whose next look is due."""
+"""`jobs.poll`: poll a batch of running jobs whose next poll is due."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tasks.plumbing.run_batch import run
 
 @shared_task(name="jobs.poll", send_events=False)
 def poll(account: str, token: str = "") -> None:
-    """One batch of looks for `account`."""
-    run(JobStep.POLL, account, token)
+    """One batch of polls for `account`."""
+    run("jobs", JobStep.POLL, account, token)

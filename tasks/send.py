@@ -11,4 +11,4 @@ from tasks.plumbing.run_batch import run
 @shared_task(name="jobs.send", send_events=False)
 def send(account: str, token: str = "") -> None:
     """One batch of submissions for `account`."""
-    run(JobStep.SEND, account, token)
+    run("jobs", JobStep.SEND, account, token)

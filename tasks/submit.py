@@ -31,7 +31,7 @@ class SubmittingRequest(RedactedRequest):
 
 
 class SubmittingTask(RedactedTask):
-    """The base of `jobs.submit`."""
+    """The base of `jobs.submit` and `crawls.create`."""
 
     Request = "tasks.submit:SubmittingRequest"
 
@@ -40,8 +40,8 @@ class SubmittingTask(RedactedTask):
 def submit(self: Task[..., None], *args: Any, **arguments: Any) -> None:
     """Record one job under this task's id. The task has no result of its own: the job's end is its result."""
     keywords_only(args)
-    submission = read_new_job(arguments, runtime().terms)
-    wait_for_ledger(lambda: runtime().store.submit([(str(self.request.id), submission)], tracked=True))
+    new = read_new_job(arguments, runtime().job_rules)
+    wait_for_ledger(lambda: runtime().jobs.submit([(str(self.request.id), new)], tracked=True))
 
 
 @shared_task(name="jobs.submit_batch", bind=True, ignore_result=False, throws=(InvalidArgument,))
@@ -55,12 +55,12 @@ def submit_batch(
     "error": "..."}]}`.
     """
     keywords_only(args)
-    batch = read_batch(requests, defaults, runtime().terms)
+    batch = read_batch(requests, defaults, runtime().job_rules)
     if batch.rejected and not partial:
         raise refusal(batch)
-    submissions = [(f"{self.request.id}.{at}", submission) for at, submission in batch.accepted]
-    wait_for_ledger(lambda: runtime().store.submit(submissions, tracked=False))
-    ids = [job_id for job_id, _ in submissions]
+    new = [(f"{self.request.id}.{at}", job) for at, job in batch.accepted]
+    wait_for_ledger(lambda: runtime().jobs.submit(new, tracked=False))
+    ids = [job_id for job_id, _ in new]
     if not partial:
         return ids
     return {"ids": ids, "rejected": [{"index": at, "error": why} for at, why in batch.rejected]}

@@ -1,4 +1,4 @@
-"""What many tests begin with: a clock to set, a job, a submission, a store on that clock."""
+"""Builders for many tests: a clock to set, a job, a submission, a store with that clock."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from typing import Any
 
 from redis import Redis
 
+from config.settings import Settings
+from longhaul.crawls.store import CrawlLimits
 from longhaul.jobs.arguments import NewJob
 from longhaul.jobs.job import Job, JobStep
 from longhaul.jobs.store import JobLimits, JobStore
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Finished, ScrapeRequest, TargetResponse
 from longhaul.work.item import State
+from longhaul.work.retry_policies import Policies
 
 START = 1_800_000_000.0
+DEFAULTS = Settings.model_fields
 HOUR = 3600.0
 
 
 @dataclass
 class Clock:
-    """The ledger's time, standing still until a test moves it."""
+    """The ledger's time; only the test changes it."""
 
     now: float = START
 
@@ -52,8 +56,50 @@ def a_submission(url: str = "https://example.com/", **changes: Any) -> NewJob:
     return NewJob(ScrapeRequest(url), **changes)
 
 
+def job_limits(**changes: Any) -> JobLimits:
+    """The limits of jobs as the settings have them by default, with `changes`."""
+    return JobLimits(
+        **(
+            {
+                "lease": DEFAULTS["lease"].default,
+                "deadline": DEFAULTS["deadline"].default,
+                "max_batches": DEFAULTS["max_batches"].default,
+                "keep_ended": int(DEFAULTS["keep_ended"].default),
+                "batch_size": DEFAULTS["batch_size"].default,
+                "high_entries": DEFAULTS["results_high_entries"].default,
+                "high_bytes": DEFAULTS["results_high_bytes"].default,
+            }
+            | changes
+        )
+    )
+
+
+def crawl_limits(**changes: Any) -> CrawlLimits:
+    """The limits of crawls as the settings have them by default, with `changes`."""
+    return CrawlLimits(
+        **(
+            {
+                "lease": DEFAULTS["lease"].default,
+                "deadline": DEFAULTS["crawl_deadline"].default,
+                "max_batches": DEFAULTS["max_batches"].default,
+                "keep_ended": int(DEFAULTS["keep_ended"].default),
+                "first_poll": DEFAULTS["poll_first"].default,
+                "grace": DEFAULTS["crawl_grace"].default,
+            }
+            | changes
+        )
+    )
+
+
+def default_policies(**changes: Any) -> Policies:
+    """The policies of jobs as the settings have them by default, with `changes`."""
+    named = {name: DEFAULTS[name].default for name in ("poll_first", "poll_growth", "poll_ceiling", "poll_jitter")}
+    others = {"deadline": DEFAULTS["deadline"].default, "grace": DEFAULTS["not_found_grace"].default}
+    return Policies(**(named | others | changes))
+
+
 def a_store(redis: Redis, clock: Clock, **limits: Any) -> JobStore:
-    return JobStore(redis, JobLimits(**limits), clock=clock)
+    return JobStore(redis, job_limits(**limits), clock=clock)
 
 
 def finished(body: str = "hello", **changes: Any) -> Finished:
@@ -65,8 +111,8 @@ def submit(store: JobStore, *ids: str, **changes: Any) -> None:
 
 
 def claim_one(store: JobStore, step: JobStep) -> Job:
-    """The only job that is due for `step`."""
-    (job,) = store.claim(step, "default").jobs
+    """Claim the only job that is due for `step`."""
+    (job,) = store.claim(step, "default").items
     return job
 
 

@@ -1,4 +1,4 @@
-"""The compose file as the tests read it."""
+"""Read the compose file."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ FILE = ROOT / "docker-compose.yml"
 
 
 def interpolated(text: str) -> str:
-    """What Compose makes of `${NAME:-default}` and `$$` where no such variable is set."""
+    """Replace `${NAME:-default}` and `$$` as Compose does when no such variable is set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
 
 

@@ -1,6 +1,4 @@
-"""The whole system as users run it: every part a process of its own, on free loopback ports, with a caller's view of
-it.
-"""
+"""The whole system as users run it: each part a process of its own, on free loopback ports, and a client of it."""
 
 from __future__ import annotations
 
@@ -30,7 +28,8 @@ from workers.local.stack import Stack, free_ports
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
-# Short bounds, so that what a dead process held comes back in seconds; each still below the next, as rule 5 asks.
+# Short times, so that the work of a dead process is taken over within seconds. Each is below the next, as the settings
+# require.
 FAST = {
     "LONGHAUL_POLL_FIRST": "0.2",
     "LONGHAUL_POLL_CEILING": "1",
@@ -48,24 +47,24 @@ FAST = {
 QUEUE = "tests"
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 40.0) -> T:
-    """Wait until `look` gives something true, and return it."""
+def until(condition: Callable[[], T], what: str, seconds: float = 40.0) -> T:
+    """Wait until `condition()` is true and return its value; fails after `seconds`. `what`: what is awaited."""
     end = time.monotonic() + seconds
-    while not (seen := look()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.05)
-    return seen
+    return value
 
 
 @dataclass
 class Installation:
-    """`lines`: what the processes have logged, with their names."""
+    """A running system. `lines`: (process, line) of all logs. `envelopes`: what was read so far, by id."""
 
     local: Stack
     processes: Processes
     redis: Redis
     lines: list[tuple[str, str]]
-    caller: Celery
+    client: Celery
     envelopes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
@@ -74,11 +73,11 @@ class Installation:
         return {**clean_environ(), **self.local.env}
 
     def submit(self, url: str, **arguments: Any) -> str:
-        """Send one `jobs.submit` as another service does; the job's id."""
-        return str(self.caller.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE, **arguments}).id)
+        """Send a `jobs.submit` as another service does; the id of the job."""
+        return str(self.client.send_task("jobs.submit", kwargs={"url": url, "queue": QUEUE, **arguments}).id)
 
     def read(self, queue: str = QUEUE) -> None:
-        """Read what is in a results queue into `envelopes`, one list for each id: a duplicate would show."""
+        """Read a results queue into `envelopes`, a list for each id, so that a duplicate shows."""
         reader = Reader(self.redis, queue, "tests", "tests")
         while entries := reader.read():
             for entry in entries:
@@ -86,11 +85,10 @@ class Installation:
             reader.acknowledge(entries)
 
     def envelope(self, job_id: str, queue: str = QUEUE, seconds: float = 40.0) -> dict[str, Any]:
-        """The one envelope of a job."""
+        """Wait for the one envelope of a job."""
 
         def arrived() -> bool:
-            # As `longhaul up` does, and compose: Celery 5.7 may end "unrecoverably" while it reconnects, and is started
-            # again.
+            # Restart what has ended, as `longhaul up` and compose do: Celery 5.7 may end while it reconnects.
             self.processes.keep()
             self.read(queue)
             return job_id in self.envelopes
@@ -100,21 +98,21 @@ class Installation:
         return envelope
 
     def books(self) -> Balance:
-        """The balance of the books at this moment."""
+        """The balance of the jobs' books."""
         return balance(JobStore(self.redis, JobLimits()).books())
 
     def crawl_books(self) -> Balance:
-        """Likewise for crawls."""
+        """The balance of the crawls' books."""
         return balance(CrawlStore(self.redis, CrawlLimits()).books())
 
     def stop_for_good(self, name: str) -> None:
-        """End a part before the others."""
+        """Stop a part and do not restart it."""
         (child,) = (child for child in self.processes._children if child.part.name == name)
         child.process.terminate()
         child.process.wait(timeout=60)
 
     def stop(self, *names: str, by: signal.Signals) -> None:
-        """Send `by` to the parts, wait until they have ended, and start them again."""
+        """Send the signal `by` to parts, wait until they have ended, and start them again."""
         ending = [child.process for child in self.processes._children if child.part.name in names]
         for process in ending:
             process.send_signal(by)
@@ -139,17 +137,17 @@ class Installation:
         )
 
     def node(self) -> str:
-        """The part of a worker's name after the @."""
+        """The part after the @ of the workers' names."""
         return socket.gethostname()
 
     def flower(self, path: str) -> requests.Response:
-        """What Flower answers to its user."""
+        """Flower's answer to a logged-in user."""
         user, _, password = self.local.env["FLOWER_BASIC_AUTH"].partition(":")
         return requests.get(f"{self.local.flower_url}{path}", auth=(user, password), timeout=10)
 
 
 def clean_environ() -> dict[str, str]:
-    """This process's environment without settings of the person who runs the tests."""
+    """The environment of this process, without the settings of the person who runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("LONGHAUL_", "FLOWER_"))}
 
 
@@ -157,14 +155,14 @@ def clean_environ() -> dict[str, str]:
 def installed(
     redis_url: str, settings: Mapping[str, str] | None = None, leave_out: Sequence[str] = ()
 ) -> Iterator[Installation]:
-    """Start it all, and end it all; `leave_out` names parts that are not wanted. Books are checked at the end."""
+    """Start all parts but those in `leave_out`; at the end every job and crawl must end and the books must balance."""
     lines: list[tuple[str, str]] = []
     local = Stack(free_ports(), redis_url, self_hosted=True, workers=2, secret="0123456789abcdef" * 3)
     extra = {**FAST, **(settings or {})}
     redis = connect(redis_url)
-    caller = Celery(broker=redis_url, backend=redis_url)
+    client = Celery(broker=redis_url, backend=redis_url)
     with Processes(lambda name, line: lines.append((name, line))) as processes:
-        installation = Installation(local, processes, redis, lines, caller)
+        installation = Installation(local, processes, redis, lines, client)
         try:
             processes.start(_with(local.remote(), extra, leave_out))
             processes.start(_with(local.own(), extra, leave_out))
@@ -178,7 +176,7 @@ def installed(
             raise
         finally:
             redis.close()
-            caller.close()
+            client.close()
 
 
 def _with(parts: Sequence[Part], extra: Mapping[str, str], leave_out: Sequence[str]) -> list[Part]:

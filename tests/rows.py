@@ -1,4 +1,4 @@
-"""Rows in a ledger of the tests' own: what the tests of its verbs share."""
+"""Rows in a ledger for tests: shared by the tests of its operations."""
 
 from longhaul.ledger.due import NewRecord
 from tests.builders import HOUR, START

@@ -122,22 +122,22 @@ class Service:
         return dict(requests.get(f"{self.base}/job/{crawl_id}/status", timeout=10).json())
 
     def delivered(self, crawl_id: str, within: float = 30.0) -> dict[str, Any]:
-        """How far the crawl is once everything of it is told."""
+        """How far the crawl is once everything of it is delivered."""
 
-        def look() -> dict[str, Any] | None:
+        def found_ended() -> dict[str, Any] | None:
             found = self.progress(crawl_id)
             return found if found["status"] == "delivered" else None
 
-        return dict(eventually(look, within))
+        return dict(eventually(found_ended, within))
 
     def ended(self, run_id: str, within: float = 20.0) -> dict[str, Any]:
         """The document of the run once it has ended; reads its result."""
 
-        def look() -> dict[str, Any] | None:
+        def found_ended() -> dict[str, Any] | None:
             found: dict[str, Any] = self.get(run_id).json()
             return found if found["status"] != "running" else None
 
-        return dict(eventually(look, within))
+        return dict(eventually(found_ended, within))
 
 
 @contextlib.contextmanager

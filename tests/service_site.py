@@ -60,8 +60,8 @@ FAILED = {"loop": "too many redirects", "broken": "HTTP 500", "huge": "the body 
 UNCHARGED = {"loop", "broken", "huge"}
 
 
-async def site_page(path: str, elsewhere: str, times_asked: int) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912  (one line a page)
-    """The page of the site of traps at this path."""
+async def site_page(path: str, elsewhere: str, asked: int) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912
+    """The page of the site of traps at this path; `asked`: how often it was asked for, this time included."""
     match path:
         case "loop":
             raise web.HTTPFound("/site/loop")
@@ -73,7 +73,7 @@ async def site_page(path: str, elsewhere: str, times_asked: int) -> web.StreamRe
             return _html(path, ["from-gone"], status=404)
         case "broken":
             return web.Response(status=500, text="broken")
-        case "busy" if times_asked == 1:
+        case "busy" if asked == 1:
             return web.Response(status=429, headers={"retry-after": "1"})
         case "huge":
             return web.Response(body=b"<a href='from-huge'>x</a>" * 100_000, content_type="text/html")

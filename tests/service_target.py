@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from typing import Any
 
 import brotli
 from aiohttp import web
-from backports import zstd
 
 from tests.service_site import site_page, tree_page
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PAGE = "<!doctype html><html><body><h1>Grüße</h1><script>no()</script><p>One <b>two</b></p></body></html>"
 PACKED = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}
@@ -61,7 +66,7 @@ def _application(target: Target) -> web.Application:
     return app
 
 
-async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912  (one line a page)
+async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  # noqa: C901, PLR0911, PLR0912
     kind, _, rest = request.path[1:].partition("/")
     match kind:
         case "page":
@@ -111,11 +116,11 @@ async def _answer(target: Target, request: web.Request) -> web.StreamResponse:  
             return web.Response(
                 text="".join(f"<a href=/to-{number}>x</a>" for number in range(int(rest))), content_type="text/html"
             )
-        case "resting":
+        case "backoff":
             if rest == "1" and len(target.at(request.path)) == 1:
                 return web.Response(status=503, headers={"retry-after": "1"})
             await asyncio.sleep(0.05)
-            links = "".join(f"<a href=/resting/{number}>x</a>" for number in range(1, 21))
+            links = "".join(f"<a href=/backoff/{number}>x</a>" for number in range(1, 21))
             return web.Response(text="" if rest else links, content_type="text/html")
         case "dated":
             asked = {"retry-after": rest} if rest else {}

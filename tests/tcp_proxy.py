@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,17 +41,22 @@ class _Link:
 
     def reset(self) -> None:
         for writer in self.writers:
-            with suppress(OSError):
-                # Unread or not, the peer sees a reset and no end.
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            # A TLS connection that has ended has no socket any more.
+            if (peer := writer.get_extra_info("socket")) is not None:
+                with suppress(OSError):
+                    # Unread or not, the peer sees a reset and no end.
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             writer.transport.abort()
 
 
 class Proxy:
-    """`port` is its own; `target` the port that it leads to. Every method may be called from the test's thread."""
+    """`port` is its own; `target` the port that it leads to. With `tls` its clients must speak TLS, which ends here.
+    Every method may be called from the test's thread.
+    """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self.tls = tls
         self.port = 0
         self.weather = Weather()
         self._links: set[_Link] = set()
@@ -98,7 +104,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+            self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self.tls)
             self.port = self._server.sockets[0].getsockname()[1]
 
     def _close(self) -> None:
@@ -175,9 +181,9 @@ class Proxy:
 
 
 @contextmanager
-def proxying(target: int) -> Iterator[Proxy]:
+def proxying(target: int, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     """A proxy to loopback port `target` while the block runs."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, tls)
     proxy.start()
     try:
         yield proxy

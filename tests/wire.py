@@ -1,4 +1,4 @@
-"""A real HTTP server for one test, with every way to misbehave: what it answers is a function of the test's own."""
+"""A real HTTP server whose answers a function of the test makes, with several ways to misbehave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Ask:
-    """One request as it came."""
+    """A request as it arrived."""
 
     method: str
     path: str
@@ -29,8 +29,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `missing`: bytes that are announced and never sent; `hang_up`: the connection is closed without any
-    answer; `after`: the answer waits for this event, 30 s at most."""
+    """An answer. `missing`: bytes that are announced and never sent. `hang_up`: close the connection without an answer.
+    `after`: wait for this event first, 30 s at most.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -56,12 +57,12 @@ class Wire(ThreadingHTTPServer):
         self.base = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, *_: Any) -> None:
-        """A client that hangs up is what some tests are about."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # header and body are two packets; without this each answer takes 40 ms
+    disable_nagle_algorithm = True  # header and body are two packets: with Nagle each answer takes 40 ms
     server: Wire
 
     def _serve(self) -> None:
@@ -94,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _serve  # noqa: N815  (the library's names)
 
     def log_message(self, *_: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @contextmanager

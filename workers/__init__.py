@@ -1,1 +1,1 @@
-"""The processes: one file for each kind, and the `longhaul` command."""
+"""The processes: the Celery app with its broker, the webhook receiver, health checks, and everything on one machine."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Queue
 
-from config.celery_settings import INTAKE, QUEUE_TYPE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings, is_redis
+from config.addresses import is_redis
+from config.celery_settings import INTAKE, QUEUE_TYPE, ROUTES, WORKER_QUEUES, beat_settings, celery_settings
 from config.settings import load
 from workers.lifecycle import connect_signals, exit_with_reason
-from workers.schedule_check import check_recurring
+from workers.schedule_arguments import check_schedule_arguments
 
 with exit_with_reason():
     settings = load()
     beat = beat_settings(settings)
-    check_recurring(beat["beat_schedule"], settings)
+    check_schedule_arguments(beat["beat_schedule"], settings)
 
 app = Celery("longhaul", task_cls="tasks.plumbing.redaction:RedactedTask")
 app.conf.update(
@@ -27,9 +28,9 @@ app.conf.update(
     ],
     task_default_queue=INTAKE,
     task_routes=ROUTES,
-    # No message is lost with its worker: see there. RabbitMQ sees to that itself.
+    # No message is lost with its worker: see there. RabbitMQ takes care of that itself.
     broker_transport="workers.broker.redis_transport:Transport" if is_redis(settings.broker) else None,
-    worker_consumer="workers.broker.redis_transport:Consumer",
+    worker_consumer="workers.broker.consumer:Consumer",
     # A misspelt queue would swallow messages in silence.
     task_create_missing_queues=False,
     imports=(

@@ -1,6 +1,6 @@
-"""`longhaul crawl`: order a crawl, follow it to its end, or show beforehand what would be crawled.
+"""`longhaul crawl`: submit a crawl, follow it to its end, or show beforehand what would be crawled.
 
-Exit codes beside those of `cli.main`: 1 where a followed crawl did not finish or is without some of its pages; 130
+Exit codes beside those in `cli`: 1 where a followed crawl did not finish or is without some of its pages; 130
 where it was left running by Ctrl-C.
 """
 
@@ -10,27 +10,26 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from threading import Event
 from typing import Any, NoReturn
 
 import click
 from celery import Celery
 
-from cli.client import ANSWER_WITHIN, caller, nobody_answers, param, settings_of_ledger
+from cli.client import ANSWER_SECONDS, celery_client, no_worker_answers, opened_runtime, param
 from cli.crawl.dry_run import PageUnavailable, conclusion, fetch
 from cli.crawl.tail import CrawlTail, TailUpdate
 from cli.crawl.view import CrawlView, figures, is_whole, short_page
 from config.celery_settings import INTAKE
 from longhaul.errors import InvalidArgument
-from longhaul.ledger.connection import connect
 from longhaul.links.scope import Scope
 from longhaul.process.terminal import printable, rows, say
 from workers.lifecycle import EX_UNAVAILABLE
 
 LEFT = 130
 """128 + SIGINT, as shells have it."""
-ASKED_EVERY = 0.05
+CHECK_SECONDS = 0.05
 
 
 @click.command()
@@ -70,7 +69,7 @@ def crawl(
 ) -> None:
     """Crawl a site from START_URL; prints the crawl's id."""
     if page_url is not None:
-        _show_verdicts(start_url, include, exclude, page_url)
+        _dry_run(start_url, include, exclude, page_url)
         return
     if depth is None and budget is None:
         raise click.UsageError("Name --depth or --budget, or both: one of them must end the crawl")
@@ -84,30 +83,31 @@ def crawl(
         "queue": queue,
         "account": account,
     }
-    settings = settings_of_ledger()
-    app = caller(settings)
-    with closing(connect(settings.redis_url)) as redis, _interrupts() as pressed:
-        following = CrawlTail(
-            redis, app, queue, away=lambda words: say(f"The ledger does not answer ({words}); waiting for it ...")
-        )
+    with opened_runtime() as runtime, _interrupts() as pressed:
+        app = celery_client(runtime.settings)
+        tail = CrawlTail(runtime.redis, runtime.crawls, app, queue, away=_say_away)
         started = time.monotonic()
         crawl_id = str(app.send_task("crawls.create", kwargs=arguments, queue=INTAKE, ignore_result=True).id)
-        _await_record(following, crawl_id, pressed)
+        _await_record(tail, crawl_id, pressed)
         if not follow:
             rows(["id", "url"], [{"id": crawl_id, "url": start_url}])
             return
         try:
             with CrawlView(crawl_id, start_url) as view:
-                last = _follow(app, following, view, crawl_id, pressed)
+                last = _follow(app, tail, view, crawl_id, pressed)
         except KeyboardInterrupt:
             _leave(crawl_id, queue)
     sys.exit(_report(crawl_id, last, time.monotonic() - started))
 
 
+def _say_away(error: str) -> None:
+    say(f"The ledger does not answer ({error}); waiting for it ...")
+
+
 @contextmanager
 def _interrupts() -> Iterator[Event]:
-    """Set by the first Ctrl-C, so that nothing is torn; a second one, before that is dealt with, is a
-    `KeyboardInterrupt`.
+    """An event that the first Ctrl-C sets, so that nothing is cut off halfway; a second one, before the first is dealt
+    with, raises `KeyboardInterrupt`.
     """
     pressed = Event()
 
@@ -123,33 +123,34 @@ def _interrupts() -> Iterator[Event]:
         signal.signal(signal.SIGINT, former)
 
 
-def _await_record(following: CrawlTail, crawl_id: str, pressed: Event) -> None:
-    """Wait until the crawl is on record; ends the process where it is refused, or nobody answers."""
-    until = time.monotonic() + ANSWER_WITHIN
-    while not following.recorded(crawl_id):
-        if words := following.refusal(crawl_id):
+def _await_record(tail: CrawlTail, crawl_id: str, pressed: Event) -> None:
+    """Wait until the crawl is on record; ends the process where it is refused, or no worker answers."""
+    until = time.monotonic() + ANSWER_SECONDS
+    while not tail.recorded(crawl_id):
+        if words := tail.refusal(crawl_id):
             say(words)
             sys.exit(1)
         if pressed.is_set():
             say(
-                f"Not waited for: the message of crawl {crawl_id} is under way. To cancel it: longhaul cancel {crawl_id}"
+                f"Not waited for: the message of crawl {crawl_id} is under way. "
+                f"To cancel it: longhaul cancel {crawl_id}"
             )
             sys.exit(LEFT)
         if time.monotonic() > until:
-            nobody_answers(f"Crawl {crawl_id}:")
-        time.sleep(ASKED_EVERY)
+            no_worker_answers(f"Crawl {crawl_id}:")
+        time.sleep(CHECK_SECONDS)
 
 
-def _follow(app: Celery, following: CrawlTail, view: CrawlView, crawl_id: str, pressed: Event) -> TailUpdate:
-    """The last news of the crawl; raises `KeyboardInterrupt` where it is to be left running."""
+def _follow(app: Celery, tail: CrawlTail, view: CrawlView, crawl_id: str, pressed: Event) -> TailUpdate:
+    """The last update of the crawl; raises `KeyboardInterrupt` where it is to be left running."""
     cancelling = False
-    for news in following.news(crawl_id):
-        short = [short_page(page) for page in news.pages]
+    for update in tail.updates(crawl_id):
+        short = [short_page(page) for page in update.pages]
         if not sys.stdout.isatty():
             rows([], short)
-        view.show(short, news.crawl)
-        if news.ended is not None or news.crawl is None:
-            return news
+        view.show(short, update.crawl)
+        if update.ended is not None or update.crawl is None:
+            return update
         if pressed.is_set():
             if cancelling or not sys.stdin.isatty():
                 raise KeyboardInterrupt
@@ -159,7 +160,7 @@ def _follow(app: Celery, following: CrawlTail, view: CrawlView, crawl_id: str, p
                 cancelling = True
             pressed.clear()
             view.go_on()
-    raise AssertionError("the last news end it")
+    raise AssertionError("the last update ends it")
 
 
 def _wants_to_cancel() -> bool:
@@ -172,13 +173,14 @@ def _wants_to_cancel() -> bool:
 
 def _leave(crawl_id: str, queue: str) -> NoReturn:
     say(
-        f"Crawl {crawl_id} goes on. Its pages: longhaul results --queue {queue}; to cancel it: longhaul cancel {crawl_id}"
+        f"Crawl {crawl_id} goes on. Its pages: longhaul results --queue {queue}; "
+        f"to cancel it: longhaul cancel {crawl_id}"
     )
     sys.exit(LEFT)
 
 
 def _report(crawl_id: str, last: TailUpdate, seconds: float) -> int:
-    """Tell how it has ended; the exit code."""
+    """Say how it has ended; the exit code."""
     ended = last.ended
     if ended is None or last.crawl is None:
         say(f"The ledger does not know crawl {crawl_id} any more.")
@@ -192,7 +194,7 @@ def _report(crawl_id: str, last: TailUpdate, seconds: float) -> int:
     return 0 if is_whole(ended) else 1
 
 
-def _show_verdicts(start_url: str, include: str, exclude: str | None, page_url: str) -> None:
+def _dry_run(start_url: str, include: str, exclude: str | None, page_url: str) -> None:
     try:
         scope = Scope.of(start_url, include, exclude)
         page = fetch(page_url)

@@ -1,4 +1,4 @@
-"""Which links of a page a crawl would take, and by which rule: with the very rules of our own service's crawler, and
+"""Which links of a page a crawl would follow, and by which rule: the rules of our own service's crawler, applied
 without a crawl.
 """
 
@@ -16,19 +16,19 @@ from longhaul.scraperapi.client import call
 from longhaul.scraperapi.models import Interrupted, TooLarge, Unreachable
 from longhaul.scraperapi.protocol import HttpRequest
 
-LONGEST = 20 * 1024 * 1024
-TIMEOUT = 30.0
-REDIRECTS = 20
+MAX_BYTES = 20 * 1024 * 1024
+TIMEOUT_SECONDS = 30.0
+MAX_REDIRECTS = 20
 MOVED = frozenset({301, 302, 303, 307, 308})
 
 
 class PageUnavailable(LonghaulError):
-    """The page cannot be had; nothing can be said of its links."""
+    """The page cannot be fetched, so nothing can be said about its links."""
 
 
 @dataclass(frozen=True, slots=True)
 class DryRunPage:
-    """A page as it came: `url` after redirects; `html` empty where it is none."""
+    """A page as it was fetched: `url` after redirects; `html` is empty where the page is no HTML."""
 
     url: str
     status: int
@@ -36,14 +36,14 @@ class DryRunPage:
 
 
 def fetch(page_url: str) -> DryRunPage:
-    """The page, from this machine and not through the remote. Raises `InvalidArgument` for no http(s) address, and
-    `PageUnavailable`.
+    """Fetch the page from this machine, not through the remote. Raises `InvalidArgument` if it is no http(s) address,
+    and `PageUnavailable`.
     """
     url = normalised(page_url)
     if url is None:
         raise invalid("page_url", page_url, "must be an http:// or https:// URL")
-    for _ in range(REDIRECTS):
-        answer = call(HttpRequest("GET", url), timeout=TIMEOUT, max_bytes=LONGEST)
+    for _ in range(MAX_REDIRECTS):
+        answer = call(HttpRequest("GET", url), timeout=TIMEOUT_SECONDS, max_bytes=MAX_BYTES)
         match answer:
             case Unreachable(words) | Interrupted(words):
                 raise PageUnavailable(f"{url} does not answer ({words})")
@@ -56,13 +56,16 @@ def fetch(page_url: str) -> DryRunPage:
         if target is None:
             raise PageUnavailable(f"{url} redirects to {location!r}, which is no http(s) address")
         url = target
-    raise PageUnavailable(f"{page_url} redirects more than {REDIRECTS} times")
+    raise PageUnavailable(f"{page_url} redirects more than {MAX_REDIRECTS} times")
 
 
 def conclusion(page: DryRunPage, found: Sequence[ExplainedLink]) -> str:
-    """What the verdicts come to, for a person."""
+    """The verdicts in one sentence, for a person."""
     taken = sum(one.verdict is LinkVerdict.CRAWLED for one in found)
-    words = f"{taken} of {len(found)} links of {page.url} would be crawled, unless --depth or --budget ends the crawl before."
+    words = (
+        f"{taken} of {len(found)} links of {page.url} would be crawled, "
+        "unless --depth or --budget ends the crawl before."
+    )
     if not page.html:
         words = f"{page.url} is no HTML: it has no links."
     return words if page.status == HTTPStatus.OK else f"{words} It answered with {page.status}."

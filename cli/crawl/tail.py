@@ -1,7 +1,7 @@
-"""What comes of one crawl, read beside its queue's consumers: no envelope is taken from them.
+"""The results of one crawl as they arrive, read beside its queue's consumers: no envelope is taken from them.
 
-Pages come from the stream, read without a group. A consumer may have deleted some before they were read here, so how
-many there are, and how the crawl has ended, is asked of its record and its note.
+Pages come from the stream, read without a group. A consumer may have deleted some before they are read here, so the
+number of pages, and how the crawl has ended, come from its record and its stored result.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.ledger.connection import AWAY
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Json
 from longhaul.work.item import ENDS
 
-AT_ONCE = 100
-BLOCK = 0.2
-AGAIN = 1.0
+READ_COUNT = 100
+BLOCK_SECONDS = 0.2
+RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class TailUpdate:
-    """What a look has shown: page envelopes, the crawl's record where the ledger knows it, and its own envelope
-    (without a body) once it has ended and all its pages have been shown.
+    """What one read has brought: page envelopes, the crawl's record where the ledger knows it, and its own envelope
+    (without a body) once it has ended and all its pages have been given.
     """
 
     pages: list[Json]
@@ -40,25 +40,25 @@ class TailUpdate:
 
 
 class CrawlTail:
-    """Reads what comes into `queue` from now on: made before the crawl is ordered. `away` is told each time that the
-    ledger does not answer.
+    """Reads what comes into `queue` from now on: made before the crawl is submitted. `away` is called with the error
+    each time that the ledger does not answer.
     """
 
-    def __init__(self, redis: Redis, app: Celery, queue: str, away: Callable[[str], None]) -> None:
+    def __init__(self, redis: Redis, store: CrawlStore, app: Celery, queue: str, away: Callable[[str], None]) -> None:
         self._redis = redis
+        self._store = store
         self._app = app
-        self._store = CrawlStore(redis, CrawlLimits())
         self._stream = stream(queue)
         self._away = away
         self._last = self._newest()
 
     def recorded(self, crawl_id: str) -> bool:
-        """Whether the ledger is known to have the crawl."""
+        """Whether the ledger has the crawl; False as well where it does not answer."""
         try:
             return self._store.get(crawl_id) is not None
         except AWAY as error:
             self._away(str(error))
-            time.sleep(AGAIN)
+            time.sleep(RETRY_SECONDS)
             return False
 
     def refusal(self, crawl_id: str) -> str:
@@ -66,19 +66,19 @@ class CrawlTail:
         result = self._app.AsyncResult(crawl_id)
         return str(result.result) if result.state == "FAILURE" else ""
 
-    def news(self, crawl_id: str) -> Iterator[TailUpdate]:
-        """TailUpdate several times a second, even if there is none. The last has the crawl's envelope, or no record:
+    def updates(self, crawl_id: str) -> Iterator[TailUpdate]:
+        """An update several times a second, even where nothing is new. The last has the crawl's envelope, or no record:
         then the ledger has lost it.
         """
         while True:
             try:
-                # First of all, so that whatever was there before the end is read after it.
+                # Before the stream is read, so that every page from before the end is read after it.
                 crawl = self._store.get(crawl_id)
                 ended = self._envelope(crawl_id) if crawl is not None and crawl.state in ENDS else None
-                envelopes = self._read(None if ended else BLOCK)
+                envelopes = self._read(None if ended else BLOCK_SECONDS)
             except AWAY as error:
                 self._away(str(error))
-                time.sleep(AGAIN)
+                time.sleep(RETRY_SECONDS)
                 continue
             over = crawl is None or (ended is not None and not envelopes)
             pages = [one for one in envelopes if one["kind"] == "page" and one["crawlId"] == crawl_id]
@@ -87,12 +87,12 @@ class CrawlTail:
                 return
 
     def _envelope(self, crawl_id: str) -> Json:
-        # The note that the end has left, so that it is there whatever has become of the envelope in the queue.
+        # From the stored result: it is there even where a consumer has deleted the envelope from the queue.
         return cast("Json", self._app.AsyncResult(crawl_id).result)
 
     def _read(self, block: float | None) -> list[Json]:
         wait = None if block is None else int(block * 1000)
-        answer: Any = self._redis.xread({self._stream: self._last}, count=AT_ONCE, block=wait)
+        answer: Any = self._redis.xread({self._stream: self._last}, count=READ_COUNT, block=wait)
         if not answer:
             return []
         # RESP2 gives [[stream, entries]], RESP3 {stream: [entries]}.

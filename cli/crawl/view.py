@@ -1,6 +1,4 @@
-"""How a crawl looks to whoever follows it: its pages shortened, its figures, and on a terminal a view of it as it goes
-on.
-"""
+"""How a crawl looks to whoever follows it: its pages shortened, its figures, and on a terminal a live view."""
 
 from __future__ import annotations
 
@@ -22,9 +20,9 @@ from longhaul.process.terminal import printable, say
 from longhaul.scraperapi.models import Json
 from longhaul.work.item import ENDS
 
-SHOWN = 15
-BAR = 20
-REFRESHED = 0.1
+PAGES_SHOWN = 15
+BAR_COLUMNS = 20
+REFRESH_SECONDS = 0.1
 KEPT = ("id", "status", "depth", "url", "statusCode", "bytes", "failReason", "credits")
 
 
@@ -47,8 +45,8 @@ def length(envelope: Json) -> int | None:
 
 
 def figures(envelope: Json, failed: int, seconds: float) -> str:
-    """One line about a crawl that has ended: pages that have come home, those among them that `failed`, and those that
-    have not come.
+    """One line about a crawl that has ended: how many pages arrived, how many of them `failed`, and how many are
+    missing.
     """
     missing = f"{envelope['missing']} missing, " if "missing" in envelope else ""
     pages = "1 page" if envelope["received"] == 1 else f"{envelope['received']} pages"
@@ -66,7 +64,7 @@ class CrawlView:
     def __init__(self, crawl_id: str, start_url: str) -> None:
         self._title = f"Crawl {crawl_id} of {printable(start_url)}"
         self._console = Console(stderr=True)
-        self._pages: deque[Json] = deque(maxlen=SHOWN)
+        self._pages: deque[Json] = deque(maxlen=PAGES_SHOWN)
         self._crawl: Crawl | None = None
         self._started = time.monotonic()
         self._refreshed = 0.0
@@ -82,22 +80,22 @@ class CrawlView:
         self.pause()
 
     def show(self, pages: Iterable[Json], crawl: Crawl | None) -> None:
-        """Show what is new; pages as `short_page` gives them."""
+        """Show an update; pages as `short_page` gives them."""
         self._pages.extend(pages)
         self._crawl = crawl or self._crawl
         now = time.monotonic()
-        if self._live is not None and now - self._refreshed >= REFRESHED:
+        if self._live is not None and now - self._refreshed >= REFRESH_SECONDS:
             self._live.refresh()
             self._refreshed = now
 
     def pause(self) -> None:
-        """Leave the screen as it is, so that something can be asked."""
+        """Stop drawing, so that a question can be asked."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
     def go_on(self) -> None:
-        """Show it, or show it again, below what has been said meanwhile."""
+        """Start drawing, or go on below what has been printed meanwhile."""
         if self._console.is_terminal:
             self._live = Live(console=self._console, get_renderable=self._render, auto_refresh=False)
             self._live.start()
@@ -112,12 +110,12 @@ class CrawlView:
 
 
 def progress(crawl: Crawl, seconds: float) -> str:
-    """One line about a crawl that goes on; how many pages the remote has found is left out until it has told."""
-    told, arrived, budget = crawl.progress, crawl.arrived, crawl.request.crawl_budget
+    """One line about a crawl that goes on; the number of pages found is left out until the remote has given it."""
+    found, arrived, budget = crawl.progress, crawl.arrived, crawl.request.crawl_budget
     state = "being cancelled" if crawl.cancelled and crawl.state not in ENDS else crawl.state
     parts = [
-        # What has arrived since the last look was found as well.
-        f"{max(told.done + told.failed + told.active, arrived.pages)} pages found" if told else "",
+        # What has arrived since the last poll was found as well.
+        f"{max(found.done + found.failed + found.active, arrived.pages)} pages found" if found else "",
         f"{arrived.pages} arrived",
         f"{arrived.failed} failed",
         f"{cost(crawl)} credits" if budget is None else f"{cost(crawl)} of {budget} credits",
@@ -128,7 +126,7 @@ def progress(crawl: Crawl, seconds: float) -> str:
 
 def _bar(crawl: Crawl) -> list[ProgressBar]:
     budget = crawl.request.crawl_budget
-    return [] if budget is None else [ProgressBar(total=budget, completed=min(cost(crawl), budget), width=BAR)]
+    return [] if budget is None else [ProgressBar(total=budget, completed=min(cost(crawl), budget), width=BAR_COLUMNS)]
 
 
 def pages_table(pages: Iterable[Json]) -> Table:

@@ -11,10 +11,12 @@ from typing import Any
 
 from longhaul.errors import InvalidArgument, invalid
 from longhaul.links.expressions import compiled
-from longhaul.scraperapi.crawl_models import INTERVALS, CrawlRequest
-from longhaul.scraperapi.fields import secretive
+from longhaul.scraperapi.crawl_models import CrawlRequest
+from longhaul.scraperapi.fields import read_bound, read_expression, read_interval, read_schedule_name, secretive
 from longhaul.scraperapi.models import Json
 from longhaul.work.arguments import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_QUEUE,
     IntakeRules,
     read_account,
     read_api_params,
@@ -28,7 +30,6 @@ ARGUMENTS = (
     *("start_url", "max_depth", "crawl_budget", "url_regexp_include", "url_regexp_exclude", "api_params"),
     *("enabled", "schedule", "callback", "queue", "account", "meta"),
 )
-LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class NewCrawl:
     request: CrawlRequest
     callback: str
     meta: Json | None = None
-    queue: str = "results"
-    account: str = "default"
+    queue: str = DEFAULT_QUEUE
+    account: str = DEFAULT_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,15 @@ class CrawlIntakeRules:
     max_budget: int
 
 
-def read_new_crawl(arguments: Mapping[str, Any], terms: CrawlIntakeRules) -> NewCrawl:
-    """The order in the keyword arguments of `crawls.create`; raises `InvalidArgument`."""
+def read_new_crawl(arguments: Mapping[str, Any], rules: CrawlIntakeRules) -> NewCrawl:
+    """The crawl in the keyword arguments of `crawls.create`; raises `InvalidArgument`."""
     for name in arguments:
         if name not in ARGUMENTS:
             raise secretive(
                 name, arguments[name], f"is not an argument of crawls.create; those are {', '.join(ARGUMENTS)}"
             )
-    max_depth = _bound("max_depth", arguments.get("max_depth"), 0, terms.max_depth, "LONGHAUL_CRAWL_MAX_DEPTH")
-    budget = _bound("crawl_budget", arguments.get("crawl_budget"), 1, terms.max_budget, "LONGHAUL_CRAWL_MAX_BUDGET")
+    max_depth = read_bound("max_depth", arguments.get("max_depth"), 0, rules.max_depth, "LONGHAUL_CRAWL_MAX_DEPTH")
+    budget = read_bound("crawl_budget", arguments.get("crawl_budget"), 1, rules.max_budget, "LONGHAUL_CRAWL_MAX_BUDGET")
     if max_depth is None and budget is None:
         raise InvalidArgument("max_depth, crawl_budget: are both missing: at least one of them must end the crawl")
     interval, name = _schedule(arguments.get("schedule"))
@@ -77,10 +78,10 @@ def read_new_crawl(arguments: Mapping[str, Any], terms: CrawlIntakeRules) -> New
             interval=interval,
             name=name,
         ),
-        callback=_callback(arguments.get("callback"), terms.jobs),
+        callback=_callback(arguments.get("callback"), rules.jobs),
         meta=read_meta(arguments.get("meta")),
-        queue=read_queue(arguments.get("queue", "results")),
-        account=read_account(arguments.get("account", "default"), terms.jobs),
+        queue=read_queue(arguments.get("queue", DEFAULT_QUEUE)),
+        account=read_account(arguments.get("account", DEFAULT_ACCOUNT), rules.jobs),
     )
 
 
@@ -90,24 +91,15 @@ def _start_url(value: object) -> str:
     return read_url("start_url", value)
 
 
-def _bound(name: str, value: object, least: int, most: int, setting: str) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
-        raise invalid(name, value, f"must be a whole number from {least} to {most} ({setting})")
-    return value
-
-
 def _expression(name: str, value: object) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise invalid(name, value, "must be a string: a regular expression")
+    expression = read_expression(name, value)
     try:
-        compiled(name, value)
+        compiled(name, expression)
     except InvalidArgument as error:
         # What only RE2 can't take, look-around above all, is for the remote to judge.
         if "not supported" not in str(error):
             raise
-    return value
+    return expression
 
 
 def _enabled(value: object) -> bool:
@@ -122,22 +114,18 @@ def _schedule(value: object) -> tuple[str, str]:
         return "", ""
     if not isinstance(value, dict) or not value.keys() <= {"name", "interval"}:
         raise invalid("schedule", value, 'must be an object {"name", "interval"}')
-    interval, name = value.get("interval"), value.get("name", "")
-    if interval not in INTERVALS:
-        raise invalid("schedule.interval", interval, f"must be one of {', '.join(INTERVALS)}")
-    if not isinstance(name, str) or len(name) > LONGEST_NAME:
-        raise invalid("schedule.name", name, f"must be a string of at most {LONGEST_NAME} characters")
-    return interval, name
+    return read_interval(value.get("interval")), read_schedule_name(value.get("name", ""))
 
 
-def _callback(value: object, terms: IntakeRules) -> str:
-    if value is None and not terms.receiver:
+def _callback(value: object, rules: IntakeRules) -> str:
+    if value is None and not rules.receiver:
         raise InvalidArgument(
-            "callback: is missing, and LONGHAUL_PUBLIC_URL is not set: a crawl streams its pages to the receiver, so set LONGHAUL_PUBLIC_URL "
-            "and LONGHAUL_WEBHOOK_SECRET where the workers and the receiver run, or name the receiver's address"
+            "callback: is missing, and LONGHAUL_PUBLIC_URL is not set: a crawl streams its pages to the receiver, so "
+            "set LONGHAUL_PUBLIC_URL and LONGHAUL_WEBHOOK_SECRET where the workers and the receiver run, or name the "
+            "receiver's address"
         )
     if value is False:
         raise invalid(
             "callback", value, "a crawl's pages come by no other way: must be the receiver's address, or left out"
         )
-    return read_callback(value, terms)
+    return read_callback(value, rules)

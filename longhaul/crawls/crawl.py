@@ -7,21 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from longhaul.ledger.due import Row
-from longhaul.ledger.results import QUEUE_NAME
-from longhaul.ledger.versions import NewerRecord, Versions
+from longhaul.ledger.records import Row
+from longhaul.ledger.versions import Versions
 from longhaul.scraperapi.crawl_models import CrawlProgress, CrawlRequest, SummaryEvent
-from longhaul.work.corrupt_records import CorruptRecord, read_time, repair
-from longhaul.work.item import ENDS, Item, State, state_of
+from longhaul.work.corrupt_records import RecordReader, read_common_fields, read_time, refuse_surrogates
+from longhaul.work.item import Item, State, transitions
 
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: ENDS | {State.RUNNING},
-    # Never back: a crawl that the remote has lost would crawl everything once more.
-    State.RUNNING: ENDS,
-    **{end: frozenset() for end in ENDS},
-}
-
-
+TRANSITIONS = transitions(back_to_queue=False)
+"""Never back to the queue: a crawl that the remote has lost would crawl everything once more."""
 VERSIONS = Versions()
 """Of a crawl's record."""
 
@@ -32,6 +25,10 @@ class CrawlStep(StrEnum):
     CREATE = "create"
     POLL = "poll"
     CANCEL = "cancel"
+
+
+COUNTED = {CrawlStep.CREATE: "submissions", CrawlStep.POLL: "polls", CrawlStep.CANCEL: ""}
+"""The field that a claim counts up, before the remote is asked; taken back where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +42,10 @@ class PageCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crawl(Item):
-    """One crawl; its `polls` are looks at the progress.
+    """One crawl; its `polls` ask for the progress.
 
-    `run` counts the runs of a recurring crawl from 1. `progress` is what the last poll showed, `idle` since when the
-    remote has shown nothing active, `summary` the remote's own, received at `summary_at`. `dropped`: pages that came
+    `run` counts the runs of a recurring crawl from 1. `progress`: what the last poll showed. `idle`: since when the
+    remote has shown nothing active. `summary`: the remote's own, which came at `summary_at`. `dropped`: pages that came
     after it was cancelled.
     """
 
@@ -72,47 +69,10 @@ def write_request(request: CrawlRequest) -> str:
     )
 
 
-def read_row(row: Row, pauses: int = 0) -> Crawl:
-    """The crawl in a row of the ledger; raises `CorruptRecord`."""
-    try:
-        return _read(row, pauses)
-    except NewerRecord as error:
-        raise CorruptRecord(str(error)) from None
-    except Exception:  # noqa: BLE001  (a record may hold anything)
-        _, wrong = repair(row, Row(row.id, _sound(State.QUEUED, 0.0), {}), _read)
-    raise CorruptRecord(f"cannot be read: {', '.join(wrong) or 'its fields together'}")
-
-
-def repair_for_cancel(row: Row, pauses: int, now: float) -> Crawl:
-    """What is left of a record that cannot be read, enough to cancel it: fields that are wrong are as if nobody had
-    said anything.
-    """
-    account = row.fields.get("lane", "").partition(":")[2]
-    mended, _ = repair(
-        row, Row(row.id, _sound(state_of(row.fields), now) | {"account": account, "cancel": "1"}, {}), _read
-    )
-    return _read(mended, pauses)
-
-
-def _sound(state: State, now: float) -> dict[str, str]:
-    return {
-        "state": state.value,
-        "queue": "results",
-        "request": '{"start_url": ""}',
-        "callback": "",
-        "created": f"{now:.3f}",
-    }
-
-
-def _read(row: Row, pauses: int = 0) -> Crawl:
-    row = VERSIONS.read(row)
+def parse_row(row: Row, pauses: int = 0) -> Crawl:
+    """The crawl in a row of the present version; raises anything where it cannot be read."""
     fields = row.fields
-    for text in (row.id, *fields.values()):
-        # What was no UTF-8 in the ledger is read as lone surrogates: nobody of ours has written that, and no call could
-        # carry it.
-        text.encode()
-    if not QUEUE_NAME.fullmatch(fields["queue"]):
-        raise ValueError("is no queue")
+    refuse_surrogates(row.id, *fields.values())
 
     def time(name: str) -> float | None:
         return read_time(fields[name]) if fields.get(name) else None
@@ -122,23 +82,11 @@ def _read(row: Row, pauses: int = 0) -> Crawl:
 
     progress, summary = document("progress"), document("summary")
     return Crawl(
-        id=row.id,
-        state=State(fields["state"]),
-        fence=int(fields.get("fence", 0)),
+        **read_common_fields(row, pauses),
         account=fields.get("account", ""),
-        queue=fields["queue"],
         request=CrawlRequest(**json.loads(fields["request"])),
         meta=document("meta"),
         callback=fields["callback"],
-        created=read_time(fields["created"]),
-        tracked="tracked" in fields,
-        remote_id=fields.get("remote") or None,
-        sent=time("sent"),
-        polls=int(fields.get("polls", 0)),
-        attempts=int(fields.get("attempts", 0)),
-        submissions=int(fields.get("submissions", 0)),
-        cancelled="cancel" in fields,
-        pauses=pauses,
         run=int(fields.get("run", 1)),
         arrived=PageCounts(*(int(fields.get(name, 0)) for name in ("pages", "failed", "credits"))),
         progress=CrawlProgress(**progress) if progress else None,
@@ -147,3 +95,19 @@ def _read(row: Row, pauses: int = 0) -> Crawl:
         summary_at=time("summary_at"),
         dropped=int(fields.get("dropped", 0)),
     )
+
+
+def _sound(row: Row, state: State, created: str, *, to_cancel: bool) -> Row:
+    fields = {
+        "state": state.value,
+        "queue": "results",
+        "request": '{"start_url": ""}',
+        "callback": "",
+        "created": created,
+    }
+    if to_cancel:
+        fields |= {"account": row.fields.get("lane", "").partition(":")[2], "cancel": "1"}
+    return Row(row.id, fields, {})
+
+
+RECORDS: RecordReader[Crawl] = RecordReader(parse_row, _sound, VERSIONS)

@@ -1,14 +1,12 @@
-"""What follows from what was seen of a crawl. Pure, like `longhaul.jobs.decider`, whose cases of trouble hold here as
-well.
-"""
+"""What follows from what was seen of a crawl. Pure. `work.decisions` has the trouble that a job may have as well."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import assert_never
+from typing import Any, assert_never
 
-from longhaul.crawls.crawl import Crawl
+from longhaul.crawls.crawl import Crawl, CrawlStep
 from longhaul.scraperapi.crawl_models import CrawlCancelSeen, CrawlProgress, CreateSeen, ProgressSeen
 from longhaul.scraperapi.models import (
     Accepted,
@@ -26,17 +24,17 @@ from longhaul.scraperapi.models import (
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze, TroubleDecider
 from longhaul.work.retry_policies import Policies
 
-DAY = 24 * 3600.0
+SECONDS_A_DAY = 24 * 3600.0
 FAILED, CANCELLED = "failed", "cancelled"
-ENDED = frozenset({"completed", "finished", FAILED, CANCELLED, "delivered"})
+ENDED_STATES = frozenset({"completed", "finished", FAILED, CANCELLED, "delivered"})
 """States of the remote in which nothing more is fetched, and nothing is to come."""
-GOING_ON = frozenset({"delayed", "running", "in delivery"})
-"""The others. A word that is in neither set says nothing."""
+ACTIVE_STATES = frozenset({"delayed", "running", "in delivery"})
+"""The others. A state that is in neither set decides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The progress at a look; the next is at `due`. `idle`: since when the remote has shown nothing active, None while
+    """The progress at a poll; the next is at `due`. `idle`: since when the remote has shown nothing active, None while
     it shows something.
     """
 
@@ -54,7 +52,7 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class EndRun:
-    """The end of one run of a recurring crawl, which goes on; the next look is at `due`. `next_run`: where the remote
+    """The end of one run of a recurring crawl, which goes on; the next poll is at `due`. `next_run`: where the remote
     has said its number.
     """
 
@@ -76,6 +74,18 @@ class CrawlDecider:
     policies: Policies
     grace: float
 
+    def decide(self, step: CrawlStep, crawl: Crawl, seen: Any, now: float) -> CrawlDecision:
+        """What follows from what `step` has seen of a crawl."""
+        match step:
+            case CrawlStep.CREATE:
+                return self.after_create(crawl, seen, now)
+            case CrawlStep.POLL:
+                return self.after_poll(crawl, seen, now)
+            case CrawlStep.CANCEL:
+                return self.after_cancel(crawl, seen, now)
+            case _:
+                assert_never(step)
+
     def after_create(self, crawl: Crawl, seen: CreateSeen, now: float) -> CrawlDecision:
         """What follows from the answer to a creation."""
         match seen:
@@ -92,17 +102,17 @@ class CrawlDecider:
                 return TroubleDecider(self.policies).not_taken(crawl, seen, now)
 
     def after_poll(self, crawl: Crawl, seen: ProgressSeen, now: float) -> CrawlDecision:
-        """What follows from a look at the progress, or, where the summary is there, from the time that has passed
+        """What follows from a poll of the progress, or, where the summary is there, from the time that has passed
         since.
         """
         end = self.after_event(crawl, now)
         if end is not None:
             return end
         if not crawl.request.recurring and now >= crawl.created + self.policies.deadline:
-            return Expire(f"not ended within {self.policies.deadline / DAY:g} days")
+            return Expire(f"not ended within {self.policies.deadline / SECONDS_A_DAY:g} days")
         match seen:
             case CrawlProgress():
-                return self._looked(crawl, seen, now)
+                return self._polled(crawl, seen, now)
             case NotFound(gone) if gone or now - (crawl.sent or crawl.created) >= self.policies.grace:
                 why = "the remote does not know the crawl any more"
                 return self._idle(crawl, crawl.progress or CrawlProgress(0, 0, 0), now, Complete(why))
@@ -111,7 +121,7 @@ class CrawlDecider:
                     max(self._next_poll(crawl, now), now + min(seconds or 0.0, self.policies.retry_after_ceiling))
                 )
             case NotFound() | NothingAsked() | Rejected() | AccountRefused() | RemoteTrouble() | Unreachable():
-                # A look is a convenience: the events come without it, and no account is paused for its sake.
+                # Events come without polls, so no account is paused for a poll's sake.
                 return Snooze(self._next_poll(crawl, now))
             case Interrupted() | Malformed() | TooLarge():
                 return Snooze(self._next_poll(crawl, now))
@@ -136,10 +146,10 @@ class CrawlDecider:
             return Snooze(self._next_poll(crawl, now))
         return self._decider(crawl).after_cancel(crawl, seen, now)
 
-    def _looked(self, crawl: Crawl, seen: CrawlProgress, now: float) -> CrawlDecision:
+    def _polled(self, crawl: Crawl, seen: CrawlProgress, now: float) -> CrawlDecision:
         begun = crawl.arrived.pages > 0 or (crawl.run == 1 and seen.done + seen.failed > 0)
-        ended = seen.state in ENDED
-        over = ended or (seen.state not in GOING_ON and seen.active == 0)
+        ended = seen.state in ENDED_STATES
+        over = ended or (seen.state not in ACTIVE_STATES and seen.active == 0)
         if over and (begun or (ended and crawl.run == 1)):
             return self._idle(crawl, seen, now, self._end(crawl, seen.state, "no summary came", now))
         return Polled(self._next_poll(crawl, now), seen, None)
@@ -156,7 +166,7 @@ class CrawlDecider:
             return EndRun(self._decider(crawl).next_poll(crawl, 0.0, now), reason)
         match state:
             case "cancelled":
-                # Somebody has cancelled it at the remote.
+                # A user has cancelled it at the remote.
                 return Cancel()
             case "failed":
                 return Fail("the remote says that the crawl has failed")
@@ -172,6 +182,6 @@ class CrawlDecider:
 
 
 def expected(crawl: Crawl) -> int | None:
-    """How many pages the remote has told of: in its summary, else at the last look."""
-    told = crawl.summary or crawl.progress
-    return None if told is None else told.done + told.failed
+    """How many pages the remote has counted: in its summary, else at the last poll."""
+    counted = crawl.summary or crawl.progress
+    return None if counted is None else counted.done + counted.failed

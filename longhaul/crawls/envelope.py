@@ -17,7 +17,7 @@ from longhaul.work.item import State
 
 
 def page_key(page: PageEvent) -> str:
-    """What tells a page from every other of its run: its address and its depth (contract: a page has no id of its own)."""
+    """Identifies a page within its run, by address and depth (contract: a page has no id of its own)."""
     return blake2b(f"{page.depth} {page.url}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
@@ -71,9 +71,9 @@ def crawl_envelope(crawl: Crawl, decision: CrawlEnd | EndRun, now: float) -> Jso
     reason = "" if isinstance(decision, Cancel) else decision.reason
     if reason:
         document["failReason" if isinstance(decision, Fail | Expire) else "note"] = reason
-    told, pages = crawl.summary or crawl.progress, expected(crawl)
-    if told is not None and pages is not None:
-        document |= {"done": told.done, "failed": told.failed}
+    counted, pages = crawl.summary or crawl.progress, expected(crawl)
+    if counted is not None and pages is not None:
+        document |= {"done": counted.done, "failed": counted.failed}
     document["received"] = crawl.arrived.pages
     if pages is not None and status is not State.CANCELLED:
         document["missing"] = max(0, pages - crawl.arrived.pages)
@@ -86,9 +86,9 @@ def crawl_envelope(crawl: Crawl, decision: CrawlEnd | EndRun, now: float) -> Jso
 
 
 def cost(crawl: Crawl) -> int:
-    """Credits of the present run, as far as anybody has told: the highest count is the latest."""
-    told = (crawl.summary.cost if crawl.summary else 0, (crawl.progress.cost if crawl.progress else None) or 0)
-    return max(crawl.arrived.credits, *told)
+    """Credits of the present run: the highest of our count and the remote's two, for credits only grow."""
+    counted = (crawl.summary.cost if crawl.summary else 0, (crawl.progress.cost if crawl.progress else None) or 0)
+    return max(crawl.arrived.credits, *counted)
 
 
 def run_id(crawl: Crawl, run: int) -> str:

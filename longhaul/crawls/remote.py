@@ -4,12 +4,14 @@ decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
-from longhaul.crawls.crawl import Crawl
+from longhaul.crawls.crawl import Crawl, CrawlStep
+from longhaul.ledger.quarantine import Crash, describe_crash
 from longhaul.scraperapi import crawl_protocol as protocol
-from longhaul.scraperapi.crawl_models import CrawlCancelSeen, CrawlProgress, CreateSeen, ProgressSeen
+from longhaul.scraperapi.crawl_models import CrawlCancelSeen, CrawlProgress, CrawlSeen, CreateSeen, ProgressSeen
 from longhaul.scraperapi.models import Malformed, NoKey, NotFound, NothingAsked, Rejected
 from longhaul.scraperapi.protocol import HttpOutcome, HttpRequest
 
@@ -28,6 +30,21 @@ class CrawlRemote:
     call: MakeCall
     callback_url: Callable[[str, str], str]
 
+    def act(
+        self, step: CrawlStep, crawls: Sequence[Crawl], deadline: float, now: float
+    ) -> Iterator[list[tuple[Crawl, CrawlSeen | Crash]]]:
+        """Make the call of `step` for one crawl after the other; gives what was seen of each as soon as it is there.
+
+        A crawl whose call cannot be made, or whose answer cannot be read, has a `Crash`. `deadline`: age in seconds at
+        which a crawl is not created any more.
+        """
+        for crawl in crawls:
+            try:
+                seen: CrawlSeen | Crash = self._call(step, crawl, deadline, now)
+            except Exception as error:  # noqa: BLE001  (whatever it is, it is this crawl's fault)
+                seen = Crash(crawl.id, crawl.fence, describe_crash("asking the remote", error))
+            yield [(crawl, seen)]
+
     def create(self, crawl: Crawl, deadline: float, now: float) -> CreateSeen:
         """`POST /job`, but for what is older than `deadline` (seconds)."""
         if now >= crawl.created + deadline:
@@ -39,8 +56,8 @@ class CrawlRemote:
         )
         return protocol.read_created(self.call(request), now)
 
-    def look(self, crawl: Crawl, now: float) -> ProgressSeen:
-        """`GET /job/<id>/status`, unless the summary has told everything."""
+    def poll(self, crawl: Crawl, now: float) -> ProgressSeen:
+        """`GET /job/<id>/status`, unless the summary is there."""
         if crawl.summary is not None or crawl.remote_id is None:
             return NothingAsked()
         seen = protocol.read_progress(self.call(protocol.progress(self.base, crawl.remote_id)), now)
@@ -57,3 +74,14 @@ class CrawlRemote:
     def stop(self, remote_id: str, now: float) -> CrawlCancelSeen:
         """Cancel what goes on at the remote under this id, whether or not it is a crawl of ours."""
         return protocol.read_cancelled(self.call(protocol.cancel(self.base, remote_id)), now)
+
+    def _call(self, step: CrawlStep, crawl: Crawl, deadline: float, now: float) -> CrawlSeen:
+        match step:
+            case CrawlStep.CREATE:
+                return self.create(crawl, deadline, now)
+            case CrawlStep.POLL:
+                return self.poll(crawl, now)
+            case CrawlStep.CANCEL:
+                return self.cancel(crawl, now)
+            case _:
+                assert_never(step)

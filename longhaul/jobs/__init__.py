@@ -1,8 +1,12 @@
 """The jobs: one record each, from submission to envelope.
 
-intake     a caller's arguments -> a Submission, or an error that names the argument
-store      the ledger's verbs for jobs: submit, claim, apply, cancel, balance
-remote     claimed jobs -> calls, answers -> what was seen
-decide     (job, what was seen, now) -> what follows; pure
-flow       claim -> act -> decide -> apply, the same four moves for sending, polling and cancelling
+arguments   a caller's arguments -> a `NewJob`, or an error that names the argument
+job         the record as a frozen type: states, steps
+store       the ledger's verbs for jobs: submit, claim, apply, cancel
+remote      claimed jobs -> calls, answers -> what was seen
+decider     (job, what was seen, now) -> what follows; pure
+pushes      a result that the remote pushes joins at `decide`
+envelope    the one final record
+
+What goes through these is `longhaul.work.batch_runner`: claim -> act -> decide -> apply.
 """

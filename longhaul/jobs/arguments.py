@@ -13,13 +13,16 @@ from longhaul.errors import InvalidArgument, invalid
 from longhaul.scraperapi.fields import (
     breaks_line,
     check_header_name,
-    is_number,
     is_object,
     read_method,
+    read_seconds,
+    read_whole_number,
     secretive,
 )
 from longhaul.scraperapi.models import Json, ScrapeRequest
 from longhaul.work.arguments import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_QUEUE,
     IntakeRules,
     read_account,
     read_api_params,
@@ -31,7 +34,8 @@ from longhaul.work.arguments import (
 
 MAX_BATCH = 50_000
 MAX_RESUBMIT = 10
-MAX_TIMEOUT = 72 * 3600
+DEFAULT_RESUBMIT = 1
+MAX_TIMEOUT_SECONDS = 72 * 3600
 ARGUMENTS = (
     "url",
     "method",
@@ -45,23 +49,23 @@ ARGUMENTS = (
     "resubmit",
     "callback",
 )
-ERRORS_SHOWN = 20
+MAX_ERRORS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A checked submission. `callback` is an http(s) address of the receiver, or empty for polling only."""
+    """A checked job, to be recorded. `callback` is an http(s) address of the receiver, or empty for polling only."""
 
     request: ScrapeRequest
     meta: Json | None = None
-    queue: str = "results"
-    account: str = "default"
-    resubmit: int = 1
+    queue: str = DEFAULT_QUEUE
+    account: str = DEFAULT_ACCOUNT
+    resubmit: int = DEFAULT_RESUBMIT
     callback: str = ""
 
 
-def read_new_job(arguments: Mapping[str, Any], terms: IntakeRules) -> NewJob:
-    """The submission in the keyword arguments of `jobs.submit`; raises `InvalidArgument`."""
+def read_new_job(arguments: Mapping[str, Any], rules: IntakeRules) -> NewJob:
+    """The job in the keyword arguments of `jobs.submit`; raises `InvalidArgument`."""
     for name in arguments:
         if name not in ARGUMENTS:
             raise secretive(
@@ -74,13 +78,13 @@ def read_new_job(arguments: Mapping[str, Any], terms: IntakeRules) -> NewJob:
             headers=_headers(arguments.get("headers")),
             body=_body(arguments.get("body")),
             api_params=read_api_params(arguments.get("api_params")),
-            timeout_sec=_timeout(arguments.get("timeout_sec")),
+            timeout_sec=read_seconds("timeout_sec", arguments.get("timeout_sec"), MAX_TIMEOUT_SECONDS),
         ),
         meta=read_meta(arguments.get("meta")),
-        queue=read_queue(arguments.get("queue", "results")),
-        account=read_account(arguments.get("account", "default"), terms),
-        resubmit=_resubmit(arguments.get("resubmit", 1)),
-        callback=read_callback(arguments.get("callback"), terms),
+        queue=read_queue(arguments.get("queue", DEFAULT_QUEUE)),
+        account=read_account(arguments.get("account", DEFAULT_ACCOUNT), rules),
+        resubmit=read_whole_number("resubmit", arguments.get("resubmit", DEFAULT_RESUBMIT), 0, MAX_RESUBMIT),
+        callback=read_callback(arguments.get("callback"), rules),
     )
 
 
@@ -92,8 +96,8 @@ class CheckedBatch:
     rejected: list[tuple[int, str]]
 
 
-def read_batch(requests: object, defaults: Mapping[str, Any], terms: IntakeRules) -> CheckedBatch:
-    """The submissions of `jobs.submit_batch`: each entry an object of arguments or just a URL. Raises where the list
+def read_batch(requests: object, defaults: Mapping[str, Any], rules: IntakeRules) -> CheckedBatch:
+    """The jobs of `jobs.submit_batch`: each entry an object of arguments or just a URL. Raises where the list
     itself is wrong.
     """
     if not isinstance(requests, Sequence) or isinstance(requests, str):
@@ -107,7 +111,7 @@ def read_batch(requests: object, defaults: Mapping[str, Any], terms: IntakeRules
     batch = CheckedBatch([], [])
     for at, entry in enumerate(requests):
         try:
-            batch.accepted.append((at, _entry(entry, defaults, terms)))
+            batch.accepted.append((at, _entry(entry, defaults, rules)))
         except InvalidArgument as error:
             batch.rejected.append((at, str(error)))
     return batch
@@ -115,7 +119,7 @@ def read_batch(requests: object, defaults: Mapping[str, Any], terms: IntakeRules
 
 def refusal(batch: CheckedBatch) -> InvalidArgument:
     """The error for a batch of which nothing is taken."""
-    lines = [f"requests[{at}]: {why}" for at, why in batch.rejected[:ERRORS_SHOWN]]
+    lines = [f"requests[{at}]: {why}" for at, why in batch.rejected[:MAX_ERRORS_SHOWN]]
     more = len(batch.rejected) - len(lines)
     if more:
         lines.append(f"and {more} more")
@@ -126,12 +130,12 @@ def refusal(batch: CheckedBatch) -> InvalidArgument:
     )
 
 
-def _entry(entry: object, defaults: Mapping[str, Any], terms: IntakeRules) -> NewJob:
+def _entry(entry: object, defaults: Mapping[str, Any], rules: IntakeRules) -> NewJob:
     if isinstance(entry, str):
         entry = {"url": entry}
     if not isinstance(entry, Mapping):
         raise secretive("entry", entry, "must be a URL or an object with the arguments of jobs.submit")
-    return read_new_job({**defaults, **entry}, terms)
+    return read_new_job({**defaults, **entry}, rules)
 
 
 def _headers(value: object) -> dict[str, str]:
@@ -150,18 +154,4 @@ def _headers(value: object) -> dict[str, str]:
 def _body(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise secretive("body", value, "must be a string; encode an object as JSON or as a form yourself")
-    return value
-
-
-def _timeout(value: object) -> float | None:
-    if value is None:
-        return None
-    if not is_number(value) or not 0 < value <= MAX_TIMEOUT:
-        raise invalid("timeout_sec", value, f"must be a number of seconds above 0 and at most {MAX_TIMEOUT}")
-    return value
-
-
-def _resubmit(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RESUBMIT:
-        raise invalid("resubmit", value, f"must be a whole number from 0 to {MAX_RESUBMIT}")
     return value

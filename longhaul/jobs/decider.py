@@ -5,9 +5,9 @@ checker knows that it does.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
-from longhaul.jobs.job import Job
+from longhaul.jobs.job import Job, JobStep
 from longhaul.scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -47,8 +47,20 @@ Decision = Sent | Snooze | Retry | Resend | Pause | End
 
 
 @dataclass(frozen=True, slots=True)
-class Decider(TroubleDecider):
+class JobDecider(TroubleDecider):
     """The cases of a job; trouble that a crawl may have as well is decided in `work.decisions`."""
+
+    def decide(self, step: JobStep, job: Job, seen: Any, now: float) -> Decision:
+        """What follows from what `step` has seen of a job."""
+        match step:
+            case JobStep.POLL:
+                return self.after_poll(job, seen, now)
+            case JobStep.SEND:
+                return self.after_send(job, seen, now)
+            case JobStep.CANCEL:
+                return self.after_cancel(job, seen, now)
+            case _:
+                assert_never(step)
 
     def after_send(self, job: Job, seen: SubmitSeen, now: float) -> Decision:
         """What follows from the answer to a submission."""
@@ -64,7 +76,7 @@ class Decider(TroubleDecider):
                 return self.not_taken(job, seen, now)
 
     def after_poll(self, job: Job, seen: PollSeen, now: float) -> Decision:
-        """What follows from a look, or from what the remote pushed. At the deadline, whatever is no end becomes one."""
+        """What follows from a poll, or from what the remote pushed. At the deadline every decision becomes an end."""
         decision = self._after_poll(job, seen, now)
         if now < job.created + self.policies.deadline:
             return decision
@@ -91,7 +103,7 @@ class Decider(TroubleDecider):
             case NotFound(gone):
                 return self._missing(job, gone=gone, now=now)
             case Rejected(words):
-                return Fail(f"the remote rejected the look: {words}")
+                return Fail(f"the remote rejected the poll: {words}")
             case AccountRefused() | Throttled():
                 return self.pause(job, seen, now)
             case Malformed(words):

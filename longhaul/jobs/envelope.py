@@ -1,4 +1,4 @@
-"""The envelope: the one final record of a job that reaches the results queue. Keys are absent where there is nothing."""
+"""The envelope: the one final record of a job that reaches the results queue. Keys without a value are absent."""
 
 from __future__ import annotations
 

@@ -4,17 +4,22 @@ nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, assert_never
 
 from longhaul.jobs.job import COUNTED, Job, JobStep
 from longhaul.ledger.quarantine import Crash, describe_crash
 from longhaul.scraperapi import protocol
-from longhaul.scraperapi.models import CancelSeen, NoKey, NothingAsked, PollSeen, Seen, SubmitSeen
+from longhaul.scraperapi.models import CancelSeen, NoKey, NothingAsked, PollSeen, Running, Seen, SubmitSeen
 from longhaul.scraperapi.protocol import HttpOutcome, HttpRequest
 
 T = TypeVar("T")
 CallbackUrl = Callable[[str, str], str]
+
+log = logging.getLogger(__name__)
+unknown_statuses: set[str] = set()
+"""Statuses that the contract does not know, each logged once by this process."""
 
 
 class MakesCalls(Protocol):
@@ -24,7 +29,7 @@ class MakesCalls(Protocol):
         """Answers in groups, as they arrive."""
 
 
-class Remote:
+class JobRemote:
     """The Async API at `base` for the accounts in `keys`. `callback_url(receiver, job id)` gives the address to push
     to.
     """
@@ -83,9 +88,18 @@ class Remote:
 
 def _seen(job: Job, read: Callable[[HttpOutcome, float], Seen], outcome: HttpOutcome, now: float) -> Seen | Crash:
     try:
-        return read(outcome, now)
+        seen = read(outcome, now)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is this answer's fault)
         return Crash(job.id, job.fence, describe_crash("reading its answer", error))
+    if isinstance(seen, Running) and seen.status != "running":
+        _log_once(seen.status)
+    return seen
+
+
+def _log_once(status: str) -> None:
+    if status not in unknown_statuses:
+        unknown_statuses.add(status)
+        log.warning("the remote answers with an unknown status, taken for a job that still runs: %.80r", status)
 
 
 def _reader(step: JobStep) -> Callable[[HttpOutcome, float], SubmitSeen | PollSeen | CancelSeen]:

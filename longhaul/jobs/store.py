@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never
+from dataclasses import dataclass
+from typing import assert_never
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from longhaul.jobs.arguments import NewJob
 from longhaul.jobs.decider import Decision, Finish, Resend
 from longhaul.jobs.envelope import end_state, envelope
-from longhaul.jobs.job import COUNTED, TRANSITIONS, VERSIONS, Job, JobStep, read_row, repair_for_cancel
-from longhaul.ledger.due import Clock, Due, HighWater, NewRecord, Row, Written
+from longhaul.jobs.job import COUNTED, RECORDS, TRANSITIONS, VERSIONS, Job, JobStep
+from longhaul.ledger.due import Claim, Clock, Due, HighWater, NewRecord
 from longhaul.ledger.lua import ScriptCall
-from longhaul.ledger.quarantine import Crash, describe_crash
 from longhaul.ledger.results import PREFIX, stream
-from longhaul.scraperapi.models import Json
+from longhaul.scraperapi.models import Json, RawJson
 from longhaul.scraperapi.protocol import dump_json
+from longhaul.work.batch import Applied
 from longhaul.work.corrupt_records import CorruptRecord
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
+from longhaul.work.family import FamilyKind, FamilyLimits
 from longhaul.work.item import State, lane
-from longhaul.work.store import Family, FamilyKind, FamilyLimits, MakeTaskResult
+from longhaul.work.store import Family, MakeTaskResult
 
 SPACE = "longhaul:{jobs}"
-SUBJECT, OPTIONS = "subject", "options"
-CHUNK = 500
+TARGET, OPTIONS = "target", "options"
+RECORDS_A_CALL = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits(FamilyLimits):
     """The store's numbers, in seconds and counts; see `config.settings`."""
 
@@ -39,66 +39,82 @@ class JobLimits(FamilyLimits):
     high_bytes: int = 1024**3
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJobs:
-    """A batch of jobs under a lease. `now`: the ledger's time at the claim; `probe`: its account's pause is over, and
-    this one goes ahead; `unread`: records that were claimed, too, but cannot be read.
+class JobStore(Family[Job, JobStep, Decision]):
+    """Jobs in the ledger at `redis`. `make_task_result` makes the task result that a job's end leaves; `clock`
+    replaces the ledger's time in tests.
     """
 
-    now: float
-    jobs: list[Job]
-    more: bool
-    probe: bool = False
-    unread: list[Crash] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedJob:
-    """What became of one decision at `now`; `document` is the envelope where it was an end, `fault` says why it was
-    `refused`.
-    """
-
-    job: Job
-    decision: Decision
-    written: Written | Literal["refused"]
-    now: float
-    document: Json | None = None
-    fault: str = ""
-
-
-class JobStore(Family[Job, JobStep]):
-    """Jobs in the ledger at `redis`. `noting` makes the note that an end leaves; `clock` replaces the ledger's time in
-    tests.
-    """
+    limits: JobLimits
 
     def __init__(
-        self, redis: Redis, limits: JobLimits, noting: MakeTaskResult | None = None, clock: Clock | None = None
+        self,
+        redis: Redis,
+        limits: JobLimits,
+        make_task_result: MakeTaskResult | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.limits = limits
-        due = Due(redis, SPACE, TRANSITIONS, blobs=(SUBJECT, OPTIONS), clock=clock, versions=VERSIONS)
-        super().__init__(
-            due,
-            limits,
-            FamilyKind("job", JobStep, JobStep.CANCEL, read_row, size=limits.batch_size, open=limits.batch_size),
+        due = Due(redis, SPACE, TRANSITIONS, blobs=(TARGET, OPTIONS), clock=clock, versions=VERSIONS)
+        kind = FamilyKind(
+            name="jobs",
+            noun="job",
+            steps=JobStep,
+            sending=JobStep.SEND,
+            polling=JobStep.POLL,
+            cancelling=JobStep.CANCEL,
+            counted=COUNTED,
+            records=RECORDS,
+            # A result that the remote has forgotten on reading, and the id of a job that is paid for.
+            irreplaceable=(Sent, Finish, Fail),
+            size=limits.batch_size,
+            open=limits.batch_size,
         )
-        self._noting = noting
+        super().__init__(due, kind)
+        self._make_task_result = make_task_result
         self._high_water = HighWater(entries=limits.high_entries, bytes=limits.high_bytes, queues=PREFIX)
 
     def submit(self, submissions: Sequence[tuple[str, NewJob]], *, tracked: bool) -> int:
         """Record jobs under their ids, queued and due now; returns how many were not there yet. 500 a round trip."""
         fresh = 0
-        for at in range(0, len(submissions), CHUNK):
+        for at in range(0, len(submissions), RECORDS_A_CALL):
             fresh += sum(
                 self._due.create(
-                    [_record(id_, wanted, tracked=tracked) for id_, wanted in submissions[at : at + CHUNK]]
+                    [_record(id_, wanted, tracked=tracked) for id_, wanted in submissions[at : at + RECORDS_A_CALL]]
                 )
             )
         return fresh
 
-    def claim(self, step: JobStep, account: str, token: str = "") -> ClaimedJobs:
-        """Take due jobs of one step and account, oldest first; of a paused account at most a probe."""
+    def is_full(self, queue: str) -> bool:
+        """Whether a results queue is above its high-water mark."""
+        return self._due.is_full(self._high_water, queue)
+
+    def reread(self, applied: Applied[Job, Decision]) -> Job | None:
+        """A result in hand may be the only copy there is: it ends the job as it is now.
+
+        The failure of the job's present submission is such a result, too; that of a former submission is not.
+        """
+        if not isinstance(applied.decision, Finish | Fail):
+            return None
+        try:
+            job = self.get(applied.item.id)
+        except CorruptRecord:
+            # A newer worker has taken it over, and can read it.
+            return None
+        if job is not None and isinstance(applied.decision, Fail) and job.remote_id != applied.item.remote_id:
+            return None
+        return job
+
+    def weigh(self, decided: tuple[Job, Decision]) -> int:
+        """Bytes of the body that a decision carries, about."""
+        _, decision = decided
+        if not isinstance(decision, Finish):
+            return 0
+        body = decision.response.body or decision.response.base64_body
+        return len(body.text if isinstance(body, RawJson) else str(body))
+
+    def _claim(self, step: JobStep, account: str, token: str) -> Claim:
         polling, sending = step is JobStep.POLL, step is JobStep.SEND
-        claim = self._due.claim(
+        return self._due.claim(
             lane(step, account),
             limit=self.limits.batch_size,
             lease=self.limits.lease,
@@ -110,99 +126,25 @@ class JobStore(Family[Job, JobStep]):
             deadline=self.limits.deadline,
             high_water=self._high_water if polling else None,
             allowed=self._limit(step, account),
-            blobs=(SUBJECT, OPTIONS) if sending else (SUBJECT,),
+            blobs=(TARGET, OPTIONS) if sending else (TARGET,),
         )
-        claimed = ClaimedJobs(claim.now, [], claim.more, claim.probe)
-        for row in claim.rows:
-            try:
-                claimed.jobs.append(_read(step, row, claim.pauses, claim.now))
-            except CorruptRecord as error:
-                claimed.unread.append(Crash(row.id, row.fields.get("fence", "0"), str(error), COUNTED[step]))
-        return claimed
-
-    def apply(self, step: JobStep, decided: Sequence[tuple[Job, Decision]], now: float) -> list[AppliedJob]:
-        """Write what was decided, in one round trip; each atomic and fenced for itself. One that fails keeps none of
-        the others back.
-        """
-        calls: list[ScriptCall] = []
-        made: list[tuple[Job, Decision, Json | None]] = []
-        applied: list[AppliedJob] = []
-        for job, decision in decided:
-            try:
-                call, document = self._call(step, job, decision, now)
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is this job's fault)
-                applied.append(
-                    AppliedJob(job, decision, "refused", now, fault=describe_crash("making its envelope", error))
-                )
-                continue
-            calls.append(call)
-            made.append((job, decision, document))
-        for (job, decision, document), what in zip(made, self._due.write_each(calls), strict=True):
-            if isinstance(what, ResponseError):
-                applied.append(AppliedJob(job, decision, "refused", now, fault=f"writing: {type(what).__name__}"))
-            else:
-                applied.append(AppliedJob(job, decision, what, now, document))
-        for (step_, account), (job, hold) in _pauses(step, decided).items():
-            self._due.pause(lane(step_, account), hold.until, hold.reason, job.pauses)
-        return applied
-
-    def is_full(self, queue: str) -> bool:
-        """Whether a results queue is above its high-water mark."""
-        return self._due.is_full(self._high_water, queue)
 
     def _call(self, step: JobStep, job: Job, decision: Decision, now: float) -> tuple[ScriptCall, Json | None]:
         match decision:
-            case Sent(remote_id, due):
-                fields = {"remote": remote_id, "sent": f"{now:.3f}"}
-                return self._move(job, State.RUNNING, JobStep.POLL, due, fields), None
-            case Snooze(due, alive):
-                # Kept for 24 hours from here at least, for here it was not finished: see the claim's back-pressure.
-                polled = {"polled": f"{now:.3f}"} if alive else {}
-                # Where the remote took nothing, the claim's count is taken back.
-                return self._move(
-                    job, job.state, step, due, polled, {"submissions": -1} if step is JobStep.SEND else {}
-                ), None
-            case Retry(due, _):
-                return self._move(job, job.state, step, due, {}, {"attempts": 1}), None
+            case Sent() | Snooze() | Retry() | Pause():
+                return self._next_action(step, job, decision, now), None
             case Resend():
-                return self._move(
-                    job, State.QUEUED, JobStep.SEND, now, {"remote": "", "sent": "", "polled": ""}, {"losses": 1}
-                ), None
-            case Pause():
-                # Due since its creation: when the pause ends, the oldest go first.
-                refused = {"submissions": -1} if step is JobStep.SEND else {}
-                return self._move(job, job.state, step, job.created, {}, refused), None
+                forgotten = {"remote": "", "sent": "", "polled": ""}
+                return self._move(job, State.QUEUED, JobStep.SEND, now, forgotten, {"losses": 1}), None
             case Finish() | Fail() | Expire() | Cancel():
                 return self._end(step, job, decision, now)
             case _:
                 assert_never(decision)
 
-    def _move(
-        self,
-        job: Job,
-        state: State,
-        step: JobStep,
-        due: float,
-        fields: dict[str, str],
-        add: dict[str, int] | None = None,
-    ) -> ScriptCall:
-        return self._due.moving(
-            job.id,
-            job.fence,
-            state,
-            lane(step, job.account),
-            due,
-            cancelled_lane=lane(JobStep.CANCEL, job.account),
-            set_fields=fields,
-            add=add,
-        )
-
     def _end(
         self, step: JobStep, job: Job, decision: Finish | Fail | Expire | Cancel, now: float
     ) -> tuple[ScriptCall, Json]:
-        if step is JobStep.SEND and not (isinstance(decision, Fail) and decision.attempts):
-            # Rejected, or never asked: the remote took nothing, so the claim's count is taken back.
-            job = replace(job, submissions=job.submissions - 1)
+        job = self._refunded(step, job, taken=isinstance(decision, Fail) and decision.attempts > 0)
         document = envelope(job, decision, now)
         call = self._due.finishing(
             job.id,
@@ -211,27 +153,17 @@ class JobStore(Family[Job, JobStep]):
             keep=self.limits.keep_ended,
             stream=stream(job.queue),
             envelope=dump_json(document),
-            note=self._noting(job.id, document) if self._noting and job.tracked else None,
-            forget=(SUBJECT, OPTIONS),
+            note=self._make_task_result(job.id, document) if self._make_task_result and job.tracked else None,
+            forget=(TARGET, OPTIONS),
         )
         return call, document
 
 
-def _read(step: JobStep, row: Row, pauses: int, now: float) -> Job:
-    try:
-        return read_row(row, pauses)
-    except CorruptRecord:
-        # It is to end, in whatever shape it is.
-        if step is JobStep.CANCEL:
-            return repair_for_cancel(row, pauses, now)
-        raise
-
-
 def _record(job_id: str, wanted: NewJob, *, tracked: bool) -> NewRecord:
     request = wanted.request
-    subject: Json = {"url": request.url}
+    target: Json = {"url": request.url}
     if wanted.meta is not None:
-        subject["meta"] = wanted.meta
+        target["meta"] = wanted.meta
     options: Json = {}
     if request.method != "GET":
         options["method"] = request.method
@@ -248,18 +180,7 @@ def _record(job_id: str, wanted: NewJob, *, tracked: bool) -> NewRecord:
         fields["tracked"] = 1
     if wanted.callback:
         fields["callback"] = wanted.callback
-    blobs = {SUBJECT: dump_json(subject).decode()}
+    blobs = {TARGET: dump_json(target).decode()}
     if options:
         blobs[OPTIONS] = dump_json(options).decode()
     return NewRecord(job_id, State.QUEUED, lane(JobStep.SEND, wanted.account), fields, blobs)
-
-
-def _pauses(step: JobStep, decided: Sequence[tuple[Job, Decision]]) -> dict[tuple[JobStep, str], tuple[Job, Pause]]:
-    """The longest hold of each account in a batch."""
-    longest: dict[tuple[JobStep, str], tuple[Job, Pause]] = {}
-    for job, decision in decided:
-        if isinstance(decision, Pause):
-            known = longest.get((step, job.account))
-            if known is None or known[1].until < decision.until:
-                longest[step, job.account] = (job, decision)
-    return longest

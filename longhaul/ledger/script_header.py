@@ -85,6 +85,9 @@ def parse_header(file: str, source: str) -> Header:
     """The header of a Lua file; raises `HeaderError`."""
     purpose, sections = _sections(file, source)
     args, repeated = _arguments(file, _joined(sections, "ARGS"))
+    given_keys = _split(_joined(sections, "GIVEN KEYS"))
+    if any(name.endswith("[]") for name in given_keys[:-1]):
+        raise HeaderError(f"{file}: only the last of the keys that are given may be a list")
     keys, _, argument_keys = _joined(sections, "KEYS").partition(_FROM_ARGS)
     return Header(
         purpose=purpose,
@@ -94,7 +97,7 @@ def parse_header(file: str, source: str) -> Header:
         repeated=repeated,
         keys=_split(keys),
         argument_keys=_split(argument_keys),
-        given_keys=_split(_joined(sections, "GIVEN KEYS")),
+        given_keys=given_keys,
         returns=" ".join(line.strip() for line in sections.get("RETURNS", ())),
     )
 

@@ -6,7 +6,7 @@ import codecs
 import re
 
 SNIFFED = 1024
-"""Bytes at a body's start that are looked at."""
+"""Bytes at the start of a body in which a charset is searched for."""
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 """Byte order marks, and the codec of each."""
 

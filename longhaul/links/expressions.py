@@ -22,19 +22,19 @@ LONGEST = 4096
 """Characters of a pattern."""
 MOST_STEPS = 10_000
 """Instructions of a compiled pattern: the time for one address grows with them, up to some 15 ms."""
-MEMORY = 4 * 1024 * 1024
+MEMORY_BYTES = 4 * 1024 * 1024
 """Bytes for one pattern's program and tables."""
 MOST_FOUND = 100_000
 """Links taken from one page by a pattern with a group for them."""
-LONGEST_SEARCH = 5.0
-"""Seconds for finding the links of one page: each match is linear, but an expression can make each look at the whole
+SEARCH_SECONDS = 5.0
+"""Seconds for finding the links of one page: each match is linear, but an expression can make each scan the whole
 page.
 """
 TARGETS = ("full_url", "relative_url")
 
 _ALL = frozenset({"", ".*", "^.*$"})
 """The commonest expressions, which need no asking."""
-_LOOKS = {"(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind"}
+_LOOK_AROUND = {"(?=": "look-ahead", "(?!": "look-ahead", "(?<=": "look-behind", "(?<!": "look-behind"}
 _SAME = {"[]": r"[^\x{0}-\x{10ffff}]", "[^]": r"[\x{0}-\x{10ffff}]", r"\/": "/", r"\b": r"\x08"}
 """What RE2 writes differently, among the tokens with a name."""
 _ESCAPES = r"""
@@ -79,7 +79,7 @@ class Expression:
         """Whether it is found anywhere in `url`."""
         return self.text in _ALL or self.program.search(url.encode("utf-8", "replace")) is not None
 
-    def found_in(self, html: str, seconds: float = LONGEST_SEARCH) -> Iterator[str]:
+    def found_in(self, html: str, seconds: float = SEARCH_SECONDS) -> Iterator[str]:
         """What its link groups match in `html`, in order, as written there; at most `MOST_FOUND`, and what is found in
         so many seconds.
         """
@@ -102,7 +102,7 @@ def compiled(field: str, pattern: str) -> Expression:
     text, groups = _translated(field, pattern)
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = MEMORY
+    options.max_mem = MEMORY_BYTES
     try:
         program = re2.compile(text.encode(), options=options)
     except UnicodeEncodeError:
@@ -125,7 +125,7 @@ def _translated(field: str, pattern: str) -> tuple[str, tuple[int, ...]]:
         at = token.end()
         match token.lastgroup:
             case "look":
-                raise invalid(field, pattern, f"{_LOOKS[token[0]]} is not supported: {token[0]}")
+                raise invalid(field, pattern, f"{_LOOK_AROUND[token[0]]} is not supported: {token[0]}")
             case "back":
                 raise invalid(field, pattern, f"back-references are not supported: {token[0]}")
             case "group":

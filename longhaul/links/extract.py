@@ -18,7 +18,7 @@ _SELECTOR = "[href],frame[src],iframe[src]"
 _ATTRIBUTES = {"a": "href", "area": "href", "link": "href", "base": "href", "frame": "src", "iframe": "src"}
 _RELATIONS = frozenset({"next", "canonical"})
 ELSEWHERE = ("javascript:", "mailto:", "tel:", "data:")
-"""What most hrefs that lead to no page begin with, told apart without parsing them."""
+"""Prefixes of most links that lead to no page; a cheap test before parsing."""
 
 
 def normalised(address: str, base: str | None = None) -> str | None:

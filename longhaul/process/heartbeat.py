@@ -1,8 +1,8 @@
-"""The pulse of a worker process, for its health check: a file touched with every heartbeat, as long as no task of it is
-stuck.
+"""The heartbeat of a worker process, for its health check: a file touched with every heartbeat of Celery's, as long as
+none of the worker's tasks is stuck.
 
-A heartbeat comes from Celery's own loop, which also takes the messages, and goes out through the broker's connection. A
-worker that is asked (`inspect ping`) answers even where its threads all hang.
+Celery's heartbeat comes from the loop that also receives messages, and goes out through the broker's connection. A
+worker answers `inspect ping` even where all of its threads hang.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from celery.worker.state import active_requests
 
 
 def write_heartbeats(file: Path | None, longest: float) -> None:
-    """Touch `file` at each heartbeat of this process's worker while none of its tasks is older than `longest` seconds."""
+    """Touch `file` at each heartbeat of this worker, as long as none of its tasks has run for `longest` seconds."""
     if file is None:
         return
 
     def beat(**_: Any) -> None:
-        # The threads add to the set while it is read; the next heartbeat is near.
+        # Threads may change the set while it is read; the next heartbeat comes in two seconds.
         with suppress(RuntimeError):
             began = [request.time_start for request in active_requests if request.time_start]
             if time.time() - min(began, default=time.time()) < longest:

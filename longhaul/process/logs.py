@@ -1,5 +1,5 @@
-"""Logs: one line an event, `key=value` for people or JSON for machines, on stderr. Celery's and uvicorn's own lines
-take the same shape.
+"""Logs on stderr, one line for each event: `key=value` for people or JSON for machines. Lines of Celery and uvicorn get
+the same format.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import sys
 import structlog
 
 LEAST = {
-    # Celery's own DEBUG lines quote whole messages, with whatever secrets are in them: they stay off at any level.
+    # Celery's DEBUG lines quote whole messages, which may hold secrets: they stay off at every level.
     "celery": logging.INFO,
     "kombu": logging.WARNING,
-    # A line for each message received and for each task done is two lines a job.
+    # A line for each message and one for each task would be two lines for each job.
     "celery.worker.strategy": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "celery.beat": logging.WARNING,

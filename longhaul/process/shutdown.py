@@ -1,7 +1,6 @@
-"""Being told to stop: once is a request to finish what is in flight and to take nothing new; twice means at once.
+"""Shutdown: a first SIGTERM asks to finish what is in flight and to take nothing new; a second one means at once.
 
-Celery hears a second SIGTERM and does nothing, and its threads cannot be killed; uvicorn hears none but a second
-SIGINT.
+Celery ignores a second SIGTERM, and its threads cannot be killed; uvicorn reacts only to a second SIGINT.
 """
 
 from __future__ import annotations
@@ -21,32 +20,31 @@ from celery.worker import state
 log = structlog.get_logger()
 
 LAST_SECONDS = 2.0
-"""What a worker that was told twice still gets, for what it has in hand."""
+"""Time that a worker still has after the second signal, for what it is writing."""
 EX_TEMPFAIL = 75
-"""sysexits.h: told twice, and something was still in flight: its lease ends, and another goes on with it."""
+"""sysexits.h: ended by a second signal with work in flight, which another worker continues after its lease."""
 
 
 def stopping() -> bool:
-    """Whether this process's worker was told to stop."""
+    """Whether the worker of this process is shutting down."""
     # Celery's own test: an exit code, 0 among them, means yes.
     return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))
 
 
 def quick_at_second_signal(abort_pending: Callable[[], None]) -> None:
-    """Have a worker that is told to stop once more call `abort_pending`, from a thread of its own, and end two seconds
-    later at the latest.
+    """At the second shutdown signal have the worker call `abort_pending`, from a thread of its own, and end within two
+    seconds.
     """
-    told: list[str] = []
+    received: list[str] = []
 
     def hear(sig: str, **_: Any) -> None:
-        told.append(sig)
-        if len(told) == 2:  # noqa: PLR2004  (the second)
-            # A thread, for this is a signal's handler: whatever lock `abort_pending` wants, the main thread may hold
-            # it.
+        received.append(sig)
+        if len(received) == 2:  # noqa: PLR2004  (the second)
+            # In a thread, since this is a signal handler: the main thread may hold a lock that `abort_pending` needs.
             threading.Thread(target=end, name="quick-end", daemon=True).start()
 
     def end() -> None:
-        log.warning("told to stop a second time: what is in flight is left to its leases")
+        log.warning("second shutdown signal: what is in flight is left to its leases")
         abort_pending()
         time.sleep(LAST_SECONDS)
         os._exit(EX_TEMPFAIL)
@@ -55,16 +53,14 @@ def quick_at_second_signal(abort_pending: Callable[[], None]) -> None:
 
 
 def server_quick_at_second_signal() -> None:
-    """Have a uvicorn server that is told SIGTERM once more end as at a second Ctrl-C; to be called once it runs, in its
-    main thread.
-    """
+    """Have a uvicorn server treat a second SIGTERM like a second Ctrl-C; to be called in its main thread at start."""
     first = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(first):
         return
-    told = threading.Event()
+    received = threading.Event()
 
     def hear(_: int, frame: FrameType | None) -> None:
-        first(signal.SIGINT if told.is_set() else signal.SIGTERM, frame)
-        told.set()
+        first(signal.SIGINT if received.is_set() else signal.SIGTERM, frame)
+        received.set()
 
     signal.signal(signal.SIGTERM, hear)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-SHORT = 60
+SHORT_CHARACTERS = 60
 
 
 def rows(columns: Sequence[str], data: Sequence[Mapping[str, Any]]) -> None:
@@ -39,14 +39,14 @@ def say(words: str) -> None:
 
 
 def shortened(document: Mapping[str, Any]) -> dict[str, Any]:
-    """An envelope fit to be shown: long strings cut, headers counted."""
+    """An envelope for display: long strings cut, headers counted."""
     short = dict(document)
     if "headers" in short:
         short["headers"] = f"{len(short['headers'])} headers"
     for name, value in short.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if len(text) > SHORT:
-            short[name] = f"{' '.join(text[:SHORT].split())} … ({len(text)} characters)"
+        if len(text) > SHORT_CHARACTERS:
+            short[name] = f"{' '.join(text[:SHORT_CHARACTERS].split())} … ({len(text)} characters)"
     return short
 
 
@@ -56,12 +56,12 @@ def clock(time: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` in one line, without characters that would do something to a terminal: it may come from a stranger's page."""
+    """`text` in one line, without control characters: it may come from a page, and must not control the terminal."""
     return "".join(one if one.isprintable() else " " if one.isspace() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def legible(id_: str) -> str:
-    """An id as it can be written anywhere: what is no UTF-8 in the ledger as hexadecimal numbers."""
+    """An id that can be printed anywhere: bytes that are no UTF-8 as hexadecimal numbers."""
     return id_.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

@@ -27,7 +27,7 @@ def call(request: HttpRequest, *, timeout: float, max_bytes: int = 1024 * 1024) 
             stream=True,
         ) as answer:
             body = b""
-            # What has come, and not 64 KiB or the end: a remote that trickles must not hold the caller up.
+            # Take what has arrived instead of waiting for 64 KiB: a remote that trickles must not block the caller.
             while part := answer.raw.read1(64 * 1024, decode_content=True):
                 body += part
                 if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""What is asked of the remote's crawler and what it tells, as closed sets of frozen types (contract: Crawler API)."""
+"""Requests to the remote's crawler and its answers, as closed unions of frozen types (contract: Crawler API)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CrawlRequest:
 @dataclass(frozen=True, slots=True)
 class CrawlProgress:
     """How far a crawl is. Pages `done`, `failed` and `active`; `state`, `cost` and `budget` (credits) where the remote
-    tells them.
+    reports them.
     """
 
     done: int

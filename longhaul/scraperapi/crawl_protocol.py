@@ -1,6 +1,6 @@
 """The Crawler API as pure functions: build a request, read an answer, read an event. No I/O, no clock.
 
-Source of every rule: the contract's Crawler API page and the vendor's "Job Lifecycle" (`docs/contract.md`).
+Source of every rule: the contract's Crawler API page and the vendor's "Job Lifecycle" (`docs/reference/contract.md`).
 """
 
 from __future__ import annotations
@@ -119,16 +119,16 @@ def _page(remote_id: str, url: str, document: Json) -> CrawlEvent:
     if not isinstance(seen, Finished | Failed | Malformed):
         return NoEvent(f"a page whose status is {document.get('status')!r}: it must be finished or failed")
     response = seen.response if isinstance(seen, Finished) else None
-    told = _count(document.get("credits"))
+    stated = _count(document.get("credits"))
     return PageEvent(
         remote_id,
         url,
         depth=_count(document.get("currentDepth")) or 0,
-        credits=(response.credits if told is None and response else told) or 0,
+        credits=(response.credits if stated is None and response else stated) or 0,
         attempts=_count(document.get("attempts")) or 0,
         run=_count(document.get("run")),
         response=response,
-        # What can't be read is a page all the same: refused, it would be missing in the count.
+        # A page that cannot be read still counts: refused, it would be missing.
         reason=seen.reason if isinstance(seen, Failed) else seen.words if isinstance(seen, Malformed) else "",
     )
 

@@ -1,28 +1,32 @@
-"""What is asked of the same arguments on both sides: by our intake of a caller's, by the self-hosted service of a
-client's. Pure.
+"""Checks of the arguments that clients send to Longhaul and, in the same shape, to the self-hosted service. Pure.
 
-Bounds, and words that only one side has, stay with their side.
+Each reader returns the checked value or raises `InvalidArgument`, which names the argument, the value and the rule.
+Limits, and arguments that only one side knows, stay with that side.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Collection
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from longhaul.errors import InvalidArgument, invalid
+from longhaul.scraperapi.crawl_models import INTERVALS
 from longhaul.scraperapi.models import Json
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
 DEEPEST = 100
-"""Levels of an object; what is deeper could not be read again everywhere."""
+"""Most levels of an object: not every JSON reader can read a deeper one."""
+MAX_SCHEDULE_NAME_CHARACTERS = 200
 
 
 def secretive(argument: str, value: object, rule: str) -> InvalidArgument:
-    """The error for a value that may be a secret: errors are shown in Flower and logs, so it is described and not
-    quoted.
+    """The error for a value that may be a secret. It describes the value without quoting it, because errors are shown
+    in Flower and logs.
     """
     size = f" of {len(value)} characters" if isinstance(value, str) else ""
     return InvalidArgument(f"{argument}: a {type(value).__name__}{size} (not shown, it may be secret): {rule}")
@@ -60,11 +64,11 @@ def breaks_line(content: str) -> bool:
 
 
 def json_size(name: str, value: Json | None) -> int:
-    """The bytes of an object as JSON; raises where it can't be written, or could not be read again."""
+    """The bytes of an object as JSON. Raises where it cannot be written, or not every reader could read it again."""
     if not _fits(value, DEEPEST):
         raise InvalidArgument(f"{name}: an object nested more than {DEEPEST} deep: must be flatter")
     try:
-        # Python would write, and read, NaN and numbers beyond a double; no other client would.
+        # Python would write and read NaN and numbers beyond a double; other clients would not.
         return len(
             json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
                 "utf-8", "surrogatepass"
@@ -82,6 +86,68 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is what JSON calls a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def read_object(name: str, value: object, most_bytes: float = math.inf) -> Json | None:
+    """An object of at most `most_bytes` of JSON; None where none was given."""
+    if value is None:
+        return None
+    if not is_object(value):
+        raise invalid(name, value, "must be an object with string keys")
+    size = json_size(name, value)
+    if size > most_bytes:
+        raise invalid(name, value, f"must be at most {most_bytes} bytes of JSON; this is {size}")
+    return value
+
+
+def read_whole_number(name: str, value: object, least: int, most: int, setting: str = "") -> int:
+    """A whole number from `least` to `most`; `setting`: the name of the setting that says how much `most` is."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        named = f" ({setting})" if setting else ""
+        raise invalid(name, value, f"must be a whole number from {least} to {most}{named}")
+    return value
+
+
+def read_bound(name: str, value: object, least: int, most: int, setting: str = "") -> int | None:
+    """Like `read_whole_number`; None where no bound was given."""
+    return None if value is None else read_whole_number(name, value, least, most, setting)
+
+
+def read_seconds(name: str, value: object, most: float) -> float | None:
+    """A duration in seconds, above 0 and at most `most`; None where none was given."""
+    if value is None:
+        return None
+    if not is_number(value) or not 0 < value <= most:
+        raise invalid(name, value, f"must be a number of seconds above 0 and at most {most}")
+    return value
+
+
+def read_choice(name: str, value: object, choices: Collection[str]) -> str:
+    """One of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise invalid(name, value, f"must be one of {', '.join(choices)}")
+    return value
+
+
+def read_expression(name: str, value: object) -> str:
+    """The text of a regular expression, which is not compiled here; empty where none was given."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise invalid(name, value, "must be a string: a regular expression")
+    return value
+
+
+def read_interval(value: object) -> str:
+    """How often a crawl runs: one of `INTERVALS`."""
+    return read_choice("schedule.interval", value, INTERVALS)
+
+
+def read_schedule_name(value: object) -> str:
+    """The name of a crawl's schedule."""
+    if not isinstance(value, str) or len(value) > MAX_SCHEDULE_NAME_CHARACTERS:
+        raise invalid("schedule.name", value, f"must be a string of at most {MAX_SCHEDULE_NAME_CHARACTERS} characters")
+    return value
 
 
 def _fits(value: object, depth: int) -> bool:

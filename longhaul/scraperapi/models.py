@@ -1,4 +1,4 @@
-"""What is asked of the remote and what it answers, as closed sets of frozen types (contract: Async API).
+"""Requests to the remote and its answers, as closed unions of frozen types (contract: Async API).
 
 `Seen` is everything that one call to the remote can show. Deciding what follows from it is not done here but in
 `longhaul.jobs.decider`.

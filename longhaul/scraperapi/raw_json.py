@@ -16,14 +16,14 @@ from longhaul.scraperapi.models import Json, RawJson
 from longhaul.scraperapi.protocol import dump_json, load_json
 
 BODY = b'"body":"'
-_STANDS_FOR_IT = secrets.token_hex(16)
+_STAND_IN = secrets.token_hex(16)
 """While the rest is read. No page can know it."""
-PLACEHOLDER = dump_json(_STANDS_FOR_IT)
+PLACEHOLDER = dump_json(_STAND_IN)
 _BEYOND_ASCII = SchemaValidator(bytes_schema())
 """Reads a string, but makes no `str` of it: for a text beyond ASCII that takes as long again."""
 ENDINGS = (b",", b"}")
-LOOKED_AT = 50
-"""Quotes that are looked at for the text's end."""
+QUOTES_TRIED = 50
+"""How many quotes, counted from the end, are tried as the end of the text."""
 
 
 def read_carrying(data: bytes) -> Json | None:
@@ -37,7 +37,7 @@ def read_carrying(data: bytes) -> Json | None:
         # With a string in the text's place this is JSON, and the text is a string: so the whole is JSON.
         document: Any = load_json(b"%s%s%s" % (data[:start], PLACEHOLDER, data[end:]))
         (from_json if text.isascii() else _BEYOND_ASCII.validate_json)(text)
-        if document["response"]["body"] != _STANDS_FOR_IT:
+        if document["response"]["body"] != _STAND_IN:
             return None  # It stood elsewhere
     except (ValueError, RecursionError, LookupError, TypeError):
         return None
@@ -57,7 +57,7 @@ def dump_carrying(document: Json) -> bytes:
 def _end(data: bytes, start: int) -> int:
     """Where the string that begins at `start` may end; whether it is one string is for its reader to say."""
     at = len(data)
-    for _ in range(LOOKED_AT):
+    for _ in range(QUOTES_TRIED):
         # From behind, for little follows the text, and its own quotes are many.
         at = data.rfind(b'"', start + 1, at)
         if at < 0 or (data[at + 1 : at + 2] in ENDINGS and not data.startswith(b"\\", at - 1)):

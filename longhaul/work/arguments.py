@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from longhaul.errors import InvalidArgument, invalid
 from longhaul.ledger.results import QUEUE_NAME, QUEUE_RULE
-from longhaul.scraperapi.fields import http_host, is_object, json_size, secretive
+from longhaul.scraperapi.fields import http_host, read_object, secretive
 from longhaul.scraperapi.models import Json
 
-MAX_URL = 8192
-MAX_META = 16 * 1024
+MAX_URL_CHARACTERS = 8192
+MAX_META_BYTES = 16 * 1024
+DEFAULT_QUEUE, DEFAULT_ACCOUNT = "results", "default"
 CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -38,38 +38,22 @@ def read_url(name: str, value: object, *, secret: bool = False) -> str:
         raise InvalidArgument(f"{name}: is missing: every job needs the address of its target")
     if not isinstance(value, str):
         raise refused(name, value, "must be a string")
-    if len(value) > MAX_URL:
-        raise refused(name, value, f"must be at most {MAX_URL} characters long")
+    if len(value) > MAX_URL_CHARACTERS:
+        raise refused(name, value, f"must be at most {MAX_URL_CHARACTERS} characters long")
     if CONTROL.search(value):
         raise refused(name, value, "must not contain spaces or control characters; percent-encode them")
     http_host(name, value, secret=secret)
     return value
 
 
-def _object(name: str, value: object) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not is_object(value):
-        raise invalid(name, value, "must be an object with string keys")
-    return value
-
-
 def read_api_params(value: object) -> Json:
     """The remote's `apiParams`, which are passed on as they are."""
-    params = _object("api_params", value)
-    json_size("api_params", params)
-    return params
+    return read_object("api_params", value) or {}
 
 
 def read_meta(value: object) -> Json | None:
     """What comes back in the envelope."""
-    if value is None:
-        return None
-    meta = _object("meta", value)
-    size = json_size("meta", meta)
-    if size > MAX_META:
-        raise invalid("meta", value, f"must be at most {MAX_META} bytes of JSON; this is {size}")
-    return meta
+    return read_object("meta", value, MAX_META_BYTES)
 
 
 def read_queue(value: object) -> str:
@@ -80,28 +64,28 @@ def read_queue(value: object) -> str:
     return value
 
 
-def read_account(value: object, terms: IntakeRules) -> str:
+def read_account(value: object, rules: IntakeRules) -> str:
     """The name of an account of this installation."""
-    if not isinstance(value, str) or value not in terms.accounts:
-        known = ", ".join(sorted(terms.accounts)) or "none: set LONGHAUL_API_KEY"
+    if not isinstance(value, str) or value not in rules.accounts:
+        known = ", ".join(sorted(rules.accounts)) or "none: set LONGHAUL_API_KEY"
         raise invalid("account", value, f"is not an account of this installation ({known})")
     return value
 
 
-def read_callback(value: object, terms: IntakeRules) -> str:
+def read_callback(value: object, rules: IntakeRules) -> str:
     """The receiver's address, empty for polling only."""
     match value:
         case None:
-            return terms.receiver
+            return rules.receiver
         case False:
             return ""
-        case True if terms.receiver:
-            return terms.receiver
+        case True if rules.receiver:
+            return rules.receiver
         case True:
             raise invalid("callback", value, "needs LONGHAUL_PUBLIC_URL to be set where the workers run")
         case _:
             address = read_url("callback", value, secret=True).rstrip("/")
-            if not terms.secret:
+            if not rules.secret:
                 raise secretive(
                     "callback", value, "needs LONGHAUL_WEBHOOK_SECRET to be set where the workers and the receiver run"
                 )

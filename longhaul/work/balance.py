@@ -10,7 +10,7 @@ from longhaul.work.item import ENDS, State
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """submitted = open + envelopes, and open = what the due index holds. `faults` names what does not add up; empty:
+    """submitted = open + envelopes, and open = what the due index holds. `faults`: sums that differ; empty:
     the books balance.
     """
 

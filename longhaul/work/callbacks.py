@@ -32,7 +32,7 @@ class Callbacks:
         return urlunsplit((base.scheme, netloc, path, "", ""))
 
     def password(self, id_: str) -> str:
-        """The basic-auth password of one address: whoever learns it can push to no other."""
+        """The basic-auth password of one address: it admits to no other."""
         return self._digest("password", id_)
 
     def admits(self, kind: CallbackKind, id_: str, token: str, password: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from longhaul.scraperapi.crawl_models import CrawlProgress
 from longhaul.scraperapi.models import (
     Accepted,
     AccountRefused,
@@ -20,19 +21,18 @@ from longhaul.scraperapi.models import (
     Rejected,
     RemoteTrouble,
     Running,
-    Seen,
     Throttled,
     TooLarge,
     Unreachable,
 )
 from longhaul.work.backoff import doubling, growing, jittered
 from longhaul.work.item import Item
-from longhaul.work.retry_policies import OUTAGE, Policies
+from longhaul.work.retry_policies import OUTAGE_STATUS, Policies
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The remote has taken the job as `remote_id`; the first look is due at `due`."""
+    """The remote has taken the job as `remote_id`; the first poll is due at `due`."""
 
     remote_id: str
     due: float
@@ -79,7 +79,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The account's trouble: pause this step for the whole account until `until`; the job stays due and loses nothing."""
+    """The account's trouble: this step pauses for the whole account until `until`; the job stays due."""
 
     until: float
     reason: str
@@ -123,7 +123,7 @@ class TroubleDecider:
                 return self.pause_account(item, f"account `{item.account}` has no key here: set LONGHAUL_API_KEYS", now)
             case Unreachable():
                 return Snooze(self._next_send(item, now))
-            case RemoteTrouble(status, _) if status == OUTAGE:
+            case RemoteTrouble(status, _) if status == OUTAGE_STATUS:
                 return Snooze(self._next_send(item, now))
             case RemoteTrouble(status, words):
                 return self.retry(item, f"HTTP {status} from the remote: {words}", now)
@@ -137,7 +137,7 @@ class TroubleDecider:
                 assert_never(seen)
 
     def after_cancel(self, item: Item, seen: CancelSeen, now: float) -> Cancel | Pause | Snooze:
-        """What follows from the answer to a cancellation: it ends when the remote agrees, at the deadline in any case."""
+        """What follows from the answer to a cancellation: the end, when the remote agrees or the deadline is past."""
         match seen:
             case NothingAsked() | Cancelled() | NotFound() | Rejected():
                 return Cancel()
@@ -151,7 +151,7 @@ class TroubleDecider:
                 assert_never(seen)
 
     def next_poll(self, item: Item, age: float, now: float) -> float:
-        """When to look again at what the remote has had for `age` seconds."""
+        """When to poll again what the remote has had for `age` seconds (epoch seconds)."""
         rules = self.policies
         pause = growing(age, rules.poll_first, rules.poll_growth, rules.poll_ceiling)
         return self._in_time(item, now + jittered(pause, rules.poll_jitter, f"{item.id}:{item.polls}"), now)
@@ -176,7 +176,7 @@ class TroubleDecider:
         return Snooze(self.next_poll(item, now - (item.sent or item.created), now), alive)
 
     def _in_time(self, item: Item, due: float, now: float) -> float:
-        # What is last comes on time, not up to a pause late; after it there is nothing.
+        # The last poll comes at the deadline, not up to a pause after it.
         return min(due, max(item.created + self.policies.deadline, now))
 
     def _next_send(self, item: Item, now: float) -> float:
@@ -197,9 +197,13 @@ class TroubleDecider:
         return Retry(self._in_time(item, now + pause, now), reason)
 
 
-def ends_pause(seen: Seen) -> bool:
-    """Whether this answer shows that the account is in order again: the remote has dealt with the call itself."""
-    return isinstance(seen, Accepted | Running | Finished | Failed | Cancelled | NotFound | Rejected)
+DEALT_WITH = (Accepted, Running, Finished, Failed, Cancelled, NotFound, Rejected, CrawlProgress)
+"""Answers with which the remote has dealt with the call itself, and not with the account."""
+
+
+def ends_pause(seen: object) -> bool:
+    """Whether what was seen shows that the account is in order again."""
+    return isinstance(seen, DEALT_WITH)
 
 
 def hours(seconds: float) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import assert_never
 
 from longhaul.scraperapi.models import Json, TargetResponse
+from longhaul.timestamps import iso
 from longhaul.work.decisions import Cancel, Expire, Fail
 from longhaul.work.item import Item, State
 
@@ -48,9 +47,3 @@ def target_fields(response: TargetResponse) -> Json:
 def without_body(document: Json) -> Json:
     """What `AsyncResult(id).get()` returns: the envelope less its body."""
     return {key: value for key, value in document.items() if key not in BODY_KEYS}
-
-
-@lru_cache(maxsize=1024)
-def iso(time: float) -> str:
-    """ISO 8601 UTC to the millisecond. Remembered, for the jobs of a batch share their times."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -22,6 +22,16 @@ class State(StrEnum):
 ENDS = frozenset({State.FINISHED, State.FAILED, State.EXPIRED, State.CANCELLED})
 
 
+def transitions(*, back_to_queue: bool) -> dict[State, frozenset[State]]:
+    """The states that can follow each state. `back_to_queue`: what the remote has lost is submitted again."""
+    return {
+        # Straight to an end, too, where the remote pushes the result of a submission whose answer was lost.
+        State.QUEUED: ENDS | {State.RUNNING},
+        State.RUNNING: ENDS | ({State.QUEUED} if back_to_queue else frozenset()),
+        **{end: frozenset() for end in ENDS},
+    }
+
+
 def lane(step: StrEnum, account: str) -> str:
     """The lane of `step` for `account`."""
     return f"{step}:{account}"

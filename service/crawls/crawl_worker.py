@@ -1,64 +1,52 @@
-"""What the two batch tasks of the crawls do, and what starts them. Knows no Celery."""
+"""What the Celery tasks of crawls do: a round of fetching pages, or a round of delivering events."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import structlog
-
-from service.crawls import crawler
-from service.crawls import delivery as telling
+from service.crawls.crawler import PAGES_AT_ONCE, Crawler
+from service.crawls.delivery import EVENTS_AT_ONCE, MAX_DELIVERY_ROUNDS, EventDeliverer
 from service.crawls.frontier import Frontier
 from service.crawls.outbox import Outbox
-from service.crawls.store import CRAWL, DELIVER, ServiceCrawls
+from service.crawls.store import CRAWL, DELIVER, ServiceCrawlStore
+from service.fetching.fetch import FetchLimits
+from service.round_worker import RoundWorker
 
-log = structlog.get_logger()
 
+@dataclass(frozen=True, kw_only=True)
+class CrawlWorker(RoundWorker):
+    """Works off the pages and events that are due. `retry_for`: seconds for which a page is tried."""
 
-@dataclass(frozen=True, slots=True)
-class CrawlWorker:
-    """Works off what is due. `start(lane, token)` sends the message that starts a round elsewhere; `stopping`: this
-    process is to stop.
-    """
-
-    register: ServiceCrawls
+    store: ServiceCrawlStore
     frontier: Frontier
-    tidings: Outbox
-    limits: crawler.PageLimits
-    start: Callable[[str, str], None]
-    stopping: Callable[[], bool] = lambda: False
+    outbox: Outbox
+    limits: FetchLimits
+    retry_for: float
 
-    def wake(self) -> None:
-        """Begin the runs whose time has come, and start as many rounds as there is work and room for. Repeating it
-        changes nothing.
-        """
-        self.register.begin_due_runs()
-        for token in self.frontier.dispatch(crawler.SIZE, self.limits.most):
-            self.start(CRAWL, token)
-        for token in self.tidings.dispatch(telling.SIZE, min(telling.MOST, self.limits.most)):
-            self.start(DELIVER, token)
+    def dispatch(self) -> Iterator[tuple[str, str]]:
+        """Begin the runs whose time has come; lane and token of each round to start now."""
+        self.store.begin_due_runs()
+        for token in self.frontier.dispatch(PAGES_AT_ONCE, self.max_rounds):
+            yield CRAWL, token
+        for token in self.outbox.dispatch(EVENTS_AT_ONCE, min(MAX_DELIVERY_ROUNDS, self.max_rounds)):
+            yield DELIVER, token
+
+    def leave(self, lane: str, token: str) -> None:
+        """Give the token of a round back."""
+        self.store.leave(lane, token)
 
     def crawl(self, token: str) -> None:
         """One round of fetching pages; `token` as `start` was given it."""
-        self._round(
-            CRAWL, token, crawler.Crawler(self.register, self.frontier, self.limits, self.wake, self.stopping).crawl
-        )
+        crawler = Crawler(self.store, self.frontier, self.limits, self.retry_for, self.wake_safely, self.stopping)
+        self._round(CRAWL, token, crawler.crawl)
 
-    def tell(self, token: str) -> None:
-        """One round of pushing events; `token` as `start` was given it."""
-        self._round(
-            DELIVER, token, telling.Deliverer(self.register, self.tidings, self.limits.private, self.stopping).tell
-        )
+    def deliver(self, token: str) -> None:
+        """One round of delivering events; `token` as `start` was given it."""
+        deliverer = EventDeliverer(self.store, self.outbox, self.limits.private, self.stopping)
+        self._round(DELIVER, token, deliverer.deliver)
 
-    def _round(self, step: str, token: str, work: Callable[[str], int]) -> None:
-        count = 0
-        try:
-            if not self.stopping():
-                count = work(token)
-        finally:
-            self.register.leave(step, token)
-        if count:
-            log.info("crawled" if step == CRAWL else "delivered", pieces=count)
+    def _round(self, lane: str, token: str, work: Callable[[str], int]) -> None:
+        if self.run_round(lane, token, work):
             # What is left, or has become due meanwhile, need not wait for the tick.
-            crawler.wake_safely(self.wake)
+            self.wake_safely()

@@ -1,23 +1,23 @@
 """The documents of a crawl: page events, summary, progress, as the contract's Crawler API page has them. Pure.
 
-A page event is text without its opening brace and the cost so far, which only the ledger knows when it writes the event
-down. Answers of targets and lists of pages are put in as the JSON text that they are stored as.
+A page event is text without its opening brace and without the cost so far, which only the ledger knows when it writes
+the event. Answers of targets and lists of pages are inserted as the JSON text that they are stored as.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from longhaul.scraperapi.crawl_models import ONCE
 from longhaul.scraperapi.models import Json
 from longhaul.scraperapi.protocol import dump_json
+from longhaul.timestamps import iso
 from service.crawls.frontier import FrontierPage
 from service.crawls.order import CrawlOrder
 from service.crawls.store import CrawlSnapshot, RunLists
-from service.crawls.timetable import ONCE
-from service.jobs.documents import moment
 
 FINISHED = "finished"
-"""The summary's word for a crawl whose state was `completed`."""
+"""The word for `completed` in page events and in the summary."""
 _TIMES = {
     "createdAt": "created",
     "startedAt": "started",
@@ -31,34 +31,34 @@ def page_event(
     order: CrawlOrder, page: FrontierPage, attempts: int, cost: int, response: str | None, reason: str = ""
 ) -> str:
     """The event of one page: its `response` (JSON), or, where None, the reason of its failure."""
-    fine = response is not None
+    completed = response is not None
     document: Json = {
         "url": page.url,
-        "jobId": page.crawl,
-        "status": FINISHED if fine else "failed",
+        "jobId": page.crawl_id,
+        "status": FINISHED if completed else "failed",
         "credits": cost,
         "attempts": attempts,
     }
     document |= {"startUrl": order.start_url, "currentDepth": page.depth}
     if order.interval != ONCE:
         document["run"] = page.run
-    if not fine:
+    if not completed:
         document["failReason"] = reason
     text = dump_json(document).decode()[1:]
-    return f'{text[:-1]},"response":{response}}}' if fine else text
+    return f'{text[:-1]},"response":{response}}}' if completed else text
 
 
-def completed(url: str, cost: int) -> bytes:
-    """A page that has an answer, in the summary."""
+def completed_entry(url: str, cost: int) -> bytes:
+    """The summary's entry of a page that has an answer."""
     return dump_json({"url": url, "cost": cost})
 
 
-def failed(url: str, reason: str) -> bytes:
-    """A page that has none, in the summary."""
+def failed_entry(url: str, reason: str) -> bytes:
+    """The summary's entry of a page that has no answer."""
     return dump_json({"url": url, "failReason": reason})
 
 
-def summary(order: CrawlOrder, crawl_id: str, fields: Mapping[str, str], lists: RunLists) -> bytes:
+def summary_document(order: CrawlOrder, crawl_id: str, fields: Mapping[str, str], lists: RunLists) -> bytes:
     """The last event of a run."""
     outcome = fields["outcome"]
     document: Json = {
@@ -77,24 +77,24 @@ def summary(order: CrawlOrder, crawl_id: str, fields: Mapping[str, str], lists: 
     return (",".join([*parts, f'"cancelled":{left}']) + "}").encode()
 
 
-def progress(crawl_id: str, order: CrawlOrder, seen: CrawlSnapshot) -> Json:
-    """How far it is."""
+def progress_document(crawl_id: str, order: CrawlOrder, snapshot: CrawlSnapshot) -> Json:
+    """How far a crawl is."""
     return {
         "crawler_job_id": crawl_id,
         "jobId": crawl_id,
-        "status": seen.fields["state"],
-        "done": seen.done,
-        "failed": seen.failed,
-        "active": seen.active,
-        "jobCost": int(seen.fields["cost"]),
+        "status": snapshot.fields["state"],
+        "done": snapshot.done,
+        "failed": snapshot.failed,
+        "active": snapshot.active,
+        "jobCost": int(snapshot.fields["cost"]),
         "crawlBudget": order.budget,
     }
 
 
-def whole(crawl_id: str, order: CrawlOrder, seen: CrawlSnapshot) -> Json:
-    """CrawlSnapshot, and what was ordered, without what may be secret: the callback's address and the headers."""
-    fields = seen.fields
-    document = progress(crawl_id, order, seen)
+def whole_document(crawl_id: str, order: CrawlOrder, snapshot: CrawlSnapshot) -> Json:
+    """How far a crawl is, and what was ordered, without what may be secret: the callback's address and the headers."""
+    fields = snapshot.fields
+    document = progress_document(crawl_id, order, snapshot)
     document |= {
         "start_url": order.start_url,
         "max_depth": order.max_depth,
@@ -107,7 +107,7 @@ def whole(crawl_id: str, order: CrawlOrder, seen: CrawlSnapshot) -> Json:
         document["additional_data"] = order.additional
     for name, field in _TIMES.items():
         if field in fields:
-            document[name] = moment(float(fields[field]))
+            document[name] = iso(float(fields[field]))
     if "outcome" in fields:
         document["outcome"] = fields["outcome"]
     return document

@@ -1,4 +1,4 @@
-"""Who may ask which host now: one round's slots of the hosts that it has pages of. Knows no ledger; the frontier grants
+"""Which pages a round may fetch now: its slots of each host that it has pages of. Knows no ledger; the frontier grants
 the slots.
 """
 
@@ -9,52 +9,56 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from service.crawls.frontier import FrontierPage, Grant
+from service.crawls.frontier import FrontierPage, SlotGrant
 
 
 @dataclass(slots=True)
 class HostSlots:
-    """The slots of one host, and until when it wants no requests (epoch seconds)."""
+    """The slots of one host, and until when no page of it is fetched (epoch seconds)."""
 
     slots: int = 0
     backoff_until: float = 0.0
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     def widen(self, slots: int) -> None:
-        """There are so many slots now; fewer than before is for the ledger to sort out."""
+        """Have so many slots from now on. Fewer than before are ignored: the ledger grants no more than there are."""
         for _ in range(self.slots, slots):
             self.free.release()
         self.slots = max(self.slots, slots)
 
+    def back_off(self, until: float) -> None:
+        """Fetch no page before `until` (epoch seconds)."""
+        self.backoff_until = max(self.backoff_until, until)
+
 
 class HostSlotTable:
-    """One gate for each host. `held`: how many pages of each the round has, as the frontier wants to know it."""
+    """The slots of all hosts that the round has pages of."""
 
     def __init__(self) -> None:
-        self._gates: dict[str, HostSlots] = {}
+        self._hosts: dict[str, HostSlots] = {}
         self._held: Counter[str] = Counter()
 
     @property
     def held(self) -> Mapping[str, int]:
-        """Pages of each host that the round has; a host stays here until the frontier has taken its slots back."""
+        """How many pages of each host the round has. A host stays here until the frontier has taken its slots back."""
         return self._held
 
-    def enter(self, pages: Iterable[FrontierPage], grants: Iterable[Grant]) -> None:
-        """The frontier has given these pages and slots."""
+    def add(self, pages: Iterable[FrontierPage], grants: Iterable[SlotGrant]) -> None:
+        """Enter claimed pages and granted slots."""
         self._held.update(page.host for page in pages)
         for grant in grants:
             if grant.slots == 0 and not self._held[grant.host]:
                 del self._held[grant.host]
-                self._gates.pop(grant.host, None)
+                self._hosts.pop(grant.host, None)
                 continue
-            gate = self.at(grant.host)
-            gate.widen(grant.slots)
-            gate.backoff_until = max(gate.backoff_until, grant.backoff_until)
+            slots = self.of(grant.host)
+            slots.widen(grant.slots)
+            slots.back_off(grant.backoff_until)
 
-    def leave(self, pages: Iterable[FrontierPage]) -> None:
-        """These pages have an outcome, or were given back."""
+    def remove(self, pages: Iterable[FrontierPage]) -> None:
+        """Remove pages that have an outcome, or were given back."""
         self._held.subtract(page.host for page in pages)
 
-    def at(self, host: str) -> HostSlots:
-        """The gate of this host."""
-        return self._gates.setdefault(host, HostSlots())
+    def of(self, host: str) -> HostSlots:
+        """The slots of this host."""
+        return self._hosts.setdefault(host, HostSlots())

@@ -1,12 +1,12 @@
-"""What a client may have crawled: the JSON posted to `/job` becomes an `CrawlOrder`, or `InvalidArgument` names the
+"""What a client may have crawled: the JSON posted to `/job` becomes a `CrawlOrder`, or `InvalidArgument` names the
 field, the value and the rule. Pure.
 
-Source: the contract's Crawler API page. What the service cannot honour is refused and never ignored in silence.
+Source: the contract's Crawler API page. A field that the service does not support is refused, never ignored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,27 +14,29 @@ from longhaul.errors import InvalidArgument, invalid
 from longhaul.links.extract import normalised
 from longhaul.links.scope import Scope
 from longhaul.scraperapi.crawl_models import INTERVALS, ONCE
+from longhaul.scraperapi.fields import read_bound, read_expression, read_interval, read_object, read_schedule_name
 from longhaul.scraperapi.models import Json
-from service.jobs.submission import RunRequest, read_callback, read_object, read_params, read_switch, read_url
+from service.faults.crawl_faults import crawl_spec
+from service.faults.words import drops_webhooks
+from service.fetching.request import FetchRequest, read_callback, read_params, read_switch, read_url
 
 FIELDS = frozenset(
     {
         *("apiKey", "api_key", "start_url", "max_depth", "crawl_budget", "url_regexp_include", "url_regexp_exclude"),
         *("api_params", "callback", "enabled", "schedule"),
-        # Official clients send these as well.
+        # The vendor's clients send these as well.
         *("additional_data", "scraper_sdk", "cron"),
     }
 )
-LONGEST_NAME = 200
-MOST_ADDITIONAL = 16 * 1024
-"""Bytes of `additional_data` as JSON."""
-FREE_DEPTH = 1
+MAX_ADDITIONAL_BYTES = 16 * 1024
+"""Longest `additional_data`, as JSON."""
+MAX_FREE_DEPTH = 1
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlOrderRules:
-    """What this service takes. `private`: pages and callbacks may be at private addresses; the most of either bound of
-    a crawl.
+    """What this service accepts. `private`: pages and callbacks may be at private addresses; `max_depth`, `max_budget`:
+    highest bounds that a crawl may have.
     """
 
     private: bool
@@ -45,8 +47,8 @@ class CrawlOrderRules:
 @dataclass(frozen=True, slots=True)
 class CrawlOrder:
     """One crawl, checked. `start_url` normalised; `budget` in credits; `exclude` empty: nothing is excluded; `page`:
-    how each page is fetched, for the start page; `callback` None: events go nowhere; `interval` from `INTERVALS`;
-    `faults`: filled in by `service.faults.crawl_faults`.
+    the request for the start page, as every page is fetched; `callback` None: no events are delivered; `interval` one
+    of `INTERVALS`; `faults`: the fault dial's words.
     """
 
     start_url: str
@@ -54,7 +56,7 @@ class CrawlOrder:
     budget: int | None
     include: str
     exclude: str
-    page: RunRequest
+    page: FetchRequest
     callback: str | None = None
     enabled: bool = True
     interval: str = ONCE
@@ -63,18 +65,18 @@ class CrawlOrder:
     faults: str = ""
 
     def scope(self) -> Scope:
-        """The rules for its links, made anew: they remember what they have decided, so keep them for the crawl's pages."""
+        """New rules for its links. They cache their decisions, so keep one object for all pages of the crawl."""
         return Scope.of(self.start_url, self.include, self.exclude)
 
 
-def read_crawl_order(document: Json, terms: CrawlOrderRules) -> CrawlOrder:
+def read_crawl_order(document: Json, rules: CrawlOrderRules) -> CrawlOrder:
     """The crawl of a `POST /job`."""
     for key in document:
         if key not in FIELDS:
             raise invalid(key, document[key], "unknown field")
-    start_url = _start_url(document.get("start_url"), private=terms.private)
-    max_depth = _bound("max_depth", document.get("max_depth"), 0, terms.max_depth)
-    budget = _bound("crawl_budget", document.get("crawl_budget"), 1, terms.max_budget)
+    start_url = _start_url(document.get("start_url"), private=rules.private)
+    max_depth = read_bound("max_depth", document.get("max_depth"), 0, rules.max_depth)
+    budget = read_bound("crawl_budget", document.get("crawl_budget"), 1, rules.max_budget)
     if max_depth is None and budget is None:
         raise InvalidArgument("max_depth, crawl_budget: both missing: at least one of them must end the crawl")
     _refuse_cron("cron", document.get("cron"))
@@ -85,24 +87,35 @@ def read_crawl_order(document: Json, terms: CrawlOrderRules) -> CrawlOrder:
         max_depth=max_depth,
         budget=budget,
         include=_include(document.get("url_regexp_include")),
-        exclude=_expression("url_regexp_exclude", document.get("url_regexp_exclude")),
-        page=RunRequest(start_url, **read_params("api_params", document.get("api_params"))),
-        callback=read_callback(document.get("callback"), private=terms.private),
+        exclude=read_expression("url_regexp_exclude", document.get("url_regexp_exclude")),
+        page=FetchRequest(start_url, **read_params("api_params", document.get("api_params"))),
+        callback=read_callback(document.get("callback"), private=rules.private),
         enabled=True if enabled is None else enabled,
         interval=interval,
         name=name,
-        additional=read_object("additional_data", document.get("additional_data"), MOST_ADDITIONAL),
+        additional=read_object("additional_data", document.get("additional_data"), MAX_ADDITIONAL_BYTES),
     )
-    order.scope()  # A bad expression is refused here, and not met by the crawl
+    order.scope()  # refuses a bad expression now, instead of failing the crawl
     return order
 
 
+def with_faults(order: CrawlOrder) -> CrawlOrder:
+    """The order with its fault dial's words; an unknown word is an `InvalidArgument`."""
+    spec = crawl_spec(order.start_url, order.additional)
+    if not spec:
+        return order
+    return replace(order, faults=spec, callback=None if drops_webhooks(spec) else order.callback)
+
+
 def forbidden_on_free(order: CrawlOrder) -> str | None:
-    """Why the free plan does not cover this crawl; None where it does. Without `max_depth` a crawl goes as deep as the
-    site.
+    """Why the free plan does not cover this crawl; None where it does. Without `max_depth` a crawl has no bound of
+    depth.
     """
-    if order.max_depth is None or order.max_depth > FREE_DEPTH:
-        return f"max_depth: {order.max_depth}: on the free plan it must be given and at most {FREE_DEPTH}; deeper crawls need a paid plan"
+    if order.max_depth is None or order.max_depth > MAX_FREE_DEPTH:
+        return (
+            f"max_depth: {order.max_depth}: on the free plan it must be given and at most {MAX_FREE_DEPTH}; "
+            "deeper crawls need a paid plan"
+        )
     if order.interval != ONCE:
         return f"schedule: {order.interval}: on the free plan a crawl runs once; recurring schedules need a paid plan"
     return None
@@ -113,31 +126,19 @@ def _start_url(url: Any, *, private: bool) -> str:
     parts = urlsplit(read_url(name, url, private=private))
     if parts.username is not None or parts.password is not None:
         raise InvalidArgument(
-            f"{name}: must not carry user and password (not shown): the pages of a crawl are asked for without them"
+            f"{name}: must not carry user and password (not shown): the pages of a crawl are fetched without them"
         )
     address = normalised(url)
     if address is None:
         raise invalid(name, url, "must be an http:// or https:// URL")
-    # The URL standard reads some hosts differently from Python, and it is its reading that is fetched.
+    # Checked again: the URL standard reads some hosts differently from Python, and its reading is what is fetched.
     return read_url(name, address, private=private)
-
-
-def _bound(name: str, value: Any, least: int, most: int) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
-        raise invalid(name, value, f"must be a whole number from {least} to {most}")
-    return value
 
 
 def _include(pattern: Any) -> str:
     if pattern is None or pattern == "":
         raise invalid("url_regexp_include", pattern, "must be a regular expression; .* takes all pages of the site")
-    return _expression("url_regexp_include", pattern)
-
-
-def _expression(name: str, pattern: Any) -> str:
-    if pattern is not None and not isinstance(pattern, str):
-        raise invalid(name, pattern, "must be a string: a regular expression")
-    return pattern or ""
+    return read_expression("url_regexp_include", pattern)
 
 
 def _schedule(schedule: Any) -> tuple[str, str]:
@@ -148,11 +149,7 @@ def _schedule(schedule: Any) -> tuple[str, str]:
         raise invalid("schedule", schedule, 'must be {"name": ..., "interval": ...}')
     _refuse_cron("schedule.cron", schedule.get("cron"))
     interval, name = schedule.get("interval"), schedule.get("name")
-    if interval is not None and interval not in INTERVALS:
-        raise invalid("schedule.interval", interval, f"must be one of {', '.join(INTERVALS)}")
-    if name is not None and (not isinstance(name, str) or len(name) > LONGEST_NAME):
-        raise invalid("schedule.name", name, f"must be a string of at most {LONGEST_NAME} characters")
-    return interval or ONCE, name or ""
+    return ONCE if interval is None else read_interval(interval), "" if name is None else read_schedule_name(name)
 
 
 def _refuse_cron(name: str, cron: Any) -> None:

@@ -1,4 +1,6 @@
-"""The events of crawls that are still to be delivered: claimed under a lease, then delivered, tried again, or given up."""
+"""The events of crawls that are not delivered yet: claimed under a lease, and settled as delivered, due again, or given
+up.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +8,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from longhaul.ledger.lua import ScriptCall
-from service.crawls.store import DELIVER, TOKEN_LIFE, ServiceCrawls
+from longhaul.ledger.portions import PORTION_BYTES
+from service.crawls.store import DELIVER, TOKEN_LIFE_SECONDS, ServiceCrawlStore
 
 SUMMARY = "summary"
-ENOUGH = 8 * 1024 * 1024
-"""Characters of events that one claim brings, so that big pages do not fill the worker's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """One event of a crawl, the caller's until `ends`: its number, or `SUMMARY`, whose document is still to be written;
-    `tries` before this one."""
+    """One event of a crawl, which is the caller's until `lease_end` (epoch seconds, as text). `number`: or `SUMMARY`,
+    whose document is still to be written; `attempts`: before this one.
+    """
 
-    crawl: str
+    crawl_id: str
     number: str
     document: str
-    tries: int
-    ends: str
+    attempts: int
+    lease_end: str
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """What became of an event after `tries` tries: over, or to be tried again at `again` (epoch seconds)."""
+class AttemptedDelivery:
+    """What became of an event after `attempts` attempts: due again at `retry_at` (epoch seconds), or, where None, over:
+    delivered or given up.
+    """
 
     event: OutboxEvent
-    again: float | None
-    tries: int
+    retry_at: float | None
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedEvents:
-    """What a claim got: the ledger's time (epoch seconds), whether there is more for another round to claim, and the
+    """The result of a claim: the ledger's time (epoch seconds), whether there is more for another round, and the
     events.
     """
 
@@ -50,10 +54,10 @@ class Outbox:
     `lease` in seconds.
     """
 
-    def __init__(self, register: ServiceCrawls, *, per_crawl: int, share: int, lease: float) -> None:
-        self._register = register
-        self.per_crawl = per_crawl
-        self.share = share
+    def __init__(self, store: ServiceCrawlStore, *, per_crawl: int, share: int, lease: float) -> None:
+        self._store = store
+        self._per_crawl = per_crawl
+        self._share = share
         self._lease = lease
 
     def claim(self, limit: int, token: str = "") -> ClaimedEvents:
@@ -61,46 +65,47 @@ class Outbox:
         return self.exchange((), limit, token, {})
 
     def exchange(
-        self, settled: Sequence[Delivered], limit: int, token: str, under_way: Mapping[str, int]
+        self, settled: Sequence[AttemptedDelivery], limit: int, token: str, under_way: Mapping[str, int]
     ) -> ClaimedEvents:
-        """Write what became of events and claim up to `limit` others, in one round trip; `under_way`: how many of each
-        crawl the round holds.
+        """Write what became of events and claim up to `limit` others, in one round trip. `under_way`: how many events
+        of each crawl the round holds.
         """
-        lua = self._register.lua
+        lua = self._store.lua
         claim = lua.call(
             "claim_events",
             limit=limit,
             lease=self._lease,
-            life=TOKEN_LIFE,
-            share=self.share,
-            per_crawl=self.per_crawl,
-            bytes=ENOUGH,
+            life=TOKEN_LIFE_SECONDS,
+            share=self._share,
+            per_crawl=self._per_crawl,
+            bytes=PORTION_BYTES,
             token=token,
             held=[{"crawl": crawl, "events": events} for crawl, events in under_way.items()],
         )
         now, more, *rows = lua.run_all([*self._settling(settled), claim])[-1]
         events = [
-            OutboxEvent(crawl, number, document, int(tries), ends) for crawl, number, document, tries, ends in rows
+            OutboxEvent(crawl_id, number, document, int(attempts), lease_end)
+            for crawl_id, number, document, attempts, lease_end in rows
         ]
         return ClaimedEvents(float(now), more == 1, events)
 
-    def settle(self, settled: Sequence[Delivered]) -> None:
+    def settle(self, settled: Sequence[AttemptedDelivery]) -> None:
         """Write what became of events."""
-        self._register.lua.run_all(self._settling(settled))
+        self._store.lua.run_all(self._settling(settled))
 
-    def _settling(self, settled: Sequence[Delivered]) -> list[ScriptCall]:
+    def _settling(self, settled: Sequence[AttemptedDelivery]) -> list[ScriptCall]:
         rows = [
             {
-                "id": one.event.crawl,
+                "id": one.event.crawl_id,
                 "number": one.event.number,
-                "ends": one.event.ends,
-                "retry_at": one.again,
-                "tries": one.tries,
+                "ends": one.event.lease_end,
+                "retry_at": one.retry_at,
+                "tries": one.attempts,
             }
             for one in settled
         ]
-        return [self._register.lua.call("settle_events", events=rows)] if rows else []
+        return [self._store.lua.call("settle_events", events=rows)] if rows else []
 
     def dispatch(self, size: int, most: int) -> list[str]:
         """Tokens of the rounds to start now."""
-        return self._register.dispatch(DELIVER, size=size, bound=self.per_crawl, share=self.share, most=most)
+        return self._store.dispatch(DELIVER, size=size, bound=self._per_crawl, share=self._share, most=most)

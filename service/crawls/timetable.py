@@ -7,25 +7,26 @@ from __future__ import annotations
 import calendar
 from datetime import UTC, datetime
 
-HOUR = 3600.0
-STEPS = {"hourly": HOUR, "daily": 24 * HOUR, "weekly": 7 * 24 * HOUR}
-"""Months differ in length, so they are counted; a crawl of the interval `once` does not recur."""
+from longhaul.scraperapi.crawl_models import ONCE
+
+HOUR_SECONDS = 3600.0
+INTERVAL_SECONDS = {"hourly": HOUR_SECONDS, "daily": 24 * HOUR_SECONDS, "weekly": 7 * 24 * HOUR_SECONDS}
+"""Without `monthly`, because months differ in length."""
 MONTHLY = "monthly"
-ONCE = "once"
 
 
 def next_run(created: float, interval: str, after: float) -> float | None:
-    """The first time after `after` at which a crawl of that interval, made at `created`, is due again; None where it
-    recurs no more.
+    """The first time after `after` at which a crawl of this interval, made at `created`, is due again; None where it
+    does not recur.
 
-    Counted from the creation, so that a late run moves none of the following. A month later is the same day of the next
-    month, or its last where it has no such day.
+    Counted from the creation, so that a late run does not move those after it. A month later is the same day of the
+    next month, or its last day where it has no such day.
     """
     if interval == ONCE:
         return None
     if interval == MONTHLY:
         return _monthly(created, after)
-    step = STEPS[interval]
+    step = INTERVAL_SECONDS[interval]
     return created + step * max(1, (after - created) // step + 1)
 
 

@@ -6,9 +6,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 
-class CutOff(Response):
-    """Promises all of `body`, sends its first `kept` bytes. The server closes the connection of an answer that stays
-    incomplete.
+class TruncatedResponse(Response):
+    """Announces all of `body` and sends its first `kept` bytes. The server then closes the connection, because the
+    answer is incomplete.
     """
 
     def __init__(self, body: bytes | memoryview, kept: int) -> None:

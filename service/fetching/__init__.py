@@ -1,1 +1,1 @@
-"""The service's I/O with the web: fetching a target, reading its bytes, pushing to a callback."""
+"""The service's I/O with the web: fetching a target, converting its answer, delivering webhooks."""

@@ -1,20 +1,16 @@
-"""One attempt at a target: the only I/O with the web. Every way it can end is an `FetchOutcome`; nothing that a target
+"""One attempt at a target: the only I/O with the web. Every way it can end is a `FetchOutcome`; nothing that a target
 does raises.
-
-Addresses are checked where the connection is made, so that neither a name, nor a redirect, nor a name that changes its
-address between check and use leads into a private network.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Self
 
 import structlog
 from aiohttp import (
-    AddrInfoType,
     BaseConnector,
     ClientConnectorError,
     ClientError,
@@ -24,24 +20,31 @@ from aiohttp import (
     CookieJar,
     InvalidURL,
     NonHttpUrlClientError,
-    TCPConnector,
     TooManyRedirects,
 )
 
 from longhaul.scraperapi.protocol import dump_json, read_retry_after
 from service.fetching import formats
+from service.fetching.egress import PrivateAddress
+from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Answered, FetchOutcome, Hopeless, Trouble
-from service.jobs.submission import RunRequest, is_private
 
-PER_HOST = 4
-"""Connections of one round to one host: a round of fifty pages of one site is no attack."""
-CHUNK = 64 * 1024
-LONGEST_HEADER = 64 * 1024
+CHUNK_BYTES = 64 * 1024
+"""Bytes read at once. A page of at most this size is also parsed in the event loop; a bigger one in a thread."""
+MAX_HEADER_BYTES = 64 * 1024
+SHORTEST_ATTEMPT_SECONDS = 1.0
+"""Seconds that the last attempt gets, however little time is left."""
 USER_AGENTS = {
-    "desktop": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-    "mobile": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+    "desktop": (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/140.0.0.0 Safari/537.36"
+    ),
+    "mobile": (
+        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/140.0.0.0 Mobile Safari/537.36"
+    ),
 }
-_OURS = frozenset(
+_CONNECTION_HEADERS = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -55,23 +58,30 @@ _OURS = frozenset(
         "upgrade",
     }
 )
-"""Headers that belong to the connection, which is the service's and not the caller's."""
+"""Headers that describe the connection. The service makes the connection, so a client cannot set them."""
 
 log = structlog.get_logger()
 
 
-class PrivateAddress(OSError):
-    """The target, or where it redirects to, is an address that is not public."""
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """Limits of every attempt. `attempt_seconds`: how long one may take; `body_bytes`: longest body, decompressed;
+    `private`: private targets are allowed.
+    """
 
+    attempt_seconds: float
+    body_bytes: int
+    private: bool
 
-def connector(*, private: bool, per_host: int = PER_HOST) -> TCPConnector:
-    """Connections for one round; `private`: they may go to private addresses."""
-    return TCPConnector(limit=0, limit_per_host=per_host, socket_factory=None if private else _public_socket)
+    def timeout_seconds(self, seconds_left: float) -> float:
+        """How long an attempt may take when the time of its page ends in `seconds_left`."""
+        return min(self.attempt_seconds, max(seconds_left, SHORTEST_ATTEMPT_SECONDS))
 
 
 class Fetcher:
-    """Fetches over the connections of one round, within a `with`. `limit` in bytes for a body; `html`: outcomes carry
-    the page's HTML, for its links."""
+    """Fetches pages over the connections of one round. A context manager. `limit`: bytes of a body; `html`: outcomes
+    carry the page's HTML, for its links.
+    """
 
     def __init__(self, connections: BaseConnector, *, limit: int, html: bool = False) -> None:
         self._connections = connections
@@ -86,13 +96,13 @@ class Fetcher:
         for session in self._idle:
             session.detach()
 
-    async def fetch(self, submission: RunRequest, timeout: float) -> FetchOutcome:  # noqa: ASYNC109, PLR0911  (it keeps it; one line a way to end)
-        """One attempt, which takes at most `timeout` seconds."""
+    async def fetch(self, request: FetchRequest, limit_seconds: float) -> FetchOutcome:  # noqa: PLR0911
+        """One attempt, which takes at most `limit_seconds`."""
         try:
-            async with asyncio.timeout(timeout):
-                return await self._attempt(submission)
+            async with asyncio.timeout(limit_seconds):
+                return await self._attempt(request)
         except TimeoutError:
-            return Trouble(f"no answer in {timeout:.0f} s")
+            return Trouble(f"no answer in {limit_seconds:.0f} s")
         except TooManyRedirects:
             return Hopeless("too many redirects")
         except (NonHttpUrlClientError, InvalidURL) as error:
@@ -100,107 +110,101 @@ class Fetcher:
         except ClientConnectorError as error:
             if isinstance(error.os_error, PrivateAddress):
                 return Hopeless(str(error.os_error))
-            return Trouble(_words(error))
+            return Trouble(_described(error))
         except (ClientError, OSError) as error:
-            return Trouble(_words(error))
-        except ValueError as error:  # what yarl and the IDNA codec say of odd hosts
+            return Trouble(_described(error))
+        except ValueError as error:  # from yarl or the IDNA codec, for unusual hosts
             return Hopeless(f"not a URL that can be fetched: {error}")
         except Exception as error:
-            # A bug in here must not take the round's other runs with it, again and again.
-            log.exception("a fetch broke")
-            return Trouble(_words(error))
+            # A bug in here must not fail the other pages of the round, which would all be claimed and fail again.
+            log.exception("fetch raised an unexpected error")
+            return Trouble(_described(error))
 
-    async def _attempt(self, submission: RunRequest) -> FetchOutcome:
+    async def _attempt(self, request: FetchRequest) -> FetchOutcome:
         session = self._idle.pop() if self._idle else self._session()
         try:
             async with session.request(
-                submission.method,
-                submission.url,
-                headers=headers_for(submission),
-                data=None if submission.body is None else submission.body.encode(),
-                allow_redirects=submission.follow_redirect,
+                request.method,
+                request.url,
+                headers=headers_for(request),
+                data=None if request.body is None else request.body.encode(),
+                allow_redirects=request.follow_redirect,
             ) as response:
                 body = await self._body(response)
         finally:
-            # Cookies live for one attempt: a redirect may rely on them, the next run must not see them.
+            # Cookies live for one attempt: a redirect may rely on them, the next page must not see them.
             session.cookie_jar.clear()
             self._idle.append(session)
         if body is None:
             return Hopeless(f"the body is longer than {self._limit} bytes")
-        if submission.output_format is None and len(body) <= CHUNK:
-            return self._answer(submission, response, body)
-        return await asyncio.to_thread(self._answer, submission, response, body)
+        if request.output_format is None and len(body) <= CHUNK_BYTES:
+            return self._answer(request, response, body)
+        return await asyncio.to_thread(self._answer, request, response, body)
 
     def _session(self) -> ClientSession:
-        # One for each attempt that is under way at once, for making one costs as much as half a fetch.
+        # One for each concurrent attempt, used again afterwards: making a session costs half as much as a fetch.
         return ClientSession(
             connector=self._connections,
             connector_owner=False,
             cookie_jar=CookieJar(unsafe=True),
             timeout=ClientTimeout(total=None),
-            max_field_size=LONGEST_HEADER,
-            max_line_size=LONGEST_HEADER,
+            max_field_size=MAX_HEADER_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
         )
 
     async def _body(self, response: ClientResponse) -> bytes | None:
-        """The whole body, decompressed; None where it is too long. Counted after decompression, for a small bomb makes
-        a big body.
+        """The whole body, decompressed; None where it is too long. Counted after decompression, because a small
+        compressed body can become a huge one.
         """
         body = bytearray()
-        async for chunk in response.content.iter_chunked(CHUNK):
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             body += chunk
             if len(body) > self._limit:
                 return None
         return bytes(body)
 
-    def _answer(self, submission: RunRequest, response: ClientResponse, body: bytes) -> FetchOutcome:
+    def _answer(self, request: FetchRequest, response: ClientResponse, body: bytes) -> FetchOutcome:
         final_url = str(response.url)
         try:
             page = formats.convert(
                 *(response.status, final_url, response.headers.items(), body),
-                wanted=submission.output_format,
-                binary=submission.binary_target,
+                wanted=request.output_format,
+                binary=request.binary_target,
             )
-        except Exception as error:  # noqa: BLE001  (the converters raise whatever a page makes them raise, RecursionError first)
-            return Hopeless(f"the page cannot be converted: {_words(error)[:200]}")
+        except Exception as error:  # noqa: BLE001  (a page can make the converters raise anything)
+            return Hopeless(f"the page cannot be converted: {_described(error)[:200]}")
         text = dump_json(page.response).decode()
         return Answered(response.status, text, _retry_after(response), final_url, page.html if self._html else None)
 
 
-def headers_for(submission: RunRequest) -> dict[str, str]:
-    """What is sent: a browser's usual headers. The caller's replace and extend them only with `keep_headers`, as with
-    the vendor; without it only their content-type is sent, which belongs to the body."""
+def headers_for(request: FetchRequest) -> dict[str, str]:
+    """The headers that are sent: a browser's usual ones. As with the vendor, the client's own headers are added only
+    with `keep_headers`; without it only the content-type is, because it belongs to the body.
+    """
     headers = {
-        "user-agent": USER_AGENTS[submission.device_type],
+        "user-agent": USER_AGENTS[request.device_type],
         "accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
         "accept-language": "en-US,en;q=0.9",
     }
-    theirs = {name: value for name, value in submission.headers.items() if name not in _OURS}
-    if submission.keep_headers:
-        return headers | theirs
-    if "content-type" in theirs:
-        headers["content-type"] = theirs["content-type"]
+    given = {name: value for name, value in request.headers.items() if name not in _CONNECTION_HEADERS}
+    if request.keep_headers:
+        return headers | given
+    if "content-type" in given:
+        headers["content-type"] = given["content-type"]
     return headers
 
 
 def _retry_after(response: ClientResponse) -> float | None:
-    asked, date = response.headers.get("retry-after"), response.headers.get("date")
-    if asked is None:
+    given, date = response.headers.get("retry-after"), response.headers.get("date")
+    if given is None:
         return None
     try:
-        # A date is meant by the target's own clock.
+        # A date in Retry-After is by the target's own clock, which its Date header tells.
         now = parsedate_to_datetime(date).timestamp() if date else 0.0
     except (ValueError, OverflowError, TypeError):
         now = 0.0
-    return read_retry_after(asked, now)
+    return read_retry_after(given, now)
 
 
-def _public_socket(address: AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, endpoint = address
-    if is_private(str(endpoint[0])):
-        raise PrivateAddress("the target is a private or loopback address")
-    return socket.socket(family, kind, protocol)
-
-
-def _words(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""From a target's bytes to what the contract hands over: charset, text, markdown, base64. Pure."""
+"""From the bytes of a target's answer to the contract's `response`: charset, text, Markdown, base64. Pure."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from longhaul.links.charset import MARKS, SNIFFED, decode, is_html, media_type
 from longhaul.scraperapi.models import Json
 
 TEXTUAL = re.compile(
-    r"text/|application/(.*\+)?(json|xml|javascript|x-javascript|ecmascript|x-ndjson|x-www-form-urlencoded)|.*\+(xml|json)$"
+    r"text/|.*\+(xml|json)$|"
+    r"application/(.*\+)?(json|xml|javascript|x-javascript|ecmascript|x-ndjson|x-www-form-urlencoded)"
 )
-UNSEEN = ["script", "style", "noscript", "template", "iframe", "svg"]
-"""Elements whose text no reader of the convert sees."""
-BLOCKS = "address,article,aside,blockquote,br,dd,div,dt,figure,footer,form,h1,h2,h3,h4,h5,h6,header,hr,li,main,nav,p,pre,section,table,td,th,tr"
+INVISIBLE = ["script", "style", "noscript", "template", "iframe", "svg"]
+"""Elements whose text no reader of the page sees."""
+BLOCKS = (
+    "address,article,aside,blockquote,br,dd,div,dt,figure,footer,form,h1,h2,h3,h4,h5,h6,header,hr,li,main,nav,p,pre,"
+    "section,table,td,th,tr"
+)
 _BREAK = "\uf8ff"
-"""Stands for a line's end while white space is collapsed; a private character that no convert uses."""
+"""Marks the end of a line while white space is collapsed: a private-use character, which pages do not contain."""
 
-_DROPPED = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "trailer", "upgrade"}
+_DROPPED_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-encoding", "trailer", "upgrade"}
 
 
 @dataclass(frozen=True, slots=True)
 class ConvertedPage:
-    """An answer as it was read: the contract's `response` object, and the text before any conversion, where it is HTML."""
+    """A converted answer: the contract's `response` object, and the text before any conversion, where it is HTML."""
 
     response: Json
     html: str | None
@@ -36,14 +40,14 @@ class ConvertedPage:
 def convert(
     status: int, final_url: str, headers: Iterable[tuple[str, str]], body: bytes, *, wanted: str | None, binary: bool
 ) -> ConvertedPage:
-    """What a target answered. `wanted`: text | markdown | None; `binary`: the caller says that the body is no text."""
+    """Convert a target's answer. `wanted`: text, markdown or None; `binary`: the client says that it is binary."""
     pairs = [(name.lower(), value) for name, value in headers]
     shown: dict[str, str] = {}
     for name, value in pairs:
-        if name not in _DROPPED:
+        if name not in _DROPPED_HEADERS:
             shown[name] = f"{shown[name]}, {value}" if name in shown else value
     if any(name == "content-encoding" for name, _ in pairs):
-        # The length is that of the compressed body, and the body is handed over as it reads.
+        # The length is that of the compressed body, and the body is returned decompressed.
         shown.pop("content-length", None)
     # Only 200 and 404 are charged (contract: credits).
     cost = 1 if status in (200, 404) else 0
@@ -62,16 +66,16 @@ def convert(
 
 
 def is_binary(content_type: str, body: bytes) -> bool:
-    """Whether a body is no text: by its type, or, where the target names none, by a zero byte near its start."""
-    named = media_type(content_type)
-    if not named:
+    """Whether a body is binary: by its type, or, where the target names none, by a zero byte near its start."""
+    named_type = media_type(content_type)
+    if not named_type:
         return b"\0" in body[:SNIFFED] and not body.startswith(tuple(mark for mark, _ in MARKS))
-    return TEXTUAL.match(named) is None
+    return TEXTUAL.match(named_type) is None
 
 
 def to_text(html: str) -> str:
-    """The convert as a reader sees it, a line for each block."""
-    tree = _seen(html)
+    """The page as a reader sees it, one line for each block."""
+    tree = _visible(html)
     if tree.body is None:
         return ""
     for node in tree.css(BLOCKS):
@@ -82,8 +86,8 @@ def to_text(html: str) -> str:
 
 
 def to_markdown(html: str) -> str:
-    """The convert as Markdown, headings with #."""
-    tree = _seen(html)
+    """The page as Markdown, headings with #."""
+    tree = _visible(html)
     text: str = markdownify((tree.body and tree.body.html) or "", heading_style="ATX")
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
@@ -91,7 +95,7 @@ def to_markdown(html: str) -> str:
 _CONVERTERS: dict[str, Callable[[str], str]] = {"text": to_text, "markdown": to_markdown}
 
 
-def _seen(html: str) -> LexborHTMLParser:
+def _visible(html: str) -> LexborHTMLParser:
     tree = LexborHTMLParser(html)
-    tree.strip_tags(UNSEEN)
+    tree.strip_tags(INVISIBLE)
     return tree

@@ -1,7 +1,7 @@
-"""Pushing: the document that the status URL gives, POSTed to the caller's callback. Three tries, then it is given up
-(contract: webhooks).
+"""Webhooks: one document POSTed to the callback of its job or crawl. Three attempts, then it is given up (contract:
+webhooks).
 
-What is to be pushed is due work in the ledger like everything else, so the pauses survive a restart.
+What is to be delivered is due work in the ledger, like everything else, so the pauses survive a restart.
 """
 
 from __future__ import annotations
@@ -12,64 +12,64 @@ from typing import Self, assert_never
 
 from aiohttp import BaseConnector, ClientError, ClientSession, ClientTimeout, DummyCookieJar, NonHttpUrlClientError
 
-PAUSES = (3.0, 60.0)
-"""Seconds after the first and the second try; after the third there is no other."""
-TIMEOUT = 20.0
+PAUSES_SECONDS = (3.0, 60.0)
+"""Pauses after the first and the second attempt; there is no fourth attempt."""
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class PushTaken:
+class DeliveryAccepted:
     """The receiver answered 2xx."""
 
 
 @dataclass(frozen=True, slots=True)
-class PushRefused:
+class DeliveryRefused:
     """The receiver answered something else, or nothing."""
 
-    words: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class PushTooEarly:
-    """Not tried: the fault dial wants it at `at` (epoch seconds)."""
+class DeliveryDelayed:
+    """No attempt was made: the fault dial delays it until `at` (epoch seconds)."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class NothingToPush:
-    """The result is too old to be there: there is nothing to push."""
+class NothingToDeliver:
+    """There is no document any more: the result has expired, or nobody knows the crawl."""
 
 
-Push = PushTaken | PushRefused | PushTooEarly | NothingToPush
+DeliverySeen = DeliveryAccepted | DeliveryRefused | DeliveryDelayed | NothingToDeliver
 
 
 @dataclass(frozen=True, slots=True)
-class NextTry:
-    """When it is tried again, epoch seconds; None: not again. `uncounted`: this was no try."""
+class NextDelivery:
+    """When the next attempt is made, epoch seconds; None: there is none. `uncounted`: no attempt was made this time."""
 
     at: float | None
     uncounted: bool = False
 
 
-def after(push: Push, tries: int, now: float) -> NextTry:
-    """What follows from a try, the `tries`-th. Pure."""
-    match push:
-        case PushTaken() | NothingToPush():
-            return NextTry(None)
-        case PushTooEarly(at=at):
-            return NextTry(at, uncounted=True)
-        case PushRefused():
-            return NextTry(now + PAUSES[tries - 1] if tries <= len(PAUSES) else None)
+def next_delivery(seen: DeliverySeen, attempts: int, now: float) -> NextDelivery:
+    """What follows from attempt number `attempts`. Pure."""
+    match seen:
+        case DeliveryAccepted() | NothingToDeliver():
+            return NextDelivery(None)
+        case DeliveryDelayed(at=at):
+            return NextDelivery(at, uncounted=True)
+        case DeliveryRefused():
+            return NextDelivery(now + PAUSES_SECONDS[attempts - 1] if attempts <= len(PAUSES_SECONDS) else None)
         case _:
-            assert_never(push)
+            assert_never(seen)
 
 
-class Pusher:
-    """Delivers over the connections of one round, within a `with`."""
+class WebhookSender:
+    """Delivers documents over the connections of one round. A context manager."""
 
     def __init__(self, connections: BaseConnector) -> None:
-        # No receiver's cookie reaches another.
+        # Without a cookie jar: a cookie of one receiver must not reach another.
         self._session = ClientSession(
             connector=connections, connector_owner=False, cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=None)
         )
@@ -80,23 +80,24 @@ class Pusher:
     def __exit__(self, *_: object) -> None:
         self._session.detach()
 
-    async def push(self, url: str, document: bytes) -> Push:
-        """One try. User and password in `url` become basic authentication; a redirect is not followed, for it would
-        lose the body.
+    async def deliver(self, url: str, document: bytes) -> DeliverySeen:
+        """One attempt. User and password in `url` become basic authentication; a redirect is not followed, because
+        following one would drop the body.
         """
         try:
             async with (
-                asyncio.timeout(TIMEOUT),
+                asyncio.timeout(TIMEOUT_SECONDS),
                 self._session.post(
                     url, data=document, headers={"content-type": "application/json"}, allow_redirects=False
                 ) as response,
             ):
-                return PushTaken() if response.status < 300 else PushRefused(f"HTTP {response.status}")  # noqa: PLR2004
+                accepted = response.status < 300  # noqa: PLR2004
+                return DeliveryAccepted() if accepted else DeliveryRefused(f"HTTP {response.status}")
         except TimeoutError:
-            return PushRefused(f"no answer in {TIMEOUT:g} s")
+            return DeliveryRefused(f"no answer in {TIMEOUT_SECONDS:g} s")
         except (ValueError, NonHttpUrlClientError) as error:
-            # aiohttp's InvalidURL is a ValueError, too, and the words of both are the address, with a password in it
-            # perhaps.
-            return PushRefused(type(error).__name__)
+            # The type only: the message of either error (aiohttp's InvalidURL is a ValueError) quotes the address,
+            # which may carry a password.
+            return DeliveryRefused(type(error).__name__)
         except (ClientError, OSError) as error:
-            return PushRefused(f"{type(error).__name__}: {error}")
+            return DeliveryRefused(f"{type(error).__name__}: {error}")

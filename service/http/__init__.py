@@ -1,1 +1,1 @@
-"""The service's HTTP face: routes, answers, OpenAPI."""
+"""The service's HTTP interface: routes, answers, OpenAPI."""

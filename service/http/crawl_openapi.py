@@ -1,5 +1,5 @@
-"""The words and shapes of the crawler's part of the OpenAPI page. The documents themselves are made in
-`crawl_documents`.
+"""The texts and schemas of the crawls' part of the OpenAPI page. The documents themselves are written in
+`service.crawls.documents`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _ORDER_SHAPE: dict[str, Any] = {
     "type": "object",
     "required": ["api_key", "start_url", "url_regexp_include"],
     "properties": {
-        "api_key": {"type": "string", "description": "apiKey is understood as well."},
+        "api_key": {"type": "string", "description": "apiKey is accepted as well."},
         "start_url": {"type": "string", "description": "The page at depth 0."},
         "max_depth": {
             "type": "integer",
@@ -55,9 +55,9 @@ _PROGRESS_FIELDS: dict[str, Any] = {
     "crawler_job_id": {"type": "string"},
     "jobId": {"type": "string"},
     "status": {"enum": ["delayed", "running", "completed", "failed", "cancelled", "in delivery", "delivered"]},
-    "done": {"type": "integer", "description": "Pages that have an answer."},
-    "failed": {"type": "integer", "description": "Pages that have none."},
-    "active": {"type": "integer", "description": "Pages that wait or are under way."},
+    "done": {"type": "integer", "description": "Pages with an answer."},
+    "failed": {"type": "integer", "description": "Pages without one."},
+    "active": {"type": "integer", "description": "Pages that wait or are being fetched."},
     "jobCost": {"type": "integer", "description": "Credits so far."},
     "crawlBudget": {"type": ["integer", "null"]},
 }

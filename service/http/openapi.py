@@ -1,15 +1,16 @@
-"""The words and shapes of the service's own OpenAPI page. The documents themselves are made in `documents`, refused in
-`submission`.
+"""The texts and schemas of the jobs' part of the OpenAPI page. The documents themselves are written in
+`service.jobs.documents`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-DESCRIPTION = """Speaks ScraperAPI's Async API and its Crawler API, so that its clients work here unchanged with this address as their endpoint.
+DESCRIPTION = """Speaks ScraperAPI's Async API and its Crawler API, so that its clients work here unchanged with this
+address as their endpoint.
 
-A job is retried on 429, 5xx and connection trouble until its time is over. A result can be read **once** (a setting gives a grace time).
-Errors are JSON as well: `{"status": "error", "statusCode": 404, "error": "..."}`."""
+A job is retried on 429, 5xx and connection trouble until its time is over. A result can be read **once** (a setting
+gives a grace time). Errors are JSON as well: `{"status": "error", "statusCode": 404, "error": "..."}`."""
 
 _ERROR_SHAPE = {
     "type": "object",
@@ -40,7 +41,7 @@ _JOB_SHAPE: dict[str, Any] = {
     },
 }
 _FIELDS: dict[str, Any] = {
-    "apiKey": {"type": "string", "description": "api_key is understood as well."},
+    "apiKey": {"type": "string", "description": "api_key is accepted as well."},
     "method": {"type": "string", "default": "GET"},
     "headers": {
         "type": "object",
@@ -74,7 +75,7 @@ def _body(required: str, shape: dict[str, Any], example: object) -> dict[str, An
 
 
 def answer(description: str, shape: dict[str, Any]) -> dict[str, Any]:
-    """One answer of a route."""
+    """The description of one answer of a route."""
     return {"description": description, "content": {"application/json": {"schema": shape}}}
 
 
@@ -85,16 +86,16 @@ BATCH_SUBMISSION = _body(
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     "default": answer("Anything else that goes wrong", _ERROR_SHAPE),
-    400: answer("What was sent breaks a rule: names the field, the value and the rule", _ERROR_SHAPE),
+    400: answer("A field breaks a rule: the error names the field, the value and the rule", _ERROR_SHAPE),
     401: answer("The key is missing or not known", _ERROR_SHAPE),
 }
-"""What any route can say."""
+"""Answers of any route."""
 GONE: dict[int | str, dict[str, Any]] = {
     "default": REFUSED["default"],
     401: REFUSED[401],
     404: answer("Unknown id, or the result is gone", _ERROR_SHAPE),
 }
-"""What a route about one id can say."""
+"""Answers of a route with an id."""
 
 JOB = REFUSED | {200: answer("Accepted", _JOB_SHAPE)}
 BATCH = REFUSED | {200: answer("Accepted, in the order of `urls`", {"type": "array", "items": _JOB_SHAPE})}

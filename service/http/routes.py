@@ -1,5 +1,6 @@
-"""The HTTP face: POST /jobs, POST /batchjobs, GET and DELETE /jobs/<id>, GET /health; `crawl_routes` has the crawler's.
-Everything it says is JSON with a `status`."""
+"""The routes of jobs and of the process: POST /jobs, POST /batchjobs, GET and DELETE /jobs/<id>, GET /health. Adds
+those of crawls (`crawl_routes`).
+"""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ from starlette.responses import Response
 from longhaul.scraperapi.models import Json
 from longhaul.scraperapi.protocol import dump_json
 from service.faults.dial import Cut, Dial, Garble, Refuse, Rename, Reply
-from service.faults.truncated_response import CutOff
-from service.faults.words import dialled
+from service.faults.truncated_response import TruncatedResponse
 from service.http import crawl_routes, openapi
-from service.http.answers import Key, authorize, json_answer, read_body, refusal, tell_errors_as_json
+from service.http.answers import answer_errors_as_json, json_answer, refusal
+from service.http.request_body import Key, authorize, key_of, read_body, read_json
 from service.http.ticker import Ticker
-from service.jobs import documents
+from service.jobs.documents import result_document, status_document
 from service.jobs.runs import Runs
-from service.jobs.submission import RunRequest, key_of, read_batch, read_job, read_json
+from service.jobs.submission import RunRequest, read_batch, read_job, with_faults
 
 UNKNOWN = "no such job: its id is unknown, or its result was retrieved or is too old"
 
@@ -32,12 +33,12 @@ RunId = Annotated[str, Path(description="The `id` that POST gave.")]
 
 @dataclass(frozen=True, slots=True)
 class RouteDeps:
-    """What the routes need. `keys`: accepted keys, none: any; `private`: private targets are fine; `dial`: None where
-    it is off.
+    """What the routes need. `public_url`: where clients reach the service; `keys`: accepted keys, none: any key passes;
+    `private`: private targets are allowed; `dial`: None where it is off; `wake` starts rounds of the workers.
     """
 
     runs: Runs
-    base: str
+    public_url: str
     keys: tuple[str, ...]
     private: bool
     dial: Dial | None
@@ -45,13 +46,13 @@ class RouteDeps:
     crawls: crawl_routes.CrawlRouteDeps
 
 
-def build(face: RouteDeps) -> FastAPI:
+def build(deps: RouteDeps) -> FastAPI:
     """The web application."""
     ticker: list[Ticker] = []
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        ticker.append(Ticker(face.wake))
+        ticker.append(Ticker(deps.wake))
         async with ticker[0].running():
             yield
 
@@ -61,37 +62,37 @@ def build(face: RouteDeps) -> FastAPI:
         version="1",
         lifespan=lifespan,
     )
-    tell_errors_as_json(api)
-    crawl_routes.add(api, face.crawls, lambda: ticker[0].nudge())  # noqa: PLW0108  (there is no ticker before the application starts)
+    answer_errors_as_json(api)
+    crawl_routes.add(api, deps.crawls, lambda: ticker[0].nudge())  # noqa: PLW0108  (made when the app starts)
 
     @api.post("/jobs", tags=["jobs"], responses=openapi.JOB, openapi_extra=openapi.SUBMISSION)
     async def submit(request: Request) -> Response:
         """Submit one scrape job."""
-        answer = await run_in_threadpool(_submit, face, await read_body(request), batch=False)
+        answer = await run_in_threadpool(_submit, deps, await read_body(request), batch=False)
         ticker[0].nudge()
         return answer
 
     @api.post("/batchjobs", tags=["jobs"], responses=openapi.BATCH, openapi_extra=openapi.BATCH_SUBMISSION)
     async def submit_batch(request: Request) -> Response:
-        """Submit up to 50,000 scrape jobs, which differ in nothing but their URL."""
-        answer = await run_in_threadpool(_submit, face, await read_body(request), batch=True)
+        """Submit up to 50,000 scrape jobs that differ only in their URL."""
+        answer = await run_in_threadpool(_submit, deps, await read_body(request), batch=True)
         ticker[0].nudge()
         return answer
 
     @api.get("/jobs/{run_id}", tags=["jobs"], responses=openapi.STATUS)
-    def look(run_id: RunId, api_key: Key = None, apiKey: Key = None) -> Response:  # noqa: N803  (the contract's spelling)
-        """Status, and result once it is there. **The first answer with a result is the last**: it is deleted."""
-        authorize(face.keys, api_key or apiKey, required=False)
-        return _look(face, run_id)
+    def read(run_id: RunId, api_key: Key = None, apiKey: Key = None) -> Response:  # noqa: N803  (contract)
+        """Status, and the result once it is there. **The first answer with a result is the last**: it is deleted."""
+        authorize(deps.keys, api_key or apiKey, required=False)
+        return _read(deps, run_id)
 
     @api.delete("/jobs/{run_id}", tags=["jobs"], responses=openapi.CANCELLED)
     def cancel(run_id: RunId, api_key: Key = None, apiKey: Key = None) -> Response:  # noqa: N803
         """Cancel a running job. One that has ended stays as it is, and its state is the answer."""
-        authorize(face.keys, api_key or apiKey, required=False)
-        fields = face.runs.cancel(run_id)
+        authorize(deps.keys, api_key or apiKey, required=False)
+        fields = deps.runs.cancel(run_id)
         if fields is None:
             raise HTTPException(404, UNKNOWN)
-        return json_answer(dump_json(documents.present(face.base, run_id, fields)))
+        return json_answer(dump_json(status_document(deps.public_url, run_id, fields)))
 
     @api.get("/health", tags=["upkeep"], responses=openapi.HEALTH)
     def health() -> Response:
@@ -103,49 +104,49 @@ def build(face: RouteDeps) -> FastAPI:
     return api
 
 
-def _submit(face: RouteDeps, body: bytes, *, batch: bool) -> Response:
+def _submit(deps: RouteDeps, body: bytes, *, batch: bool) -> Response:
     document = read_json(body)
-    authorize(face.keys, key_of(document), required=True)
-    submissions = read_batch(document, private=face.private) if batch else [read_job(document, private=face.private)]
+    authorize(deps.keys, key_of(document), required=True)
+    requests = read_batch(document, private=deps.private) if batch else [read_job(document, private=deps.private)]
     reply: Reply | None = None
-    if face.dial is not None:
-        submissions = [dialled(submission) for submission in submissions]
-        reply = face.dial.on_post(submissions[0].url, submissions[0].faults)
+    if deps.dial is not None:
+        requests = [with_faults(request) for request in requests]
+        reply = deps.dial.on_post(requests[0].page.url, requests[0].faults)
     if isinstance(reply, Refuse):
         return refusal(reply)
-    answer = json_answer(_create(face, submissions, batch=batch))
-    return CutOff(answer.body, kept=0) if isinstance(reply, Cut) else answer
+    answer = json_answer(_create(deps, requests, batch=batch))
+    return TruncatedResponse(answer.body, kept=0) if isinstance(reply, Cut) else answer
 
 
-def _create(face: RouteDeps, submissions: Sequence[RunRequest], *, batch: bool) -> bytes:
+def _create(deps: RouteDeps, requests: Sequence[RunRequest], *, batch: bool) -> bytes:
     accepted: list[Json] = [
-        documents.present(face.base, run_id, fields) for run_id, fields in face.runs.create(submissions)
+        status_document(deps.public_url, run_id, fields) for run_id, fields in deps.runs.create(requests)
     ]
     return dump_json(accepted if batch else accepted[0])
 
 
-def _look(face: RouteDeps, run_id: str) -> Response:
-    if face.dial is not None and "faults" in (fields := face.runs.peek(run_id)):
-        reply = face.dial.on_get(run_id, fields)
+def _read(deps: RouteDeps, run_id: str) -> Response:
+    if deps.dial is not None and "faults" in (fields := deps.runs.fields_of(run_id)):
+        reply = deps.dial.on_get(run_id, fields["faults"], finished=fields["state"] == "finished")
         if reply is not None:
-            return _faulty(face, run_id, fields, reply)
+            return _faulty(deps, run_id, fields, reply)
         if fields["state"] == "running":
-            # It may end before it is read below, and a fault that is about its result would be missed.
-            return json_answer(dump_json(documents.present(face.base, run_id, fields)))
-    reading = face.runs.read(run_id)
+            # It may end before it is read below, and then a fault of its result would not happen.
+            return json_answer(dump_json(status_document(deps.public_url, run_id, fields)))
+    reading = deps.runs.read(run_id)
     if reading is None:
         raise HTTPException(404, UNKNOWN)
-    return json_answer(documents.whole(face.base, run_id, reading.fields, reading.result))
+    return json_answer(result_document(deps.public_url, run_id, reading.fields, reading.result))
 
 
-def _faulty(face: RouteDeps, run_id: str, fields: dict[str, str], reply: Reply) -> Response:
+def _faulty(deps: RouteDeps, run_id: str, fields: dict[str, str], reply: Reply) -> Response:
     match reply:
         case Refuse():
             return refusal(reply)
         case Garble():
             return json_answer(b'{"id": "' + run_id.encode() + b'", "status": "fini')
         case Rename():
-            return json_answer(dump_json(documents.present(face.base, run_id, fields, status="pondering")))
+            return json_answer(dump_json(status_document(deps.public_url, run_id, fields, status="pondering")))
         case Cut():
-            whole = documents.whole(face.base, run_id, fields, face.runs.result(run_id))
-            return CutOff(whole, kept=len(whole) // 2)
+            whole = result_document(deps.public_url, run_id, fields, deps.runs.result(run_id))
+            return TruncatedResponse(whole, kept=len(whole) // 2)

@@ -1,6 +1,4 @@
-"""The web process's pulse: wakes the crew each second, and at once after a submission. Losing it costs waiting, nothing
-else.
-"""
+"""Wakes the workers each second, and at once after a submission. If it stops, work waits; nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-TICK = 1.0
-BREATH = 0.02
-"""Least pause between two wakings, so that a thousand submissions a second are fifty wakings."""
-STALE = 10.0
-"""Seconds without a waking after which this process is not healthy."""
+TICK_SECONDS = 1.0
+LEAST_PAUSE_SECONDS = 0.02
+"""Least pause between two calls: a thousand submissions a second wake the workers fifty times."""
+STALE_SECONDS = 10.0
+"""Without a successful call for that long, this process is not healthy."""
 
 log = structlog.get_logger()
 
@@ -25,17 +23,17 @@ class Ticker:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
-        self._news = asyncio.Event()
+        self._nudged = asyncio.Event()
         self._last = time.monotonic()
 
     def nudge(self) -> None:
         """There is new work: do not wait for the tick. From the event loop only."""
-        self._news.set()
+        self._nudged.set()
 
     @property
     def alive(self) -> bool:
-        """Whether the last waking that worked was a short time ago."""
-        return time.monotonic() - self._last < STALE
+        """Whether the last successful call was a short time ago."""
+        return time.monotonic() - self._last < STALE_SECONDS
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -54,10 +52,10 @@ class Ticker:
                 await asyncio.to_thread(self._wake)
                 self._last = time.monotonic()
             except Exception as error:  # noqa: BLE001  (Redis or the broker is away: the next tick tries again)
-                log.warning("could not wake the crew", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(BREATH)
-            # Not `wait_for`: of Python 3.11 it may swallow the cancellation by which this ends.
+                log.warning("could not wake the workers", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(LEAST_PAUSE_SECONDS)
+            # Not `wait_for`: on Python 3.11 it can swallow the cancellation that ends this.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    await self._news.wait()
-            self._news.clear()
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._nudged.wait()
+            self._nudged.clear()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from threading import BoundedSemaphore, Lock
+from typing import Any
 
 from redis import Redis
 
@@ -12,12 +13,12 @@ from config.celery_settings import BATCHES, HINT_EXPIRES
 from config.settings import Settings, load
 from longhaul.crawls.arguments import CrawlIntakeRules
 from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.flow import CrawlFlow
+from longhaul.crawls.pushes import CrawlPushes
 from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.decider import Decider
-from longhaul.jobs.flow import Flow
-from longhaul.jobs.remote import Remote
+from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlLimits, CrawlStore
+from longhaul.jobs.decider import JobDecider
+from longhaul.jobs.pushes import JobPushes
+from longhaul.jobs.remote import JobRemote
 from longhaul.jobs.store import JobLimits, JobStore
 from longhaul.ledger.connection import connect
 from longhaul.process.shutdown import stopping
@@ -25,14 +26,16 @@ from longhaul.scraperapi.batch_client import BatchClient
 from longhaul.scraperapi.client import call
 from longhaul.work.account_limits import AccountLimit
 from longhaul.work.arguments import IntakeRules
+from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.callbacks import Callbacks
 from longhaul.work.retry_policies import Policies
-from tasks.plumbing.task_events import watch, watch_crawls
+from longhaul.work.store import Family
+from tasks.plumbing.task_events import report
 from tasks.plumbing.task_results import TaskResults
 
 __all__ = ["BATCHES", "HINT_EXPIRES", "Runtime", "build", "runtime", "stopping"]
 
-SPARE = 2
+SPARE_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ class Runtime:
 
     settings: Settings
     redis: Redis
-    store: JobStore
-    flow: Flow
-    terms: IntakeRules
+    runners: dict[str, BatchRunner[Any, Any, Any]]
+    """The runner of every family of work, by the family's name: the one list of them."""
+    jobs: JobStore
+    job_rules: IntakeRules
+    job_pushes: JobPushes
     crawls: CrawlStore
-    crawl_flow: CrawlFlow
-    crawl_terms: CrawlIntakeRules
+    crawl_rules: CrawlIntakeRules
+    crawl_pushes: CrawlPushes
     callbacks: Callbacks
     calls: BatchClient
     batches: BoundedSemaphore
@@ -55,9 +60,9 @@ class Runtime:
     """
 
     @property
-    def families(self) -> dict[str, JobStore | CrawlStore]:
-        """Every kind of work by its name: what status, doctor, books and health walk over."""
-        return {"jobs": self.store, "crawls": self.crawls}
+    def families(self) -> dict[str, Family[Any, Any, Any]]:
+        """The store of every family: what dispatch, sweep, status, doctor, books and health walk over."""
+        return {name: runner.store for name, runner in self.runners.items()}
 
     def close(self) -> None:
         """End the connections."""
@@ -83,67 +88,81 @@ _making = Lock()
 def build(settings: Settings) -> Runtime:
     """A runtime from `settings`."""
     redis = connect(settings.redis_url)
-    accounts = {
-        name: AccountLimit(limit.per_second or 0.0, limit.open or 0) for name, limit in settings.account_limits.items()
-    }
-    limits = JobLimits(
-        lease=settings.lease,
-        batch_size=settings.batch_size,
-        max_batches=settings.max_batches,
-        deadline=settings.deadline,
-        keep_ended=int(settings.keep_ended),
-        high_entries=settings.results_high_entries,
-        high_bytes=settings.results_high_bytes,
-        accounts=accounts,
-    )
-    policies = Policies(
-        poll_first=settings.poll_first,
-        poll_growth=settings.poll_growth,
-        poll_ceiling=settings.poll_ceiling,
-        poll_jitter=settings.poll_jitter,
-        deadline=settings.deadline,
-        grace=settings.not_found_grace,
-    )
-    outcomes = TaskResults(int(settings.result_expires))
-    store = JobStore(redis, limits, outcomes.note)
     keys = settings.account_keys()
     callbacks = Callbacks(settings.webhook_secret.get_secret_value() if settings.webhook_secret else "")
+    task_results = TaskResults(int(settings.result_expires))
     calls = BatchClient(
         timeout=settings.http_timeout, batch_timeout=settings.batch_timeout, max_bytes=settings.max_body_bytes
     )
-    flow = Flow(
-        store,
-        Remote(settings.async_url, keys, calls, lambda receiver, id_: callbacks.url(receiver, "job", id_)),
-        Decider(policies),
-        watch,
-    )
-    crawl_limits = CrawlLimits(
-        lease=settings.lease,
-        deadline=settings.crawl_deadline,
-        max_batches=settings.max_batches,
-        keep_ended=int(settings.keep_ended),
-        first_poll=settings.poll_first,
-        grace=settings.crawl_grace,
-        accounts=accounts,
-    )
-    crawls = CrawlStore(redis, crawl_limits, outcomes.note)
+    job_rules = IntakeRules(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None)
+
+    jobs = JobStore(redis, _job_limits(settings), task_results.make)
+    job_decider = JobDecider(_policies(settings, settings.deadline))
+    job_remote = JobRemote(settings.async_url, keys, calls, lambda receiver, id_: callbacks.url(receiver, "job", id_))
+    job_runner = BatchRunner(jobs, job_remote, job_decider, report)
+
+    crawls = CrawlStore(redis, _crawl_limits(settings), task_results.make)
+    crawl_decider = CrawlDecider(_policies(settings, settings.crawl_deadline), settings.crawl_grace)
     # Two calls may be made under one lease, each of twice that at the worst.
     one_call = partial(call, timeout=settings.http_timeout / 3)
     crawl_remote = CrawlRemote(
         settings.crawler_url, keys, one_call, lambda receiver, id_: callbacks.url(receiver, "crawl", id_)
     )
-    crawl_decider = CrawlDecider(replace(policies, deadline=settings.crawl_deadline), settings.crawl_grace)
-    terms = IntakeRules(tuple(keys), settings.public_url or "", secret=settings.webhook_secret is not None)
+    crawl_runner = BatchRunner(crawls, crawl_remote, crawl_decider, report, CLAIMS_FOR_SECONDS)
+
     return Runtime(
-        settings,
-        redis,
-        store,
-        flow,
-        terms,
-        crawls,
-        CrawlFlow(crawls, crawl_remote, crawl_decider, watch_crawls),
-        CrawlIntakeRules(terms, settings.crawl_max_depth, settings.crawl_max_budget),
-        callbacks,
-        calls,
-        BoundedSemaphore(max(1, settings.worker_threads - SPARE)),
+        settings=settings,
+        redis=redis,
+        runners={runner.store.name: runner for runner in (job_runner, crawl_runner)},
+        jobs=jobs,
+        job_rules=job_rules,
+        job_pushes=JobPushes(jobs, job_decider, report),
+        crawls=crawls,
+        crawl_rules=CrawlIntakeRules(job_rules, settings.crawl_max_depth, settings.crawl_max_budget),
+        crawl_pushes=CrawlPushes(crawls, crawl_remote, crawl_decider, report),
+        callbacks=callbacks,
+        calls=calls,
+        batches=BoundedSemaphore(max(1, settings.worker_threads - SPARE_THREADS)),
+    )
+
+
+def _job_limits(settings: Settings) -> JobLimits:
+    return JobLimits(
+        lease=settings.lease,
+        deadline=settings.deadline,
+        max_batches=settings.max_batches,
+        keep_ended=int(settings.keep_ended),
+        accounts=_account_limits(settings),
+        batch_size=settings.batch_size,
+        high_entries=settings.results_high_entries,
+        high_bytes=settings.results_high_bytes,
+    )
+
+
+def _crawl_limits(settings: Settings) -> CrawlLimits:
+    return CrawlLimits(
+        lease=settings.lease,
+        deadline=settings.crawl_deadline,
+        max_batches=settings.max_batches,
+        keep_ended=int(settings.keep_ended),
+        accounts=_account_limits(settings),
+        first_poll=settings.poll_first,
+        grace=settings.crawl_grace,
+    )
+
+
+def _account_limits(settings: Settings) -> dict[str, AccountLimit]:
+    return {
+        name: AccountLimit(limit.per_second or 0.0, limit.open or 0) for name, limit in settings.account_limits.items()
+    }
+
+
+def _policies(settings: Settings, deadline: float) -> Policies:
+    return Policies(
+        poll_first=settings.poll_first,
+        poll_growth=settings.poll_growth,
+        poll_ceiling=settings.poll_ceiling,
+        poll_jitter=settings.poll_jitter,
+        deadline=deadline,
+        grace=settings.not_found_grace,
     )

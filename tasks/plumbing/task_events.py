@@ -1,6 +1,7 @@
-"""What Flower and the log are told of writes that took effect. Hints: losing one changes nothing.
+"""Task events for Flower, and log lines, of writes that took effect. Hints: losing one changes nothing.
 
-Only jobs that somebody may wait for have a row in Flower. No body and no request goes into an event.
+Only tracked jobs and crawls have a row in Flower: those whose task id a caller may wait for. No body and no request
+goes into an event.
 """
 
 from __future__ import annotations
@@ -13,31 +14,33 @@ import structlog
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from longhaul.crawls.crawl import Crawl
 from longhaul.crawls.decider import Complete
-from longhaul.crawls.store import AppliedCrawl
 from longhaul.jobs.decider import Finish
-from longhaul.jobs.store import AppliedJob
+from longhaul.jobs.job import Job
+from longhaul.work.batch import Applied
 from longhaul.work.decisions import Cancel, Expire, Fail, Sent
 
 log = structlog.get_logger(__name__)
 
 EVENTS_A_MESSAGE = 1000
+SENT = {"job": "task-polling", "crawl": "task-crawling"}
+"""The event of a submission that the remote has taken."""
+RESULT = {
+    "job": ("status", "statusCode", "polls", "submissions"),
+    "crawl": ("status", "received", "missing", "credits"),
+}
+"""What of an envelope is shown as the result."""
 
 
-def watch(done: Sequence[AppliedJob]) -> None:
+def report(written: Sequence[Applied[Job, Any]] | Sequence[Applied[Crawl, Any]]) -> None:
     """Log each write at DEBUG, and send the events of a whole batch as one message."""
     if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
-        for applied in done:
+        for applied in written:
+            kind, decision = _kind(applied), type(applied.decision).__name__.lower()
             reason = getattr(applied.decision, "reason", None)
-            log.debug("job", job=applied.job.id, decision=type(applied.decision).__name__.lower(), reason=reason)
-    send([event for applied in done if applied.job.tracked for event in _events(applied)])
-
-
-def watch_crawls(done: Sequence[AppliedCrawl]) -> None:
-    """Likewise for crawls; the looks at one are no news."""
-    for applied in done:
-        log.debug("crawl", crawl=applied.crawl.id, decision=type(applied.decision).__name__.lower())
-    send([event for applied in done for event in _crawl_events(applied)])
+            log.debug(kind, **{kind: applied.item.id}, decision=decision, reason=reason)
+    send([event for applied in written if applied.item.tracked for event in _events(applied)])
 
 
 def send(events: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -60,45 +63,27 @@ def send(events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         log.warning("events not sent", count=len(events), error=str(error))
 
 
-def _events(applied: AppliedJob) -> Iterator[tuple[str, dict[str, Any]]]:
-    job, document = applied.job, applied.document or {}
+def _events(applied: Applied[Any, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    id_, document, kind = applied.item.id, applied.document or {}, _kind(applied)
     match applied.decision:
         case Sent():
-            # A state of our own: Flower shows POLLING until the job ends.
-            yield "task-polling", {"uuid": job.id}
-        case Finish():
-            result = {key: document.get(key) for key in ("status", "statusCode", "polls", "submissions")}
-            yield "task-succeeded", {"uuid": job.id, "result": repr(result), "runtime": _age(applied)}
+            # A state of our own: Flower shows it until the end.
+            yield SENT[kind], {"uuid": id_}
+        case Finish() | Complete():
+            result = {name: document.get(name) for name in RESULT[kind]}
+            age = round(applied.now - applied.item.created, 3)
+            yield "task-succeeded", {"uuid": id_, "result": repr(result), "runtime": age}
         case Fail(reason, _) | Expire(reason):
-            yield "task-failed", {"uuid": job.id, "exception": f"{document.get('status')}: {reason}", "traceback": ""}
+            yield "task-failed", {"uuid": id_, "exception": f"{document.get('status')}: {reason}", "traceback": ""}
         case Cancel():
             # Not `revoked`, which ranks below any state of our own and would be passed over.
-            yield "task-cancelled", {"uuid": job.id}
+            yield "task-cancelled", {"uuid": id_}
         case _:
             return
 
 
-def _crawl_events(applied: AppliedCrawl) -> Iterator[tuple[str, dict[str, Any]]]:
-    crawl, document = applied.crawl, applied.document or {}
-    match applied.decision:
-        case Sent():
-            yield "task-crawling", {"uuid": crawl.id}
-        case Complete():
-            result = {key: document.get(key) for key in ("status", "received", "missing", "credits")}
-            yield (
-                "task-succeeded",
-                {"uuid": crawl.id, "result": repr(result), "runtime": round(applied.now - crawl.created, 3)},
-            )
-        case Fail(reason, _) | Expire(reason):
-            yield "task-failed", {"uuid": crawl.id, "exception": f"{document.get('status')}: {reason}", "traceback": ""}
-        case Cancel():
-            yield "task-cancelled", {"uuid": crawl.id}
-        case _:
-            return
-
-
-def _age(applied: AppliedJob) -> float:
-    return round(applied.now - applied.job.created, 3)
+def _kind(applied: Applied[Any, Any]) -> str:
+    return "crawl" if isinstance(applied.item, Crawl) else "job"
 
 
 def _node() -> str:

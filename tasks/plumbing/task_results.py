@@ -1,8 +1,8 @@
-"""How a job's end looks to Celery: what `AsyncResult(id)` finds.
+"""The end of a job or a crawl as a Celery task result: what `AsyncResult(id)` finds.
 
-The note is written by the very script that ends the job, so a caller who waits learns of the end exactly when the
-envelope is in its queue, and no crash can come between. It is what Celery's own Redis backend would write;
-`tests/contract` holds it against a real `AsyncResult`.
+The script that ends the job writes its task result as well, so a waiting caller sees the end exactly when the envelope
+is in its queue, and no crash can come between. It is what Celery's own Redis backend would write: `tests/contract`
+compares it with a real `AsyncResult`.
 
 A job that failed or expired is still a successful *task*: its result says how the job ended. `get()` returns the
 envelope and does not raise.
@@ -20,12 +20,12 @@ from longhaul.work.envelope import without_body
 
 @dataclass(frozen=True, slots=True)
 class TaskResults:
-    """`ttl`: for how many seconds the outcome is kept."""
+    """`ttl`: for how many seconds a task result is kept."""
 
     ttl: int
 
-    def note(self, task_id: str, document: Json) -> StoredResult:
-        """The note for a job or a crawl that ended with the envelope `document`."""
+    def make(self, task_id: str, document: Json) -> StoredResult:
+        """The task result of a job or a crawl that ended with the envelope `document`."""
         meta = {
             "status": "SUCCESS",
             "result": without_body(document),

@@ -1,4 +1,4 @@
-"""What a message must not end without: a write that waits for the ledger. The message may be the only copy of its job."""
+"""Retry a ledger write until it succeeds: the message may be the only copy of its job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from longhaul.ledger.connection import AWAY
 from tasks.plumbing.runtime import runtime, stopping
 
 T = TypeVar("T")
-AGAIN = 1.0
+RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def wait_for_ledger(write: Callable[[], T]) -> T:
     """What `write` returns, once the ledger takes it; `write` may run several times.
 
-    The message goes back to its queue where the worker is told to stop, or before the broker hands it to somebody else.
+    The message goes back to its queue where the worker is to stop, or before the broker hands it to another worker.
     """
     until = time.monotonic() + runtime().settings.visibility_timeout / 2
     while True:
@@ -31,4 +31,4 @@ def wait_for_ledger(write: Callable[[], T]) -> T:
             if time.monotonic() > until or stopping():
                 raise Reject(str(error), requeue=True) from error
             log.warning("the ledger does not take writes; waiting for it", error=str(error))
-            time.sleep(AGAIN)
+            time.sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""Nothing lost: prove it by force. `python -m tests.chaos [--seed N] [--minutes M] [--jobs J] [--kills K] [--short]`."""
+"""Inject faults under load and check that nothing is lost: `python -m tests.chaos [--seed N] [--short] ...`."""
 
 from __future__ import annotations
 
@@ -8,36 +8,42 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.harms import Harm
-from tests.chaos.run import blows_of, go, long, short
-from tests.chaos.table import table
+from tests.chaos.faults import Fault
+from tests.chaos.report import report
+from tests.chaos.run import full_run, run, schedule_of, short_run
 
 
 def main() -> int:
-    """The command; 1 where anything is not as it should be."""
+    """Run the command; exit code 1 where there is a violation."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--minutes", type=float, default=20.0, help="all of it; three quarters are harm")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="length of the run; faults are injected in three quarters of it"
+    )
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=560)
     parser.add_argument("--short", action="store_true", help="a few hundred jobs, about a minute")
     parser.add_argument(
-        "--only", choices=[harm.name.lower() for harm in Harm], nargs="*", default=[], help="harms of these sorts"
+        "--only",
+        choices=[fault.name.lower() for fault in Fault],
+        nargs="*",
+        default=[],
+        help="inject only these kinds of faults",
     )
-    parser.add_argument("--plan", action="store_true", help="print what would be done, and do nothing")
+    parser.add_argument("--plan", action="store_true", help="print the schedule of faults and do nothing")
     chosen = parser.parse_args()
-    size = short() if chosen.short else long(chosen.jobs, chosen.minutes, chosen.kills)
-    only = [Harm[name.upper()] for name in chosen.only]
+    size = short_run() if chosen.short else full_run(chosen.jobs, chosen.minutes, chosen.kills)
+    only = [Fault[name.upper()] for name in chosen.only]
     if chosen.plan:
-        sys.stdout.write("\n".join(str(blow) for blow in blows_of(chosen.seed, size, only)) + "\n")
+        sys.stdout.write("\n".join(str(injection) for injection in schedule_of(chosen.seed, size, only)) + "\n")
         return 0
     folder = Path(tempfile.mkdtemp(prefix="longhaul-chaos-"))
     sys.stderr.write(f"seed {chosen.seed}; logs are in {folder}\n")
-    outcome = go(chosen.seed, size, folder / "run", only)
-    sys.stdout.write(f"{table(outcome)}\n")
-    if outcome.faults:
+    result = run(chosen.seed, size, folder / "run", only)
+    sys.stdout.write(f"{report(result)}\n")
+    if result.violations:
         sys.stdout.write(f"FAILED with seed {chosen.seed}; the logs are in {folder}\n")
-    return 1 if outcome.faults else 0
+    return 1 if result.violations else 0
 
 
 if __name__ == "__main__":

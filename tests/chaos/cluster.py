@@ -1,4 +1,4 @@
-"""The whole system as users run it, each part a process of its own that is started again when it has ended, as compose
+"""The whole system as users run it. Each part is a process of its own and is restarted when it has ended, as compose
 does.
 """
 
@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from longhaul.ledger.connection import connect
-from tests.chaos.part import AIM, CLOCK
+from tests.chaos.part import CLOCK, CRASH_FILE
 from tests.chaos.workload import QUEUES, TROUBLED
 from tests.installation import FAST, ROOT, clean_environ, until
 from tests.tcp_proxy import Proxy, proxying
@@ -31,24 +31,24 @@ SERVER = "redis"
 WORKERS = ("worker1", "worker2", "worker3")
 CLOCKS = {"worker2": "30", "worker3": "-30"}
 """Workers whose clocks differ by a minute."""
-LOOKS_EVERY = 0.1
-REST = 0.3
-"""Seconds until a part that has ended is started again."""
-STOPS_WITHIN = 60.0
-READY_WITHIN = 90.0
+POLL_SECONDS = 0.1
+RESTART_SECONDS = 0.3
+"""Until a part that has ended is restarted."""
+STOP_WITHIN_SECONDS = 60.0
+READY_WITHIN_SECONDS = 90.0
 
 
 @dataclass
 class Child:
-    """A part and its process. `doomed`: when this process was sent a deadly signal (monotonic), `aim`: where it is to
-    kill itself.
+    """A part and its process. `ending_since`: when this process was sent a fatal signal (monotonic). `crash_point`:
+    where it is to kill itself.
     """
 
     part: Part
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    doomed: float | None = None
-    aim: str = ""
+    ending_since: float | None = None
+    crash_point: str = ""
     ended: float = 0.0
 
     @property
@@ -57,66 +57,66 @@ class Child:
 
 
 @dataclass
-class Plant:
-    """Everything that runs, with its files in `folder`. `aimed` counts deaths where an aim was met, `by_itself` ends
-    that nobody asked for.
+class Cluster:
+    """Everything that runs, with its files in `folder`. `crashes` counts crash points that were reached; `exits`
+    counts processes that ended without having been asked to.
     """
 
     folder: Path
     local: Stack
     redis: Redis
-    weather: Proxy
+    network: Proxy
     children: dict[str, Child] = field(default_factory=dict)
-    aimed: Counter[str] = field(default_factory=Counter)
-    by_itself: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
+    exits: Counter[str] = field(default_factory=Counter)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    over: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def add(self, parts: Sequence[Part], env: Mapping[str, str]) -> None:
-        """Start parts and keep them running."""
+        """Start parts, to be kept running."""
         with self.lock:
             for part in parts:
-                child = Child(replace(part, env={**part.env, **env}), self.log_of(part.name))
+                child = Child(replace(part, env={**part.env, **env}), self.log_file(part.name))
                 self.children[part.name] = child
                 self._run(child)
 
     def keep(self) -> None:
-        """Start again what has ended, until it is over."""
-        while not self.over.wait(LOOKS_EVERY):
+        """Restart parts that have ended, until `stopping` is set."""
+        while not self.stopping.wait(POLL_SECONDS):
             with self.lock:
                 for child in self.children.values():
-                    self._look_after(child)
+                    self._restart_if_ended(child)
 
-    def signal(self, name: str, number: signal.Signals, only: int | None = None) -> int | None:
-        """Send it, where there is somebody to get it, `only` this one if it is named; who that was."""
+    def signal(self, name: str, number: signal.Signals, only_pid: int | None = None) -> int | None:
+        """Send a signal to the part's process, if it is alive and has `only_pid`; the pid that got it."""
         with self.lock:
             child = self.children.get(name)
-            if child is None or child.process is None or not child.alive or only not in {None, child.process.pid}:
+            if child is None or child.process is None or not child.alive or only_pid not in {None, child.process.pid}:
                 return None
             if number in {signal.SIGKILL, signal.SIGTERM}:
-                child.doomed = child.doomed or time.monotonic()
+                child.ending_since = child.ending_since or time.monotonic()
             child.process.send_signal(number)
             return child.process.pid
 
-    def is_doomed(self, name: str) -> bool:
-        """Whether the part's process was told to end already, one way or another."""
+    def is_ending(self, name: str) -> bool:
+        """Whether the part's process was already told to end."""
         with self.lock:
-            return name in self.children and self.children[name].doomed is not None
+            return name in self.children and self.children[name].ending_since is not None
 
-    def aim(self, name: str, crossing: str, passed: int) -> None:
-        """Tell the part to kill itself at the so many-th crossing of this name."""
+    def arm(self, name: str, crash_point: str, passes: int) -> None:
+        """Tell the part to kill itself when it passes the crash point for the `passes`-th time."""
         with self.lock:
             if name in self.children:
-                self.children[name].aim = crossing
-                self.aim_of(name).write_text(f"{passed} {crossing}")
+                self.children[name].crash_point = crash_point
+                self.crash_file(name).write_text(f"{passes} {crash_point}")
 
-    def take_back_aims(self) -> None:
-        """Nobody kills himself any more."""
+    def disarm(self) -> None:
+        """Remove all crash points."""
         for name in tuple(self.children):
-            self.aim_of(name).unlink(missing_ok=True)
+            self.crash_file(name).unlink(missing_ok=True)
 
     def stop(self, *names: str) -> list[str]:
-        """End parts for good, as an operator does; which did not end in time."""
+        """Stop parts for good, as an operator does; the names of those that did not end in time."""
         with self.lock:
             ending = [self.children.pop(name) for name in names if name in self.children]
         for child in ending:
@@ -128,44 +128,44 @@ class Plant:
             if child.process is None:
                 continue
             try:
-                child.process.wait(STOPS_WITHIN)
+                child.process.wait(STOP_WITHIN_SECONDS)
             except subprocess.TimeoutExpired:
                 late.append(child.part.name)
                 child.process.kill()
                 child.process.wait()
         return late
 
-    def log_of(self, name: str) -> Path:
-        """The file of all that the part's processes say."""
+    def log_file(self, name: str) -> Path:
+        """The output of the part's processes."""
         return self.folder / "logs" / f"{name}.log"
 
-    def aim_of(self, name: str) -> Path:
-        """The file of the part's aim."""
-        return self.folder / f"{name}.aim"
+    def crash_file(self, name: str) -> Path:
+        """The file that tells the part where to kill itself."""
+        return self.folder / f"{name}.crash"
 
-    def says(self, name: str, words: str) -> bool:
-        """Whether the part has said so."""
-        return words in self.log_of(name).read_text(errors="replace")
+    def has_logged(self, name: str, words: str) -> bool:
+        """Whether the part's output contains `words`."""
+        return words in self.log_file(name).read_text(errors="replace")
 
-    def _look_after(self, child: Child) -> None:
+    def _restart_if_ended(self, child: Child) -> None:
         if child.alive:
-            if child.doomed and child.process and time.monotonic() > child.doomed + STOPS_WITHIN:
-                self.by_itself[f"{child.part.name} did not stop"] += 1
+            if child.ending_since and child.process and time.monotonic() > child.ending_since + STOP_WITHIN_SECONDS:
+                self.exits[f"{child.part.name} did not stop"] += 1
                 child.process.kill()
             return
         if child.process is not None:
-            self._note_end(child, child.process.returncode)
+            self._count_exit(child, child.process.returncode)
             child.process, child.ended = None, time.monotonic()
-        if time.monotonic() > child.ended + REST:
+        if time.monotonic() > child.ended + RESTART_SECONDS:
             self._run(child)
 
-    def _note_end(self, child: Child, code: int) -> None:
-        if child.doomed is not None:
+    def _count_exit(self, child: Child, code: int) -> None:
+        if child.ending_since is not None:
             return
-        if child.aim and code == -signal.SIGKILL:
-            self.aimed[child.aim] += 1
+        if child.crash_point and code == -signal.SIGKILL:
+            self.crashes[child.crash_point] += 1
         else:
-            self.by_itself[f"{child.part.name} (exit {code})"] += 1
+            self.exits[f"{child.part.name} (exit {code})"] += 1
 
     def _run(self, child: Child) -> None:
         with child.log.open("ab") as log:
@@ -178,14 +178,14 @@ class Plant:
                 start_new_session=True,
                 cwd=ROOT,
             )
-        child.doomed = None
+        child.ending_since = None
 
 
 @contextmanager
-def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Plant]:
-    """The plant, ready for work; at the end every process that it started is gone."""
+def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Cluster]:
+    """A cluster that is ready for work; every process that it started has ended when the block is left."""
     (folder / "logs").mkdir(parents=True)
-    (folder / "notes").mkdir()
+    (folder / "journals").mkdir()
     ports = free_ports()
     local = Stack(
         ports,
@@ -194,58 +194,62 @@ def running(folder: Path, settings: Mapping[str, str]) -> Iterator[Plant]:
         workers=len(WORKERS),
         secret="0123456789abcdef" * 3,
     )
-    with connect(local.redis_url) as redis, proxying(ports.service) as weather:
-        plant = Plant(folder, local, redis, weather)
-        keeper = threading.Thread(target=plant.keep)
+    with connect(local.redis_url) as redis, proxying(ports.service) as network:
+        cluster = Cluster(folder, local, redis, network)
+        keeper = threading.Thread(target=cluster.keep)
         try:
-            _start(plant, settings)
+            _start(cluster, settings)
             keeper.start()
-            yield plant
+            yield cluster
         finally:
-            plant.over.set()
+            cluster.stopping.set()
             if keeper.is_alive():
                 keeper.join()
-            plant.stop(*(name for name in plant.children if name != SERVER))
-            plant.stop(SERVER)
+            cluster.stop(*(name for name in cluster.children if name != SERVER))
+            cluster.stop(SERVER)
 
 
-def _start(plant: Plant, settings: Mapping[str, str]) -> None:
-    local = plant.local
-    # What is acknowledged is in the file: the suite asks what *Longhaul* loses.
-    server = Part(SERVER, [*command(local.ports.redis, plant.folder / "server"), "--appendfsync", "always"])
-    plant.add([server], {})
-    until(lambda: _answers(plant.redis), "the server", READY_WITHIN)
-    remote = f"http://127.0.0.1:{plant.weather.port}"
+def _start(cluster: Cluster, settings: Mapping[str, str]) -> None:
+    local = cluster.local
+    # fsync on every write: the suite asks what Longhaul loses, not what the server does.
+    server = Part(SERVER, [*command(local.ports.redis, cluster.folder / "server"), "--appendfsync", "always"])
+    cluster.add([server], {})
+    until(lambda: _answers(cluster.redis), "the server", READY_WITHIN_SECONDS)
+    remote = f"http://127.0.0.1:{cluster.network.port}"
     env = {
         **FAST,
         "LONGHAUL_LOG_LEVEL": "INFO",
         "LONGHAUL_LOG_FORMAT": "json",
         "LONGHAUL_API_KEYS": f'{{"second": "2", "{TROUBLED}": "3"}}',
-        # Wide enough for the load, so that what dead batches held of it is what is tried.
+        # Wide enough for the load: only what killed batches still hold of it can slow the account down.
         "LONGHAUL_ACCOUNT_LIMITS": '{"second": {"per_second": 200, "open": 300}}',
         **settings,
     }
-    plant.add([_chaotic(part, plant) for part in local.remote()], env)
-    until(lambda: _healthy(f"{local.service_url}/health"), "the service", READY_WITHIN)
-    # Between the workers and the remote there is weather.
+    cluster.add([_with_chaos(part, cluster) for part in local.remote()], env)
+    until(lambda: _is_healthy(f"{local.service_url}/health"), "the service", READY_WITHIN_SECONDS)
+    # The proxy stands between the workers and the remote.
     env |= {"LONGHAUL_ASYNC_URL": remote, "LONGHAUL_CRAWLER_URL": remote}
-    own = [_chaotic(part, plant) for part in local.own() if part.name != "flower"]
+    own = [_with_chaos(part, cluster) for part in local.own() if part.name != "flower"]
     (beat,) = (part for part in own if part.name == "beat")
     consumers = [
-        Part(f"consumer-{queue}", [*PYTHON, "tests.chaos.consumer", queue, str(plant.folder / "notes")], local.env)
+        Part(f"consumer-{queue}", [*PYTHON, "tests.chaos.consumer", queue, str(cluster.folder / "journals")], local.env)
         for queue in QUEUES
     ]
-    plant.add([*own, replace(beat, name="beat2"), *consumers], env)
-    until(lambda: all(plant.says(name, "ready.") for name in (*WORKERS, "fetcher")), "the workers", READY_WITHIN)
-    until(lambda: _healthy(f"{local.receiver_url}/health"), "the receiver", READY_WITHIN)
+    cluster.add([*own, replace(beat, name="beat2"), *consumers], env)
+    until(
+        lambda: all(cluster.has_logged(name, "ready.") for name in (*WORKERS, "fetcher")),
+        "the workers",
+        READY_WITHIN_SECONDS,
+    )
+    until(lambda: _is_healthy(f"{local.receiver_url}/health"), "the receiver", READY_WITHIN_SECONDS)
 
 
-def _chaotic(part: Part, plant: Plant) -> Part:
+def _with_chaos(part: Part, cluster: Cluster) -> Part:
     env = dict(part.env)
     if part.name in CLOCKS:
         env[CLOCK] = CLOCKS[part.name]
     if part.name in (*WORKERS, "webhook"):
-        env[AIM] = str(plant.aim_of(part.name))
+        env[CRASH_FILE] = str(cluster.crash_file(part.name))
     return replace(part, command=[*PYTHON, "tests.chaos.part", *part.command[len(PYTHON) :]], env=env)
 
 
@@ -255,7 +259,7 @@ def _answers(redis: Redis) -> bool:
     return False
 
 
-def _healthy(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     with suppress(requests.RequestException):
         return requests.get(url, timeout=2).ok
     return False

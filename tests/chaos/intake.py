@@ -1,9 +1,9 @@
-"""Kill busy workers, again and again, and see whether a submission is lost: `python -m tests.chaos.intake [--kills N]
+"""Kill busy workers, again and again, and check that no submission is lost: `python -m tests.chaos.intake [--kills N]
 [--transport stock]`.
 
-Each worker is told where to die, all points in turn, while a caller sends more than the workers take. At the end
-healthy ones take what is left, and each message that was sent must have its record in the ledger; ends with 1 where one
-has not. With kombu's own transport some have not: the test can fail.
+Each worker dies at a crash point, all points in turn, while a client sends more than the workers take. At the end
+healthy workers take what is left; then each message that was sent must have its record in the ledger. The exit code is
+1 where one has none. With kombu's own transport some have none: the test can fail.
 """
 
 from __future__ import annotations
@@ -38,44 +38,44 @@ from tests.installation import ROOT, clean_environ, until
 from workers.local.embedded_server import serving
 
 QUORUM = {"task_default_queue_type": "quorum", "broker_transport_options": {"confirm_publish": True}}
-"""What a caller has to say for RabbitMQ."""
-POINTS = {
-    "asked": "a message is asked for, its answer not read",
-    "answered": "the answer is read, and Celery does not have it",
-    "recorded": "Celery has it",
+"""What a client sets for RabbitMQ."""
+CRASH_POINTS = {
+    "asked": "BRPOP is sent, its answer not read",
+    "answered": "the answer is read, Celery does not have the message",
+    "recorded": "Celery has the message",
     "begun": "its task begins",
     "done": "its task has ended",
-    "acknowledging": "its acknowledgement is not sent",
-    "any": "at no point in particular",
+    "acknowledging": "its acknowledgement is not sent yet",
+    "any": "at any time",
 }
-WITHOUT_TRANSPORT = ("begun", "done", "any")
-"""Points that are not in the transport."""
+TASK_CRASH_POINTS = ("begun", "done", "any")
+"""Crash points outside the transport."""
 BACKLOG = 300
+"""Messages that wait in the queue before the client pauses."""
 BURST = 100
+"""Messages sent between two looks at the queue."""
 CONNECTION_ERRORS = (KombuError, OSError, AMQPError, RedisError)
-MOST_PASSED = 40
-MOST_MILLISECONDS = 300
-DIES_WITHIN = 90.0
-SETTLES_WITHIN = 180.0
-RECORDED_WITHIN = 15.0
-VISIBILITY = 4
+MAX_PASSES = 40
+MAX_MILLISECONDS = 300
+DEAD_WITHIN_SECONDS = 90.0
+SETTLED_WITHIN_SECONDS = 180.0
+RECORDED_WITHIN_SECONDS = 15.0
+VISIBILITY_SECONDS = 4
 FAST = {
     "LONGHAUL_API_KEY": "k",
-    # Nobody is there: jobs are recorded, and that is all.
+    # Nobody listens there: jobs are recorded and never sent.
     "LONGHAUL_ASYNC_URL": "http://127.0.0.1:9",
     "LONGHAUL_HTTP_TIMEOUT": "1",
     "LONGHAUL_BATCH_TIMEOUT": "2",
     "LONGHAUL_LEASE": "3",
-    "LONGHAUL_VISIBILITY_TIMEOUT": str(VISIBILITY),
+    "LONGHAUL_VISIBILITY_TIMEOUT": str(VISIBILITY_SECONDS),
     "LONGHAUL_LOG_LEVEL": "ERROR",
 }
 
 
 @dataclass
-class Tally:
-    """What was done, and what came of it. `lost`: ids without a record; `left`: messages that nobody took or
-    acknowledged.
-    """
+class IntakeResult:
+    """`lost`: ids of messages without a record. `left`: messages that no worker took or acknowledged."""
 
     kills: Counter[str] = field(default_factory=Counter)
     sent: list[str] = field(default_factory=list)
@@ -83,29 +83,29 @@ class Tally:
     left: int = 0
     seconds: float = 0.0
 
-    def table(self, transport: str, seed: int) -> str:
-        """For people."""
-        rows = [f"  {point:<14}{self.kills[point]:>5}   {words}" for point, words in POINTS.items()]
+    def report(self, transport: str, seed: int) -> str:
+        """The result as text."""
+        rows = [f"  {point:<14}{self.kills[point]:>5}   {words}" for point, words in CRASH_POINTS.items()]
         head = f"transport {transport}, seed {seed}: {self.kills.total()} kills in {self.seconds:.0f} s"
         return "\n".join([head, *rows, f"  messages {len(self.sent)}, left {self.left}, lost {len(self.lost)}"])
 
 
 @dataclass
-class Yard:
-    """A server with a caller and doomed workers."""
+class IntakeRun:
+    """A server, a client that sends, and workers that die."""
 
     redis_url: str
     broker_url: str
     redis: Redis
     transport: str
     draw: random.Random
-    tally: Tally = field(default_factory=Tally)
+    result: IntakeResult = field(default_factory=IntakeResult)
 
     def send_until(self, over: threading.Event) -> None:
-        """Keep the queue full, as any caller does: what the broker has not confirmed is sent again under its id."""
-        with Celery(broker=self.broker_url, set_as_current=False) as caller:
+        """Keep the queue full until `over` is set. What is not confirmed is sent again under the same id."""
+        with Celery(broker=self.broker_url, set_as_current=False) as client:
             if not is_redis(self.broker_url):
-                caller.conf.update(QUORUM)
+                client.conf.update(QUORUM)
             while not over.is_set():
                 try:
                     if self.waiting() >= BACKLOG:
@@ -113,14 +113,14 @@ class Yard:
                         continue
                     for at in range(BURST):
                         job_id = str(uuid4())
-                        self.send(caller, job_id, at)
-                        self.tally.sent.append(job_id)
+                        self.send(client, job_id, at)
+                        self.result.sent.append(job_id)
                 except CONNECTION_ERRORS:
                     over.wait(0.2)
 
-    def send(self, caller: Celery, job_id: str, at: int) -> None:
-        """One message; raises what kombu raises where the broker stays away."""
-        caller.send_task("jobs.submit", kwargs={"url": f"http://target.invalid/{at}"}, task_id=job_id)
+    def send(self, client: Celery, job_id: str, at: int) -> None:
+        """Send one message; raises what kombu raises while the broker is away."""
+        client.send_task("jobs.submit", kwargs={"url": f"http://target.invalid/{at}"}, task_id=job_id)
 
     def waiting(self) -> int:
         """Messages in the queue."""
@@ -128,78 +128,82 @@ class Yard:
             try:
                 return int(connection.default_channel.queue_declare(queue=INTAKE, passive=True).message_count)
             except connection.channel_errors:
-                # Nobody has declared it yet.
+                # It is not declared yet.
                 return 0
 
     def kill(self, kills: int, workers: int) -> None:
-        """Let `kills` workers die, `workers` at once, at all the points in turn."""
-        numbers, lock, faults = count(), threading.Lock(), []
-        points = tuple(POINTS) if is_redis(self.broker_url) else WITHOUT_TRANSPORT
+        """Let `kills` workers die, `workers` of them at a time, at all the crash points in turn."""
+        numbers, lock, failures = count(), threading.Lock(), list[str]()
+        points = tuple(CRASH_POINTS) if is_redis(self.broker_url) else TASK_CRASH_POINTS
 
         def slot() -> None:
-            while not faults:
+            while not failures:
                 with lock:
                     number = next(numbers)
                     point = points[number % len(points)]
-                    after = self.draw.randrange(MOST_MILLISECONDS if point == "any" else MOST_PASSED)
+                    after = self.draw.randrange(MAX_MILLISECONDS if point == "any" else MAX_PASSES)
                 if number >= kills:
                     return
-                with self.worker(DOOM_AT=point, DOOM_AFTER=str(after)) as process:
+                with self.worker(CRASH_AT=point, CRASH_AFTER=str(after)) as process:
                     try:
-                        if (ended := process.wait(DIES_WITHIN)) != -signal.SIGKILL:
-                            faults.append(f"a worker that was to die at `{point}` ended with {ended}")
+                        if (ended := process.wait(DEAD_WITHIN_SECONDS)) != -signal.SIGKILL:
+                            failures.append(f"a worker that was to die at `{point}` ended with {ended}")
                     except subprocess.TimeoutExpired:
-                        faults.append(f"a worker did not come to `{point}`")
+                        failures.append(f"a worker did not reach `{point}`")
                 with lock:
-                    self.tally.kills[point] += 1
+                    self.result.kills[point] += 1
 
         slots = [threading.Thread(target=slot) for _ in range(workers)]
         for thread in slots:
             thread.start()
         for thread in slots:
             thread.join()
-        assert not faults, faults
+        assert not failures, failures
 
     def settle(self) -> None:
-        """Healthy workers take what is left; then count."""
-        # A worker sweeps when it starts, and next 10 s later.
+        """Let healthy workers take what is left; then count what is lost."""
+        # A worker sweeps when it starts and then every 10 s.
         until(
-            lambda: not self.redis.zcount("unacked_index", time.time() - VISIBILITY, "+inf"),
-            "an end of what dead workers held",
+            lambda: not self.redis.zcount("unacked_index", time.time() - VISIBILITY_SECONDS, "+inf"),
+            "what dead workers held is visible again",
         )
         with self.worker(), self.worker():
-            until(lambda: self.waiting() + self.held() == 0, "every message taken and acknowledged", SETTLES_WITHIN)
+            until(
+                lambda: self.waiting() + self.held() == 0,
+                "every message taken and acknowledged",
+                SETTLED_WITHIN_SECONDS,
+            )
             # RabbitMQ does not show what a worker holds before it has ended.
-            end = time.monotonic() + RECORDED_WITHIN
+            end = time.monotonic() + RECORDED_WITHIN_SECONDS
             while self.unrecorded() and time.monotonic() < end:
                 time.sleep(0.1)
-        self.tally.left = self.waiting() + self.held()
-        self.tally.lost = self.unrecorded()
+        self.result.left = self.waiting() + self.held()
+        self.result.lost = self.unrecorded()
 
     def unrecorded(self) -> list[str]:
         """Messages whose job is not in the ledger."""
         store = JobStore(self.redis, JobLimits())
-        return [job_id for job_id in self.tally.sent if store.get(job_id) is None]
+        return [job_id for job_id in self.result.sent if store.get(job_id) is None]
 
     def held(self) -> int:
         """Messages on the Redis broker that workers have taken and not acknowledged."""
         return max(self.redis.hlen("unacked"), self.redis.zcard("unacked_index"))
 
     @contextmanager
-    def worker(self, **doom: str) -> Iterator[subprocess.Popen[bytes]]:
-        """One worker process while the block runs."""
+    def worker(self, **crash: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process while the block runs; `crash` are variables of `crashing_worker`."""
         line = [
             sys.executable,
             "-m",
             "celery",
             "--quiet",
             "-A",
-            "tests.chaos.doomed",
+            "tests.chaos.crashing_worker",
             "worker",
             "--without-gossip",
             "--without-mingle",
         ]
-        line += ["-n", f"doomed-{self.draw.getrandbits(32):x}@%h"]
+        line += ["-n", f"crashing-{self.draw.getrandbits(32):x}@%h"]
         environment = {
             **clean_environ(),
             **FAST,
@@ -207,7 +211,7 @@ class Yard:
             "LONGHAUL_BROKER_URL": self.broker_url,
         }
         process = subprocess.Popen(
-            line, cwd=ROOT, env={**environment, "DOOM_TRANSPORT": self.transport, **doom}, stdout=subprocess.DEVNULL
+            line, cwd=ROOT, env={**environment, "CRASH_TRANSPORT": self.transport, **crash}, stdout=subprocess.DEVNULL
         )
         try:
             yield process
@@ -221,38 +225,39 @@ class Yard:
 
 
 @contextmanager
-def yard(transport: str, seed: int, broker_url: str = "") -> Iterator[Yard]:
-    """A ledger, the broker as well where none is named, and a caller that sends while the block runs. `transport`:
-    `ours` or `stock`.
+def intake_run(transport: str, seed: int, broker_url: str = "") -> Iterator[IntakeRun]:
+    """Start a server, the broker too unless one is named, and a client that sends while the block runs. At the end let
+    healthy workers finish. `transport`: `ours` or `stock`.
     """
     began, over = time.monotonic(), threading.Event()
     with serving(free_port()) as redis_url:
-        it = Yard(redis_url, broker_url or redis_url, connect(redis_url), transport, random.Random(seed))  # noqa: S311  (repeatable)
-        caller = threading.Thread(target=it.send_until, args=(over,))
-        caller.start()
+        draw = random.Random(seed)  # noqa: S311  (repeatable)
+        run = IntakeRun(redis_url, broker_url or redis_url, connect(redis_url), transport, draw)
+        client = threading.Thread(target=run.send_until, args=(over,))
+        client.start()
         try:
-            yield it
+            yield run
         finally:
             over.set()
-            caller.join()
-        it.settle()
-        it.redis.close()
-    it.tally.seconds = time.monotonic() - began
+            client.join()
+        run.settle()
+        run.redis.close()
+    run.result.seconds = time.monotonic() - began
 
 
 def main() -> int:
-    """The command."""
+    """Run the command; exit code 1 where a message is lost."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.intake", description=__doc__)
     parser.add_argument("--kills", type=int, default=210)
-    parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2), help="how many live at once")
+    parser.add_argument("--workers", type=int, default=max(2, os.cpu_count() or 2), help="workers at a time")
     parser.add_argument("--transport", choices=("ours", "stock"), default="ours")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     chosen = parser.parse_args()
     sys.stderr.write(f"seed {chosen.seed}\n")
-    with yard(chosen.transport, chosen.seed) as busy:
-        busy.kill(chosen.kills, chosen.workers)
-    sys.stdout.write(f"{busy.tally.table(chosen.transport, chosen.seed)}\n")
-    return 1 if busy.tally.lost or busy.tally.left else 0
+    with intake_run(chosen.transport, chosen.seed) as run:
+        run.kill(chosen.kills, chosen.workers)
+    sys.stdout.write(f"{run.result.report(chosen.transport, chosen.seed)}\n")
+    return 1 if run.result.lost or run.result.left else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""What the system is loaded with, and what must come of it. Pure: a job's outcome is known from its words before it is
-sent.
+"""The jobs and crawls that a run sends, and the result that each must have. Pure: the result follows from the job's
+dial, the host name that tells the service which faults to play.
 """
 
 from __future__ import annotations
@@ -18,80 +18,83 @@ from service.faults.words import binary_for, body_for, huge_for, object_for
 
 QUEUES = ("chaos-a", "chaos-b")
 TROUBLED = "troubled"
-"""The account whose remote says 429 now and then: its pauses hold up nobody else."""
+"""The account that sometimes gets a 429. Its pauses must not delay the other accounts."""
 ACCOUNTS = ("default", "second")
-MOST_LOSSES = 10
+MAX_RESUBMITS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Jobs of one sort. `cancel`: a caller cancels it once it is recorded; `late`: ends only at the deadline."""
+class JobKind:
+    """A kind of job, and what must come of it. `weight`: how often it is drawn, relative to the others.
 
-    words: str
+    `code` and `body`: of a finished result. `reason`: how the reason of a failed or expired one begins. `pushed`: None
+    for every other job. `cancel`: a client cancels it once it is recorded. `until_deadline`: ends only at the deadline.
+    `resubmitted`: the dial itself causes more than one submission.
+    """
+
+    dial: str
     weight: int
     statuses: tuple[str, ...] = ("finished",)
     body: Callable[[str], Any] = body_for
     code: int = 200
     reason: str = ""
     pushed: bool | None = None
-    """None: every other one."""
-    resubmit: int = MOST_LOSSES
+    resubmit: int = MAX_RESUBMITS
     account: str = ""
     cancel: bool = False
-    late: bool = False
-    asked_again: bool = False
-    """The dial itself makes the job be submitted more than once."""
+    until_deadline: bool = False
+    resubmitted: bool = False
 
 
 REJECTED = "the remote rejected the request"
 LOST = "the remote lost the result"
-KINDS = (
-    Kind("ok", 30),
-    Kind("slow-1", 10),
-    Kind("slow-2", 10),
-    Kind("slow-4", 6),
-    Kind("flaky-1", 2),
-    Kind("get500-2", 4),
-    Kind("get503-1-1", 3),
-    Kind("get502-1.plain", 2),
-    Kind("notfound-1", 3, asked_again=True),
-    Kind("cut-1", 4),
-    Kind("badjson-1", 3),
-    Kind("unknownstatus-2", 3),
-    Kind("duplicate", 3, pushed=True),
-    Kind("late-2", 3, pushed=True),
-    Kind("nowebhook", 3, pushed=True),
-    Kind("post500-1", 3, asked_again=True),
-    Kind("post502-1.plain", 2, asked_again=True),
-    Kind("post503-1", 3, asked_again=True),
-    Kind("postcut-1", 3, asked_again=True),
-    Kind("post429-1-1", 2, account=TROUBLED, asked_again=True),
-    Kind("get429-1-1", 2, account=TROUBLED),
-    # The refusal itself may be lost on its way, and the next look finds the result.
-    Kind("get410-1", 2, ("expired", "finished"), reason=LOST, pushed=False, resubmit=1, asked_again=True),
-    Kind("huge-1", 1, body=lambda url: huge_for(url, 1)),
-    Kind("binary", 3, body=lambda url: base64.b64encode(binary_for(url)).decode()),
-    Kind("object", 3, body=object_for),
-    Kind("status-404", 3, code=404),
-    Kind("status-403", 2, code=403),
-    Kind("fail", 5, ("failed",), reason="failed_due_to_timeout"),
-    Kind("post400", 3, ("failed",), reason=REJECTED),
-    Kind("expire", 3, ("expired",), reason=LOST, pushed=False, resubmit=0),
-    Kind("gone", 2, ("expired",), reason=LOST, pushed=False, resubmit=0),
-    Kind("never.ok", 2, ("cancelled",), cancel=True),
-    Kind("slow-3.ok", 3, ("cancelled", "finished"), cancel=True),
-    Kind("never", 4, ("expired",), reason="not finished within", late=True),
+JOB_KINDS = (
+    JobKind("ok", 30),
+    JobKind("slow-1", 10),
+    JobKind("slow-2", 10),
+    JobKind("slow-4", 6),
+    JobKind("flaky-1", 2),
+    JobKind("get500-2", 4),
+    JobKind("get503-1-1", 3),
+    JobKind("get502-1.plain", 2),
+    JobKind("notfound-1", 3, resubmitted=True),
+    JobKind("cut-1", 4),
+    JobKind("badjson-1", 3),
+    JobKind("unknownstatus-2", 3),
+    JobKind("duplicate", 3, pushed=True),
+    JobKind("late-2", 3, pushed=True),
+    JobKind("nowebhook", 3, pushed=True),
+    JobKind("post500-1", 3, resubmitted=True),
+    JobKind("post502-1.plain", 2, resubmitted=True),
+    JobKind("post503-1", 3, resubmitted=True),
+    JobKind("postcut-1", 3, resubmitted=True),
+    JobKind("post429-1-1", 2, account=TROUBLED, resubmitted=True),
+    JobKind("get429-1-1", 2, account=TROUBLED),
+    # The 410 itself may be lost on its way; then the next poll finds the result.
+    JobKind("get410-1", 2, ("expired", "finished"), reason=LOST, pushed=False, resubmit=1, resubmitted=True),
+    JobKind("huge-1", 1, body=lambda url: huge_for(url, 1)),
+    JobKind("binary", 3, body=lambda url: base64.b64encode(binary_for(url)).decode()),
+    JobKind("object", 3, body=object_for),
+    JobKind("status-404", 3, code=404),
+    JobKind("status-403", 2, code=403),
+    JobKind("fail", 5, ("failed",), reason="failed_due_to_timeout"),
+    JobKind("post400", 3, ("failed",), reason=REJECTED),
+    JobKind("expire", 3, ("expired",), reason=LOST, pushed=False, resubmit=0),
+    JobKind("gone", 2, ("expired",), reason=LOST, pushed=False, resubmit=0),
+    JobKind("never.ok", 2, ("cancelled",), cancel=True),
+    JobKind("slow-3.ok", 3, ("cancelled", "finished"), cancel=True),
+    JobKind("never", 4, ("expired",), reason="not finished within", until_deadline=True),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job that is sent; `batch` is the id of the message it goes with, or its own."""
+    """A job. `batch`: the id of its batch, or its own id where it is sent alone."""
 
     id: str
     batch: str
     url: str
-    kind: Kind
+    kind: JobKind
     arguments: dict[str, Any]
 
     @property
@@ -101,104 +104,104 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Of the body that must come."""
+        """The digest of the expected body."""
         return digest(self.kind.body(self.url))
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """What a crawl is told to do. `lost`: every so many pages the remote does not tell of; 0: tells of all."""
+class CrawlKind:
+    """A kind of crawl. `lose_every`: the remote does not deliver every n-th page; 0: it delivers all. `waits`: it ends
+    only when the grace for missing pages is over.
+    """
 
-    words: str
-    lost: int = 0
+    dial: str
+    lose_every: int = 0
     cancel: bool = False
-    patient: bool = False
-    """Ends only after the time for which pages are waited for."""
+    waits: bool = False
 
 
-SITES = (
-    Site("ok"),
-    Site("ok"),
-    Site("duplicate"),
-    Site("shuffle-2"),
-    Site("late-1"),
-    Site("get500-2"),
-    Site("post503-1"),
-    Site("slow-1"),
-    Site("nosummary", patient=True),
-    Site("summaryfirst", patient=True),
-    Site("lose-5", lost=5, patient=True),
-    Site("ok", cancel=True),
+CRAWL_KINDS = (
+    CrawlKind("ok"),
+    CrawlKind("ok"),
+    CrawlKind("duplicate"),
+    CrawlKind("shuffle-2"),
+    CrawlKind("late-1"),
+    CrawlKind("get500-2"),
+    CrawlKind("post503-1"),
+    CrawlKind("slow-1"),
+    CrawlKind("nosummary", waits=True),
+    CrawlKind("summaryfirst", waits=True),
+    CrawlKind("lose-5", lose_every=5, waits=True),
+    CrawlKind("ok", cancel=True),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Crawl:
-    """One crawl that is sent."""
+    """A crawl of a site with so many `pages`."""
 
     id: str
     url: str
     pages: int
-    site: Site
+    kind: CrawlKind
     arguments: dict[str, Any]
 
     @property
     def digests(self) -> dict[str, str]:
-        """Of each page that there is, by its address."""
+        """The expected digest of each page, by its URL."""
         return {url: digest(page_of(url, self.pages)[1]) for url in site_for(self.url)}
 
     @property
-    def untold(self) -> int:
-        """Pages that the remote counts and does not tell of."""
-        return self.pages // self.site.lost if self.site.lost else 0
+    def undelivered(self) -> int:
+        """Pages that the remote counts and does not deliver."""
+        return self.pages // self.kind.lose_every if self.kind.lose_every else 0
 
 
 @dataclass(frozen=True, slots=True)
-class Cargo:
-    """All that one run sends, in the order of sending."""
+class Workload:
+    """Everything that a run sends. `messages` in the order of sending: a job, a batch, or a crawl each."""
 
     jobs: list[Job]
     crawls: list[Crawl]
-    shipments: list[list[Job] | Crawl] = field(default_factory=list)
-    """One message each: a single job, a batch, or a crawl."""
+    messages: list[list[Job] | Crawl] = field(default_factory=list)
 
 
-def load(draw: random.Random, jobs: int, crawls: int, *, lasting: bool) -> Cargo:
-    """Jobs and crawls; `lasting`: among them such as end at the deadline, in the first tenth, and crawls that are
-    waited for.
+def draw_workload(draw: random.Random, jobs: int, crawls: int, *, full: bool) -> Workload:
+    """Draw a workload. `full`: with jobs that end only at the deadline, among the first tenth, and crawls that wait for
+    missing pages.
     """
-    kinds = [kind for kind in KINDS if lasting or not kind.late]
-    sites = [site for site in SITES if lasting or not site.patient]
-    cargo = Cargo([], [])
-    while len(cargo.jobs) < jobs:
-        size = min(jobs - len(cargo.jobs), 1 if draw.random() < 0.7 else draw.randint(5, 60))
+    kinds = [kind for kind in JOB_KINDS if full or not kind.until_deadline]
+    crawl_kinds = [kind for kind in CRAWL_KINDS if full or not kind.waits]
+    workload = Workload([], [])
+    while len(workload.jobs) < jobs:
+        size = min(jobs - len(workload.jobs), 1 if draw.random() < 0.7 else draw.randint(5, 60))
         batch = _uuid(draw)
         sent = []
         for at in range(size):
-            number = len(cargo.jobs) + at
+            number = len(workload.jobs) + at
             kind = draw.choices(kinds, [kind.weight for kind in kinds])[0]
-            if kind.late and number > jobs / 10:
+            if kind.until_deadline and number > jobs / 10:
                 kind = kinds[0]
             sent.append(_job(draw, batch if size == 1 else f"{batch}.{at}", batch, number, kind))
-        cargo.jobs.extend(sent)
-        cargo.shipments.append(sent)
+        workload.jobs.extend(sent)
+        workload.messages.append(sent)
     for number in range(crawls):
-        crawl = _crawl(draw, number, sites[number % len(sites)])
-        cargo.crawls.append(crawl)
-        # Not among the last: what the remote tells twice or late takes its time.
-        cargo.shipments.insert(len(cargo.shipments) * number // (crawls + crawls // 4 + 1), crawl)
-    return cargo
+        crawl = _crawl(draw, number, crawl_kinds[number % len(crawl_kinds)])
+        workload.crawls.append(crawl)
+        # Not at the very end: deliveries that are repeated or delayed take their time.
+        workload.messages.insert(len(workload.messages) * number // (crawls + crawls // 4 + 1), crawl)
+    return workload
 
 
 def digest(body: Any) -> str:
-    """Of a body as an envelope carries it."""
+    """The digest of a body as an envelope carries it."""
     text = body if isinstance(body, str) else json.dumps(body, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _job(draw: random.Random, job_id: str, batch: str, number: int, kind: Kind) -> Job:
+def _job(draw: random.Random, job_id: str, batch: str, number: int, kind: JobKind) -> Job:
     pushed = draw.random() < 0.5 if kind.pushed is None else kind.pushed
-    url = f"http://{kind.words}.fault.invalid/{number}"
+    url = f"http://{kind.dial}.fault.invalid/{number}"
     arguments = {
         "queue": draw.choice(QUEUES),
         "account": kind.account or draw.choice(ACCOUNTS),
@@ -208,9 +211,9 @@ def _job(draw: random.Random, job_id: str, batch: str, number: int, kind: Kind) 
     return Job(job_id, batch, url, kind, arguments if pushed else {**arguments, "callback": False})
 
 
-def _crawl(draw: random.Random, number: int, site: Site) -> Crawl:
-    pages = 1000 if site.cancel else draw.randint(5, 40)
-    url = f"http://{site.words}.site-{pages}.fault.invalid/"
+def _crawl(draw: random.Random, number: int, kind: CrawlKind) -> Crawl:
+    pages = 1000 if kind.cancel else draw.randint(5, 40)
+    url = f"http://{kind.dial}.site-{pages}.fault.invalid/"
     arguments = {
         "start_url": url,
         "max_depth": 50,
@@ -218,7 +221,7 @@ def _crawl(draw: random.Random, number: int, site: Site) -> Crawl:
         "account": draw.choice(ACCOUNTS),
         "meta": {"crawl": number},
     }
-    return Crawl(_uuid(draw), url, pages, site, arguments)
+    return Crawl(_uuid(draw), url, pages, kind, arguments)
 
 
 def _uuid(draw: random.Random) -> str:

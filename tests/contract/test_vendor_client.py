@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scraperapi_sdk import ScraperAPIAsyncClient, ScraperAPIException
 
-from service.faults import words as faults
+from service.faults.words import body_for
 from tests.service_process import Service, service
 
 KEY = "a-key-of-ours"
@@ -32,7 +32,7 @@ def test_create_and_wait_bring_the_body(client: ScraperAPIAsyncClient) -> None:
     assert created["status"] == "running"
     assert created["statusUrl"].endswith(f"/jobs/{created['id']}")
     finished = client.wait(created["id"], cooldown=0.05, max_retries=200, raise_for_exceeding_max_retries=True)
-    assert finished["response"]["body"] == faults.body_for(url)
+    assert finished["response"]["body"] == body_for(url)
     assert finished["response"]["statusCode"] == 200
 
 

@@ -13,7 +13,7 @@ from scraperapi_mcp_server.config import settings
 from scraperapi_mcp_server.execution import rate_limiter
 from scraperapi_mcp_server.server import mcp
 
-from service.faults import crawl_faults
+from service.faults.crawl_faults import site_for
 from tests.service_process import Service, eventually, service
 from tests.service_target import serve
 
@@ -61,7 +61,7 @@ def test_a_crawl_from_its_start_to_its_summary(call: Callable[..., Any]) -> None
         seen = eventually(finished)
         assert (seen["crawler_job_id"], seen["done"], seen["failed"]) == (started["jobId"], 13, 0)
         documents = [json.loads(asked.body) for asked in target.at("/hook")]
-        assert {page["url"]: page["currentDepth"] for page in documents[:-1]} == crawl_faults.site_for(START)
+        assert {page["url"]: page["currentDepth"] for page in documents[:-1]} == site_for(START)
         assert (documents[-1]["jobState"], documents[-1]["jobCost"]) == ("finished", 13)
         assert documents[-1]["additional_data"] == {"mine": 1}
 
@@ -83,7 +83,7 @@ def test_a_crawl_is_cancelled(call: Callable[..., Any]) -> None:
         ("crawler_job_start", {"start_url": START, "url_regexp_include": "(", "max_depth": 1}, "url_regexp_include"),
     ],
 )
-def test_a_refusal_reaches_its_user_with_its_words(
+def test_a_refusal_reaches_its_user_with_its_message(
     call: Callable[..., Any], tool: str, params: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ToolError, match=words):

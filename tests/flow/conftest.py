@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from longhaul.jobs.decider import Decider
-from longhaul.jobs.flow import Flow
+from longhaul.jobs.decider import JobDecider
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.remote import Remote
-from longhaul.jobs.store import AppliedJob, JobStore
+from longhaul.jobs.pushes import JobPushes
+from longhaul.jobs.remote import JobRemote
+from longhaul.jobs.store import JobStore
 from longhaul.scraperapi.batch_client import BatchClient
 from longhaul.work.balance import balance
+from longhaul.work.batch import Applied
+from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, a_store, a_submission, envelopes
+from tests.builders import START, Clock, a_store, a_submission, default_policies, envelopes
 from tests.flow.crawl_world import crawler_wire, crawls, fresh_crawls
 from tests.flow.scraper import Scraper
 from tests.wire import Wire, wire
@@ -35,8 +37,9 @@ class World:
     scraper: Scraper
     clock: Clock
     store: JobStore
-    tracked: list[AppliedJob]
-    flow: Flow
+    tracked: list[Applied]
+    runner: BatchRunner
+    pushes: JobPushes
 
     def submit(self, *ids: str, **changes: Any) -> None:
         self.store.submit([(id_, a_submission(f"https://example.com/{id_}", **changes)) for id_ in ids], tracked=False)
@@ -44,7 +47,7 @@ class World:
     def run(self, *steps: JobStep) -> None:
         """One healthy batch of each step."""
         for step in steps:
-            self.flow.run_batch(step, "default")
+            self.runner.run(step, "default")
 
     def send(self, *ids: str) -> None:
         """Submit jobs and have the remote take them; their first look is due when this returns."""
@@ -89,12 +92,13 @@ def remote_wire() -> Iterator[Wire]:
 def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
     """Makes a new world, with an empty ledger; may be called again and again."""
 
-    def make(looks: int = 1, policies: Policies | None = None, **limits: Any) -> World:
+    def make(polls: int = 1, policies: Policies | None = None, **limits: Any) -> World:
         redis.flushall()
-        scraper, clock, tracked = Scraper(looks), Clock(START), []
+        scraper, clock, tracked = Scraper(polls), Clock(START), []
         remote_wire.answer = scraper
         store = a_store(redis, clock, **({"lease": LEASE} | limits))
-        remote = Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
+        remote = JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver)
+        decider = JobDecider(policies or default_policies())
         return World(
             redis,
             remote_wire,
@@ -103,7 +107,8 @@ def fresh(redis: Redis, remote_wire: Wire, calls: BatchClient):
             clock,
             store,
             tracked,
-            Flow(store, remote, Decider(policies or Policies()), tracked.extend),
+            BatchRunner(store, remote, decider, tracked.extend),
+            JobPushes(store, decider, tracked.extend),
         )
 
     return make

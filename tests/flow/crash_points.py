@@ -1,4 +1,4 @@
-"""Crashes at every seam: each method of a collaborator is one, before it and after it, and each group of answers."""
+"""Crash points: each method of a collaborator is one, before it and after it, and each group of answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Crash(BaseException):
 
 
 @dataclass
-class Seams:
+class CrashPoints:
     """Counts the crossings; the `at`-th is the last thing that this process does. 0: none."""
 
     at: int
@@ -24,10 +24,10 @@ class Seams:
 
 
 class Around:
-    """A collaborator whose every call is a seam, before and after; iterators are one at each item."""
+    """A collaborator whose every call is a crash point, before and after; iterators are one at each item."""
 
-    def __init__(self, inner: Any, seams: Seams) -> None:
-        self._inner, self._seams = inner, seams
+    def __init__(self, inner: Any, points: CrashPoints) -> None:
+        self._inner, self._points = inner, points
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -35,17 +35,17 @@ class Around:
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._seams.cross(f"before {name}")
+            self._points.cross(f"before {name}")
             answer = found(*args, **kwargs)
             if name == "act":
                 return self._each(answer)
-            self._seams.cross(f"after {name}")
+            self._points.cross(f"after {name}")
             return answer
 
         return call
 
     def _each(self, groups: Any) -> Any:
         for group in groups:
-            self._seams.cross("an answer was read")
+            self._points.cross("an answer was read")
             yield group
-            self._seams.cross("an answer was dealt with")
+            self._points.cross("an answer was dealt with")

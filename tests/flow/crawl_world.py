@@ -11,18 +11,20 @@ import pytest
 from redis import Redis
 
 from longhaul.crawls.arguments import NewCrawl
-from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.decider import CrawlDecider
-from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.crawl import Crawl, CrawlStep
+from longhaul.crawls.decider import CrawlDecider, CrawlDecision
+from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import AppliedCrawl, CrawlLimits, CrawlStore
+from longhaul.crawls.store import CLAIMS_FOR_SECONDS, CrawlStore
 from longhaul.ledger.due import StoredResult
 from longhaul.scraperapi.client import call
 from longhaul.scraperapi.crawl_models import CrawlRequest, NoEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.balance import Balance, balance
+from longhaul.work.batch import Applied
+from longhaul.work.batch_runner import BatchRunner
 from longhaul.work.retry_policies import Policies
-from tests.builders import START, Clock, envelopes
+from tests.builders import START, Clock, crawl_limits, default_policies, envelopes
 from tests.flow.crawler import Crawler
 from tests.wire import Wire, wire
 
@@ -40,8 +42,9 @@ class CrawlWorld:
     crawler: Crawler
     clock: Clock
     store: CrawlStore
-    flow: CrawlFlow
-    tracked: list[AppliedCrawl]
+    runner: BatchRunner
+    pushes: CrawlPushes
+    tracked: list[Applied]
 
     def order(self, *ids: str, **changes: Any) -> None:
         """Record crawls of one page each and its links."""
@@ -59,23 +62,33 @@ class CrawlWorld:
     def run(self, *steps: CrawlStep) -> None:
         """One healthy round of each step."""
         for step in steps:
-            self.flow.run_round(step, "default")
+            self.runner.run(step, "default")
 
-    def push(self, id_: str, *events: dict[str, Any], flow: CrawlFlow | None = None) -> list[EventReceipt]:
+    def claim(self, step: CrawlStep) -> Crawl:
+        """The one crawl that is due for `step`."""
+        (crawl,) = self.store.claim(step, "default").items
+        return crawl
+
+    def apply(self, step: CrawlStep, crawl: Crawl, decision: CrawlDecision) -> str:
+        """What became of one decision."""
+        (applied,) = self.store.apply(step, [(crawl, decision)], self.clock.now)
+        return applied.written
+
+    def push(self, id_: str, *events: dict[str, Any], pushes: CrawlPushes | None = None) -> list[EventReceipt]:
         """Push events to a crawl's address, as the receiver takes them."""
-        flow = flow or self.flow
+        pushes = pushes or self.pushes
         received = []
         for document in events:
             event = read_event(document)
             assert not isinstance(event, NoEvent), event.words
-            crawl = flow.store.get(id_)
-            became = flow.take(crawl, event) if crawl else EventReceipt.UNKNOWN
+            crawl = pushes.store.get(id_)
+            became = pushes.take(crawl, event) if crawl else EventReceipt.UNKNOWN
             if became is EventReceipt.FOREIGN:
-                flow.remote.stop(event.remote_id, flow.store.now())
+                pushes.stop(event.remote_id)
             received.append(became)
         return received
 
-    def deliver(self, flow: CrawlFlow | None = None) -> None:
+    def deliver(self, pushes: CrawlPushes | None = None) -> None:
         """Have the remote push all that it has to tell, each to the crawl that ordered it."""
         for remote_id, event in self.crawler.undelivered():
             address = next(
@@ -83,7 +96,7 @@ class CrawlWorld:
                 for at, order in enumerate(self.crawler.orders, 1)
                 if f"remote-{at}" == remote_id
             )
-            self.push(address.rpartition("/")[2], event, flow=flow)
+            self.push(address.rpartition("/")[2], event, pushes=pushes)
             self.crawler.delivered(remote_id, event)
 
     def bring_home(self, most: int = 60) -> None:
@@ -129,16 +142,18 @@ def fresh_crawls(redis: Redis, crawler_wire: Wire) -> Callable[..., CrawlWorld]:
         redis.flushall()
         crawler, clock = Crawler(pages), Clock(START)
         crawler_wire.answer = crawler
-        tracked: list[AppliedCrawl] = []
-        limits = CrawlLimits(lease=LEASE, grace=GRACE)
+        tracked: list[Applied] = []
+        limits = crawl_limits(lease=LEASE, grace=GRACE)
         store = CrawlStore(
             redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
         )
         remote = CrawlRemote(
             crawler_wire.base, {"default": "key"}, partial(call, timeout=10), lambda receiver, id_: f"{receiver}/{id_}"
         )
-        flow = CrawlFlow(store, remote, CrawlDecider(policies or Policies(deadline=WEEK), GRACE), tracked.extend)
-        return CrawlWorld(redis, crawler, clock, store, flow, tracked)
+        decider = CrawlDecider(policies or default_policies(deadline=WEEK), GRACE)
+        runner = BatchRunner(store, remote, decider, tracked.extend, CLAIMS_FOR_SECONDS)
+        pushes = CrawlPushes(store, remote, decider, tracked.extend)
+        return CrawlWorld(redis, crawler, clock, store, runner, pushes, tracked)
 
     return make
 

@@ -12,9 +12,9 @@ from tests.wire import Ask, Reply, as_json
 
 @dataclass
 class Scraper:
-    """`looks`: how many looks at a job find it running. `before`: asked first; what it answers goes out instead."""
+    """`polls`: how many polls of a job find it running. `before`: asked first; what it answers goes out instead."""
 
-    looks: int = 1
+    polls: int = 1
     before: Callable[[Ask], Reply | None] = lambda _: None
     jobs: dict[str, tuple[str, int]] = field(default_factory=dict)
     posts: Counter[str] = field(default_factory=Counter)
@@ -41,13 +41,13 @@ class Scraper:
         remote_id, url = f"remote-{self.serial}", ask.document["url"]
         self.posts[url] += 1
         self.documents.append(ask.document)
-        self.jobs[remote_id] = (url, self.looks)
+        self.jobs[remote_id] = (url, self.polls)
         return as_json({"id": remote_id, "status": "running", "statusUrl": f"http://x/jobs/{remote_id}", "url": url})
 
     def get(self, remote_id: str) -> Reply:
-        url, looks = self.jobs[remote_id]
-        if looks:
-            self.jobs[remote_id] = (url, looks - 1)
+        url, polls = self.jobs[remote_id]
+        if polls:
+            self.jobs[remote_id] = (url, polls - 1)
             return as_json({"id": remote_id, "status": "running", "url": url, "attempts": 1})
         del self.jobs[remote_id]
         self.reads[url] += 1

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.remote import Remote
+from longhaul.jobs.remote import JobRemote
 from tests.builders import HOUR, START
 from tests.flow.conftest import LEASE
-from tests.flow.looking import lanes
+from tests.flow.waiting import lanes
 from tests.wire import Reply
 
 A = "https://example.com/a"
@@ -29,27 +29,27 @@ class TestAccounts:
         ids = [f"j{n}" for n in range(10)]
         (world.send if step is JobStep.POLL else world.submit)(*ids)
         world.scraper.before = lambda _: refusal
-        report = world.flow.run_batch(step, "default")
+        report = world.runner.run(step, "default")
         assert report.counts == {"pause": 10}
         lane = lanes(world)[f"{step}:default"]
         assert lane.reason == reason
         assert lane.paused_until == pytest.approx(world.clock.now + pause, abs=4)
-        assert world.flow.run_batch(step, "default").claimed == 0
+        assert world.runner.run(step, "default").claimed == 0
         assert world.store.dispatch(step) == []
 
         world.clock.now = lane.paused_until
         asked = len(world.wire.asked)
-        assert world.flow.run_batch(step, "default").counts == {"pause": 1}
+        assert world.runner.run(step, "default").counts == {"pause": 1}
         assert len(world.wire.asked) == asked + 1
         longer = lanes(world)[f"{step}:default"].paused_until - world.clock.now
         assert longer == pytest.approx(pause if "Retry-After" in refusal.headers else 2 * pause, abs=4)
 
         world.clock.now += longer
         world.scraper.before = lambda _: None
-        probe = world.flow.run_batch(step, "default")
+        probe = world.runner.run(step, "default")
         assert (probe.claimed, probe.more) == (1, True)
         assert lanes(world)[f"{step}:default"].paused_until is None
-        assert world.flow.run_batch(step, "default").claimed == 9
+        assert world.runner.run(step, "default").claimed == 9
         world.bring_home()
         assert {envelope["submissions"] for envelope in world.results().values()} == {1}
         assert {envelope["attempts"] for envelope in world.results().values()} == {0}
@@ -59,7 +59,7 @@ class TestAccounts:
         world.scraper.before = lambda _: Reply(404, b"no such page")
         pauses, asked = [], []
         for _ in range(4):
-            report = world.flow.run_batch(JobStep.SEND, "default")
+            report = world.runner.run(JobStep.SEND, "default")
             asked.append(report.claimed)
             assert not report.more
             lane = lanes(world)["send:default"]
@@ -85,22 +85,22 @@ class TestAccounts:
     def test_jobs_of_an_account_that_has_gone_from_the_settings_wait_and_end_at_their_deadline(self, world):
         world.submit("a", account="gone")
         ((account, token),) = world.store.dispatch(JobStep.SEND)
-        world.flow.run_batch(JobStep.SEND, account, token)
+        world.runner.run(JobStep.SEND, account, token)
         assert lanes(world)["send:gone"].reason == "account `gone` has no key here: set LONGHAUL_API_KEYS"
         assert world.scraper.documents == []
         world.clock.now = START + 72 * HOUR
-        world.flow.run_batch(JobStep.SEND, "gone")
+        world.runner.run(JobStep.SEND, "gone")
         assert world.results()["a"]["status"] == "expired"
 
     def test_a_running_job_of_an_account_that_has_gone_is_still_brought_home(self, fresh):
-        world = fresh(looks=0)
+        world = fresh(polls=0)
         world.submit("a", account="gone")
-        replace(world.flow, remote=Remote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run_batch(
+        replace(world.runner, remote=JobRemote(world.wire.base, {"gone": "key"}, world.calls, lambda *_: "")).run(
             JobStep.SEND, "gone"
         )
         world.clock.now += 10
         ((account, _),) = world.store.dispatch(JobStep.POLL)
-        world.flow.run_batch(JobStep.POLL, account)
+        world.runner.run(JobStep.POLL, account)
         assert world.results()["a"]["status"] == "finished"
 
     def test_a_probe_that_meets_an_outage_does_not_end_the_pause(self, world):
@@ -109,9 +109,9 @@ class TestAccounts:
         world.run(JobStep.SEND)
         world.clock.now += 31
         world.scraper.before = lambda _: Reply(503)
-        report = world.flow.run_batch(JobStep.SEND, "default")
+        report = world.runner.run(JobStep.SEND, "default")
         assert (report.claimed, report.more) == (1, False)
-        assert world.flow.run_batch(JobStep.SEND, "default").claimed == 0
+        assert world.runner.run(JobStep.SEND, "default").claimed == 0
         world.clock.now += LEASE
         world.scraper.before = lambda _: None
         world.bring_home()

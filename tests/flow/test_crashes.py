@@ -1,6 +1,6 @@
-"""A crash between any two steps of send, poll, finish and cancel: every crossing of every seam, one after the other.
+"""A crash between any two steps of send, poll, finish and cancel, at every crossing of every crash point.
 
-Nothing is told where the seams lie: each method of the collaborators is one, before it and after it, and each group of
+The tests do not name the crash points: each method of the collaborators is one, before it and after it, and each group of
 answers. A scenario is run with a crash at crossing 1, 2, 3 ... until it comes through without one.
 """
 
@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from longhaul.jobs.flow import Flow
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import JobPushes
+from longhaul.work.batch_runner import BatchRunner
 from tests.flow.conftest import LEASE, World
-from tests.flow.crash_points import Around, Crash, Seams
+from tests.flow.crash_points import Around, Crash, CrashPoints
 from tests.flow.scraper import result
 
 
-def crashing(flow: Flow, seams: Seams) -> Flow:
-    wrapped = {name: Around(getattr(flow, name), seams) for name in ("store", "remote", "decider")}
-    return replace(flow, **wrapped, watch=Around(flow, seams).watch)
+def crashing(runner: BatchRunner, points: CrashPoints) -> BatchRunner:
+    wrapped = {name: Around(getattr(runner, name), points) for name in ("store", "remote", "decider")}
+    return replace(runner, **wrapped, on_applied=Around(runner, points).on_applied)
 
 
 def every_crash(
@@ -34,17 +35,17 @@ def every_crash(
     while True:
         at += 1
         world = fresh(**options)
-        seams = Seams(at)
+        points = CrashPoints(at)
         crashed = False
         try:
-            scenario(world, crashing(world.flow, seams))
+            scenario(world, crashing(world.runner, points))
         except Crash:
             crashed = True
         world.clock.now += LEASE + 1
         world.bring_home()
         check(world)
         if not crashed:
-            return seams.crossed
+            return points.crossed
 
 
 def billed(world: World) -> None:
@@ -61,14 +62,14 @@ def billed(world: World) -> None:
 
 def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_nothing(fresh):
     lost_and_fetched_again = []
-    seams = []
+    points = []
 
-    def scenario(world, flow):
-        seams[:] = [flow.store._seams]
+    def scenario(world, runner):
+        points[:] = [runner.store._points]
         world.submit("a", "b")
         for _ in range(3):
             for step in (JobStep.SEND, JobStep.POLL):
-                flow.run_batch(step, "default")
+                runner.run(step, "default")
             world.clock.now += 10
 
     def check(world):
@@ -78,10 +79,10 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         if lost:
             # The crash came when the remote was being asked, and before the batch was through with its answers: nowhere
             # else.
-            crossed = seams[0].crossed[: seams[0].at]
+            crossed = points[0].crossed[: points[0].at]
             batch = crossed[len(crossed) - crossed[::-1].index("before claim") :]
             assert "before act" in batch
-            assert not {"before leave", "before watch"} & set(batch[:-1])
+            assert not {"before leave", "before on_applied"} & set(batch[:-1])
 
     crossed = every_crash(fresh, scenario, check)
     assert {
@@ -89,7 +90,7 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
         "after claim",
         "before act",
         "an answer was read",
-        "after after_poll",
+        "after decide",
         "before apply",
         "after apply",
     } <= set(crossed)
@@ -99,13 +100,13 @@ def test_a_crash_anywhere_between_submission_and_envelope_loses_and_doubles_noth
 
 
 def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("a")
         world.scraper.jobs.clear()
         world.clock.now += 100
         for _ in range(3):
             for step in (JobStep.POLL, JobStep.SEND):
-                flow.run_batch(step, "default")
+                runner.run(step, "default")
             world.clock.now += 10
 
     def check(world):
@@ -122,12 +123,12 @@ def test_a_crash_while_a_lost_job_is_submitted_again_loses_and_doubles_nothing(f
 
 
 def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_running(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("running")
         world.submit("queued")
         for id_ in ("running", "queued"):
-            flow.store.cancel(id_)
-        flow.run_batch(JobStep.CANCEL, "default")
+            runner.store.cancel(id_)
+        runner.run(JobStep.CANCEL, "default")
 
     def check(world):
         for envelope in world.results().values():
@@ -140,22 +141,23 @@ def test_a_crash_anywhere_in_a_cancellation_leaves_one_envelope_and_nothing_runn
 
 
 def test_a_crash_anywhere_in_taking_a_pushed_result_leaves_one_envelope(fresh):
-    def scenario(world, flow):
+    def scenario(world, runner):
         world.send("a")
-        assert flow.take_pushed("a", result("remote-1", "https://example.com/a"))
-        flow.run_batch(JobStep.POLL, "default")
+        pushes = JobPushes(runner.store, runner.decider, runner.on_applied)
+        assert pushes.take("a", result("remote-1", "https://example.com/a"))
+        runner.run(JobStep.POLL, "default")
 
-    every_crash(fresh, scenario, billed, looks=0)
+    every_crash(fresh, scenario, billed, polls=0)
 
 
-@pytest.mark.parametrize("looks", [0, 2])
-def test_a_claimant_that_dies_again_and_again_loses_nothing(fresh, looks):
-    world = fresh(looks)
+@pytest.mark.parametrize("polls", [0, 2])
+def test_a_claimant_that_dies_again_and_again_loses_nothing(fresh, polls):
+    world = fresh(polls)
     world.submit("a")
     for at in (2, 4, 6):
         for step in (JobStep.SEND, JobStep.POLL):
             try:
-                crashing(world.flow, Seams(at)).run_batch(step, "default")
+                crashing(world.runner, CrashPoints(at)).run(step, "default")
             except Crash:
                 world.clock.now += LEASE + 1
     world.bring_home()

@@ -6,7 +6,7 @@ import pytest
 
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.crawls.decider import Polled
-from longhaul.crawls.flow import EventReceipt
+from longhaul.crawls.pushes import EventReceipt
 from longhaul.scraperapi.crawl_models import CrawlProgress
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.item import State
@@ -86,13 +86,13 @@ class TestEvents:
         assert len(crawls.ends("a")) == 1
         assert crawls.books().faults == []
 
-    def test_whoever_looks_when_the_summary_comes_is_too_late(self, crawls):
+    def test_whoever_polls_when_the_summary_comes_is_too_late(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 2)
-        now, claimed, _, _ = crawls.store.claim(POLL, "default")
+        now, claimed = crawls.clock.now, crawls.claim(POLL)
         crawls.push("a", pages[0], last)
         looked = Polled(now + 3600, CrawlProgress(0, 0, 2), None)
-        assert crawls.store.apply(POLL, claimed, looked, now).written == "stale"
+        assert crawls.apply(POLL, claimed, looked) == "stale"
         # And a cancellation need not wait for him either.
         crawls.store.cancel("a")
         crawls.run(CANCEL)
@@ -127,8 +127,8 @@ class TestEvents:
     def test_an_event_whose_remote_is_not_on_record_yet_makes_it_known(self, crawls):
         """The creator died between the remote's answer and its record; the remote crawls, and says so."""
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
-        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        claimed = crawls.claim(CREATE)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.push("a", page("remote-1", f"{SITE}a/0"))
         crawl = crawls.store.get("a")
         assert (crawl.state, crawl.remote_id, crawl.arrived.pages) == (State.RUNNING, "remote-1", 1)
@@ -140,8 +140,8 @@ class TestEvents:
     def test_a_crawl_that_ended_before_its_remote_was_known_stays_ended(self, crawls):
         """The creator died between the remote's answer and its record, and the crawl was cancelled meanwhile."""
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
-        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        claimed = crawls.claim(CREATE)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.store.cancel("a")
         crawls.clock.now += LEASE
         crawls.run(CREATE, CANCEL)
@@ -152,11 +152,11 @@ class TestEvents:
 
     def test_what_a_fenced_off_creator_brings_home_changes_nothing(self, crawls):
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        claimed = crawls.claim(CREATE)
         crawls.push("a", page("remote-7", f"{SITE}a/0"))
-        seen = crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
-        decision = crawls.flow.decider.after_create(claimed, seen, crawls.clock.now)
-        assert crawls.store.apply(CREATE, claimed, decision, crawls.clock.now).written == "stale"
+        seen = crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
+        decision = crawls.runner.decider.after_create(claimed, seen, crawls.clock.now)
+        assert crawls.apply(CREATE, claimed, decision) == "stale"
         assert crawls.store.get("a").remote_id == "remote-7"
 
     def test_a_crawl_that_nobody_ordered_is_told_to_stop(self, crawls):
@@ -171,13 +171,13 @@ class TestEvents:
         assert crawls.push("nobody", page("remote-1", SITE)) == [EventReceipt.UNKNOWN]
 
     @pytest.mark.parametrize("last", ["page", "summary"])
-    def test_where_the_receiver_dies_after_the_last_event_the_next_look_ends_it_at_once(self, crawls, last):
+    def test_where_the_receiver_dies_after_the_last_event_the_next_poll_ends_it_at_once(self, crawls, last):
         crawls.create("a")
         *pages, told = events("remote-1", f"{SITE}a/", 2)
         crawls.run(POLL)
         order = [*pages, told] if last == "summary" else [pages[0], told, pages[1]]
         crawls.push("a", *order[:-1])
-        call = crawls.flow.taking(crawls.store.get("a"), read_event(order[-1]))
+        call = crawls.pushes.call_for(crawls.store.get("a"), read_event(order[-1]))
         assert crawls.store.record([call]) == ["complete"]
         crawls.run(POLL)
         assert (crawls.end("a")["received"], crawls.end("a")["missing"]) == (2, 0)
@@ -187,7 +187,7 @@ class TestEvents:
         *pages, last = events("remote-1", f"{SITE}a/", 2)
         crawls.push("a", pages[0], last)
         crawls.store.cancel("a")
-        call = crawls.flow.taking(crawls.store.get("a"), read_event(pages[1]))
+        call = crawls.pushes.call_for(crawls.store.get("a"), read_event(pages[1]))
         assert crawls.store.record([call]) == ["complete"]
         assert {name: lane.open for name, lane in lanes(crawls).items() if lane.open} == {"cancel:default": 1}
 
@@ -226,7 +226,7 @@ class TestEvents:
                     crawls.push("a", page("remote-1", f"{SITE}a/late", 1))
                 return store.apply(*given)
 
-        replace(crawls.flow, store=Comes()).run_round(POLL, "default")
+        replace(crawls.runner, store=Comes()).run(POLL, "default")
         (end,) = crawls.ends("a")
         assert end["received"] == len(crawls.pages("a")) == 3
         assert end["missing"] == 2
@@ -245,9 +245,9 @@ class TestEvents:
             def apply(self, *given):
                 if not others:
                     crawls.clock.now += LEASE + 1
-                    others.append(store.claim(POLL, "default")[1])
+                    others.append(crawls.claim(POLL))
                 return store.apply(*given)
 
-        report = replace(crawls.flow, store=Sleeps()).run_round(POLL, "default")
+        report = replace(crawls.runner, store=Sleeps()).run(POLL, "default")
         assert (report.late, others[0].id) == (1, "a")
         assert crawls.ends("a") == []

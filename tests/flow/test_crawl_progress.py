@@ -1,11 +1,11 @@
-"""What looks at a crawl lead to, and how it is cancelled."""
+"""What polls of a crawl lead to, and how it is cancelled."""
 
 from itertools import pairwise
 
 import pytest
 
 from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.flow import EventReceipt
+from longhaul.crawls.pushes import EventReceipt
 from tests.flow.crawl_world import GRACE, LEASE, SITE, WEEK
 from tests.flow.crawler import events, page
 from tests.wire import Reply, as_json
@@ -18,7 +18,7 @@ def lanes(world):
 
 
 class TestProgress:
-    def test_it_is_looked_at_with_growing_pauses(self, crawls):
+    def test_it_is_polled_with_growing_pauses(self, crawls):
         crawls.create("a")
         looked = []
         crawls.crawler.before = lambda ask: looked.append(crawls.clock.now) if ask.method == "GET" else None
@@ -40,7 +40,7 @@ class TestProgress:
     @pytest.mark.parametrize(
         "answer", [Reply(500), Reply(404), Reply(200, b"<html>"), as_json({"status": "running"}), Reply(hang_up=True)]
     )
-    def test_a_look_that_fails_costs_nothing(self, crawls, answer):
+    def test_a_poll_that_fails_costs_nothing(self, crawls, answer):
         crawls.create("a")
         crawls.crawler.before = lambda ask: answer if ask.method == "GET" else None
         crawls.run(POLL)
@@ -231,8 +231,8 @@ class TestCancelling:
 
     def test_one_whose_creator_died_is_deleted_when_its_first_page_comes(self, crawls):
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
-        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        claimed = crawls.claim(CREATE)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.store.cancel("a")
         crawls.push("a", page("remote-1", f"{SITE}a/0"))
         crawls.run(CANCEL)
@@ -241,8 +241,8 @@ class TestCancelling:
 
     def test_one_that_its_first_page_made_known_can_be_cancelled_at_once(self, crawls):
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
-        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        claimed = crawls.claim(CREATE)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.push("a", page("remote-1", f"{SITE}a/0"))
         crawls.store.cancel("a")
         crawls.run(CANCEL)
@@ -250,9 +250,9 @@ class TestCancelling:
 
     def test_one_that_was_cancelled_before_anybody_knew_of_its_remote_is_told_to_stop_by_its_first_page(self, crawls):
         crawls.order("a")
-        _, claimed, _, _ = crawls.store.claim(CREATE, "default")
+        claimed = crawls.claim(CREATE)
         crawls.store.cancel("a")
-        crawls.flow.remote.create(claimed, WEEK, crawls.clock.now)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
         crawls.clock.now += LEASE + 1
         crawls.run(CREATE, CANCEL)
         assert crawls.end("a")["status"] == "cancelled"

@@ -2,7 +2,7 @@
 
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.crawls.decider import EndRun, Polled
-from longhaul.crawls.flow import EventReceipt
+from longhaul.crawls.pushes import EventReceipt
 from longhaul.scraperapi.crawl_models import CrawlProgress
 from longhaul.scraperapi.crawl_protocol import read_event
 from tests.flow.crawl_world import SITE
@@ -91,12 +91,12 @@ class TestRecurring:
         assert crawls.store.get("a").summary is None
         assert [(one["run"], one["received"]) for one in crawls.ends("a")] == [(1, 1)]
 
-    def test_whoever_looks_when_a_run_ends_is_too_late(self, crawls):
+    def test_whoever_polls_when_a_run_ends_is_too_late(self, crawls):
         self.recurring(crawls)
         crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
-        now, claimed, _, _ = crawls.store.claim(POLL, "default")
+        now, claimed = crawls.clock.now, crawls.claim(POLL)
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
-        assert crawls.store.apply(POLL, claimed, Polled(now, CrawlProgress(1, 0, 0), now), now).written == "stale"
+        assert crawls.apply(POLL, claimed, Polled(now, CrawlProgress(1, 0, 0), now)) == "stale"
         # And a cancellation need not wait for it either.
         crawls.store.cancel("a")
         crawls.run(CANCEL)
@@ -107,7 +107,7 @@ class TestRecurring:
         crawls.push("a", page("remote-1", f"{SITE}a/", run=1))
         late = crawls.store.get("a")
         crawls.push("a", page("remote-1", f"{SITE}a/", run=2))
-        assert crawls.store.apply(POLL, late, EndRun(crawls.clock.now), crawls.clock.now).written == "stale"
+        assert crawls.apply(POLL, late, EndRun(crawls.clock.now)) == "stale"
         assert len(crawls.ends("a")) == 1
 
     def test_a_page_without_a_number_belongs_to_the_run_that_goes_on_whatever_the_receiver_remembers(self, crawls):
@@ -115,7 +115,7 @@ class TestRecurring:
         known = crawls.store.get("a")
         crawls.push("a", *events("remote-1", f"{SITE}a/", 2))
         crawls.clock.now += 24 * 3600
-        assert crawls.flow.take(known, read_event(page("remote-1", f"{SITE}a/0"))) is EventReceipt.TAKEN
+        assert crawls.pushes.take(known, read_event(page("remote-1", f"{SITE}a/0"))) is EventReceipt.TAKEN
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2]
 
     def test_a_run_that_ends_while_it_is_cancelled_leaves_it_in_one_lane(self, crawls):

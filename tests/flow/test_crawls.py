@@ -5,7 +5,7 @@ from dataclasses import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from longhaul.crawls.crawl import CrawlStep, PageCounts
-from longhaul.work.retry_policies import Policies
+from tests.builders import default_policies
 from tests.flow.crawl_world import SITE, WEEK
 from tests.flow.crawler import failed_page, page, summary
 from tests.wire import Reply, as_json
@@ -171,7 +171,7 @@ class TestTroubleWithCreating:
         assert (crawl.attempts, crawl.submissions) == (1, 1)
 
     def test_it_gives_up_in_the_end(self, fresh_crawls):
-        crawls = fresh_crawls(policies=Policies(deadline=WEEK, attempts=2))
+        crawls = fresh_crawls(policies=default_policies(deadline=WEEK, attempts=2))
         crawls.crawler.before = lambda _: Reply(500, b"boom")
         crawls.order("a")
         for _ in range(3):
@@ -208,9 +208,9 @@ class TestTroubleWithCreating:
         )
 
     def test_an_account_without_a_key_waits_for_one(self, crawls):
-        replace(crawls.flow, remote=replace(crawls.flow.remote, keys={})).run_round(CREATE, "default")
+        replace(crawls.runner, remote=replace(crawls.runner.remote, keys={})).run(CREATE, "default")
         crawls.order("a")
-        replace(crawls.flow, remote=replace(crawls.flow.remote, keys={})).run_round(CREATE, "default")
+        replace(crawls.runner, remote=replace(crawls.runner.remote, keys={})).run(CREATE, "default")
         assert lanes(crawls)["create:default"].reason == "account `default` has no key here: set LONGHAUL_API_KEYS"
 
     def test_the_remotes_id_outlasts_a_reply_that_the_ledger_lost(self, crawls):
@@ -231,17 +231,17 @@ class TestTroubleWithCreating:
                 return answer
 
         crawls.order("a")
-        replace(crawls.flow, store=Loses()).run_round(CREATE, "default")
+        replace(crawls.runner, store=Loses()).run(CREATE, "default")
         assert crawls.store.get("a").remote_id == "remote-1"
         assert len(crawls.crawler.orders) == 1
 
 
 class TestRounds:
-    def test_a_rounds_token_is_given_back_when_it_is_done(self, crawls):
+    def test_a_batches_token_is_given_back_when_it_is_done(self, crawls):
         crawls.order("a")
         ((account, token),) = crawls.store.dispatch(CREATE)
         assert crawls.store.dispatch(CREATE) == []
-        crawls.flow.run_round(CREATE, account, token)
+        crawls.runner.run(CREATE, account, token)
         assert crawls.redis.exists("longhaul:{crawls}:started:create", "longhaul:{crawls}:working:create") == 0
         crawls.order("b")
         assert [account for account, _ in crawls.store.dispatch(CREATE)] == ["default"]
@@ -257,8 +257,8 @@ class TestBooks:
         assert len(crawls.envelopes()) == 8
 
 
-def test_a_round_that_is_to_stop_claims_no_further_crawl(crawls):
+def test_a_batch_that_is_to_stop_claims_no_further_crawl(crawls):
     crawls.order("c1", "c2")
-    report = crawls.flow.run_round(CrawlStep.CREATE, "default", stopping=lambda: True)
+    report = crawls.runner.run(CrawlStep.CREATE, "default", stopping=lambda: True)
     assert (report.claimed, report.more) == (1, True)
     assert crawls.books().states == {**crawls.books().states, "queued": 1, "running": 1}

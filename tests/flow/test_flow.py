@@ -1,4 +1,4 @@
-"""Send, poll and cancel end to end: real ledger, real HTTP, real batch client, a remote that deletes what it is read."""
+"""Send, poll and cancel end to end: real ledger, real HTTP, real batch client, a remote that deletes on reading."""
 
 import threading
 from dataclasses import replace
@@ -7,7 +7,7 @@ from longhaul.jobs.job import JobStep
 from longhaul.work.balance import balance
 from longhaul.work.item import State
 from tests.builders import envelopes
-from tests.flow.looking import until
+from tests.flow.waiting import until
 from tests.wire import Reply, as_json
 
 A = "https://example.com/a"
@@ -48,20 +48,20 @@ class TestTheWholeWay:
     def test_a_batch_reports_what_it_did(self, fresh):
         world = fresh(batch_size=2)
         world.submit("a", "b", "c")
-        first = world.flow.run_batch(JobStep.SEND, "default")
+        first = world.runner.run(JobStep.SEND, "default")
         assert (first.claimed, first.more, first.counts, first.late) == (2, True, {"sent": 2}, 0)
-        second = world.flow.run_batch(JobStep.SEND, "default")
+        second = world.runner.run(JobStep.SEND, "default")
         assert (second.claimed, second.more) == (1, False)
-        assert world.flow.run_batch(JobStep.SEND, "default").claimed == 0
+        assert world.runner.run(JobStep.SEND, "default").claimed == 0
 
     def test_a_batch_that_leaves_work_keeps_its_token_and_the_last_gives_it_back(self, fresh):
         world = fresh(batch_size=1)
         world.submit("a", "b")
         ((_, token), *_) = world.store.dispatch(JobStep.SEND)
         working = "longhaul:{jobs}:working:send"
-        world.flow.run_batch(JobStep.SEND, "default", token)
+        world.runner.run(JobStep.SEND, "default", token)
         assert world.redis.zrange(working, 0, -1) == [token]
-        world.flow.run_batch(JobStep.SEND, "default", token)
+        world.runner.run(JobStep.SEND, "default", token)
         assert world.redis.zrange(working, 0, -1) == []
 
     def test_a_hundred_jobs_come_home(self, world):
@@ -73,7 +73,7 @@ class TestTheWholeWay:
 
 
 def test_one_slow_answer_does_not_hold_up_the_others(fresh):
-    world = fresh(looks=0)
+    world = fresh(polls=0)
     ids = [f"j{n}" for n in range(100)]
     world.send(*ids)
     released = threading.Event()
@@ -137,7 +137,7 @@ class TestCancelling:
 
 
 def test_an_unknown_status_is_logged_once(fresh, caplog):
-    world = fresh(looks=5)
+    world = fresh(polls=5)
     world.send("a", "b")
     world.scraper.before = lambda _: as_json({"id": "x", "status": "pondering anew"})
     for _ in range(2):
@@ -146,9 +146,8 @@ def test_an_unknown_status_is_logged_once(fresh, caplog):
     assert [record.args for record in caplog.records if "unknown status" in record.message] == [("pondering anew",)]
 
 
-def test_heavy_answers_are_written_in_portions_that_go_through(fresh, monkeypatch):
-    monkeypatch.setattr("longhaul.jobs.flow.HEAVY", 30)
-    world = fresh(looks=0)
+def test_heavy_answers_are_written_in_portions_that_go_through(fresh):
+    world = fresh(polls=0)
     world.send("a", "b", "c")
     sizes = []
 
@@ -160,6 +159,6 @@ def test_heavy_answers_are_written_in_portions_that_go_through(fresh, monkeypatc
             sizes.append(len(decided))
             return world.store.apply(step, decided, now)
 
-    replace(world.flow, store=Counting()).run_batch(JobStep.POLL, "default")
+    replace(world.runner, store=Counting(), portion_bytes=30).run(JobStep.POLL, "default")
     assert sizes == [1, 1, 1]
     assert len(world.results()) == 3

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
-from longhaul.jobs.decider import Decider
-from longhaul.jobs.flow import Flow
+from longhaul.jobs.decider import JobDecider
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.remote import Remote
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.remote import JobRemote
+from longhaul.jobs.store import JobStore
 from longhaul.work.account_limits import AccountLimit
-from longhaul.work.retry_policies import Policies
-from tests.builders import a_submission
+from longhaul.work.batch_runner import BatchRunner
+from tests.builders import a_submission, default_policies, job_limits
 
 
 def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fresh):
@@ -24,7 +23,7 @@ def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fre
         world.run(*JobStep)
         asked.append(len(world.wire.asked) - before)
         world.clock.now += 1
-    # Each job is one POST and two looks.
+    # Each job is one POST and two polls.
     assert sum(asked) == 36
     assert max(asked) <= 4
     assert len(world.results()) == 12
@@ -33,10 +32,10 @@ def test_a_remote_is_asked_as_often_as_the_limit_says_and_all_jobs_come_home(fre
 def test_a_batch_that_nobody_has_dispatched_gives_its_token_back(fresh, redis):
     world = fresh(0, batch_size=2, accounts={"default": AccountLimit(open=2)})
     world.submit("a", "b", "c")
-    report = world.flow.run_batch(JobStep.SEND, "default")
+    report = world.runner.run(JobStep.SEND, "default")
     assert (report.claimed, report.more) == (2, True)
     assert redis.zcard("longhaul:{jobs}:working:send") == 0
-    assert world.flow.run_batch(JobStep.SEND, "default").claimed == 1
+    assert world.runner.run(JobStep.SEND, "default").claimed == 1
 
 
 def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, calls, fresh):
@@ -58,12 +57,12 @@ def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, c
                 open_now[0] -= 1
 
     remote_wire.answer = counting
-    stores = [JobStore(redis, JobLimits(batch_size=4, accounts=allowed)) for _ in range(3)]
-    flows = [
-        Flow(
+    stores = [JobStore(redis, job_limits(batch_size=4, accounts=allowed)) for _ in range(3)]
+    runners = [
+        BatchRunner(
             store,
-            Remote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver),
-            Decider(Policies()),
+            JobRemote(remote_wire.base, {"default": "key"}, calls, lambda receiver, _: receiver),
+            JobDecider(default_policies()),
             lambda _: None,
         )
         for store in stores
@@ -71,16 +70,16 @@ def test_several_workers_never_ask_faster_nor_more_at_once(redis, remote_wire, c
     stores[0].submit([(f"j{n}", a_submission(f"https://example.com/{n}")) for n in range(500)], tracked=False)
     over = threading.Event()
 
-    def work(flow):
+    def work(runner):
         while not over.is_set():
-            for account, token in flow.store.dispatch(JobStep.SEND):
+            for account, token in runner.store.dispatch(JobStep.SEND):
                 # A busy batch goes on at once, as in `tasks.plumbing.run_batch`.
-                while flow.run_batch(JobStep.SEND, account, token).more:
+                while runner.run(JobStep.SEND, account, token).more:
                     pass
-            flow.run_batch(JobStep.SEND, "default")
+            runner.run(JobStep.SEND, "default")
             over.wait(0.03)
 
-    threads = [threading.Thread(target=work, args=(flow,)) for flow in flows]
+    threads = [threading.Thread(target=work, args=(runner,)) for runner in runners]
     began = time.monotonic()
     for thread in threads:
         thread.start()

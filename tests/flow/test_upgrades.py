@@ -10,8 +10,8 @@ import pytest
 from longhaul.crawls import crawl as crawl_record
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.jobs import job as job_record
-from longhaul.jobs.flow import PushOutcome
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import PushOutcome
 from longhaul.ledger.records import Row
 from longhaul.ledger.versions import FIELD
 from longhaul.work.corrupt_records import CorruptRecord
@@ -51,46 +51,46 @@ def test_a_newer_job_is_left_to_newer_workers_and_the_others_go_on(world, step: 
 def test_a_pushed_result_of_a_newer_job_is_to_come_again(world) -> None:
     world.send("new")
     world.redis.hset(f"{JOBS}:record:new", FIELD, 2)
-    assert world.flow.take_pushed("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
+    assert world.pushes.take("new", result("remote-1", "https://example.com/new")) is PushOutcome.LATER
     assert envelopes(world.redis) == []
 
 
 def test_a_result_whose_job_a_newer_worker_has_taken_over_keeps_none_of_the_others_back(world) -> None:
-    world.scraper.looks = 0
+    world.scraper.polls = 0
     world.send("new", "old")
 
     def take_over(_: Ask) -> None:
         world.redis.hset(f"{JOBS}:record:new", mapping={FIELD: 2, "fence": 99})
 
     world.scraper.before = take_over
-    report = world.flow.run_batch(JobStep.POLL, "default")
+    report = world.runner.run(JobStep.POLL, "default")
     assert (report.counts, report.late) == ({"finish": 1}, 1)
     assert [one["id"] for one in envelopes(world.redis)] == ["old"]
 
 
 def test_an_older_job_is_migrated_at_its_next_step(world, monkeypatch: pytest.MonkeyPatch) -> None:
     def first(row: Row) -> Row:
-        """Made up: version 0 called the queue a target, and wrote the subject's address as plain text."""
-        fields = {name: text for name, text in row.fields.items() if name != "target"}
+        """Made up: version 0 called the queue a drain, and wrote the target's address as plain text."""
+        fields = {name: text for name, text in row.fields.items() if name != "drain"}
         return replace(
             row,
-            fields={**fields, "queue": row.fields["target"]},
-            blobs={**row.blobs, "subject": json.dumps({"url": row.blobs["subject"]})},
+            fields={**fields, "queue": row.fields["drain"]},
+            blobs={**row.blobs, "target": json.dumps({"url": row.blobs["target"]})},
         )
 
     monkeypatch.setitem(job_record.VERSIONS.migrations, 0, first)
     world.submit("a")
-    world.redis.hset(f"{JOBS}:record:a", mapping={FIELD: 0, "target": "results"})
+    world.redis.hset(f"{JOBS}:record:a", mapping={FIELD: 0, "drain": "results"})
     world.redis.hdel(f"{JOBS}:record:a", "queue")
-    world.redis.set(f"{JOBS}:subject:a", "https://example.com/a")
+    world.redis.set(f"{JOBS}:target:a", "https://example.com/a")
     job = world.store.get("a")
     assert job is not None
     assert (job.queue, job.request.url) == ("results", "https://example.com/a")
     assert world.redis.hget(f"{JOBS}:record:a", FIELD) == "0"  # looking changes nothing
     world.run(JobStep.SEND)
     fields = world.redis.hgetall(f"{JOBS}:record:a")
-    assert (fields[FIELD], fields["queue"], "target" in fields) == ("1", "results", False)
-    assert json.loads(world.redis.get(f"{JOBS}:subject:a")) == {"url": "https://example.com/a"}
+    assert (fields[FIELD], fields["queue"], "drain" in fields) == ("1", "results", False)
+    assert json.loads(world.redis.get(f"{JOBS}:target:a")) == {"url": "https://example.com/a"}
     world.clock.now += 10
     world.bring_home()
     assert world.results()["a"]["url"] == "https://example.com/a"

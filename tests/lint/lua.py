@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from longhaul.ledger.script import load_script
@@ -21,30 +22,37 @@ def scripts() -> Iterator[Path]:
 
 
 def lint(paths: Sequence[Path]) -> list[Fault]:
-    """What is wrong with these scripts, and with the functions that they use; a function that none of them uses is, too."""
+    """What is wrong with these files: in scripts and the functions that they run, and functions that none of them runs."""
     faults: set[Fault] = set()
     used: set[Fault] = set()
     unused: set[Fault] = set()
+    used_files = {"prelude.lua"}
     for path in paths:
         try:
             if not parse_header(path.name, path.read_text()).is_script:
                 continue
-            linter = Linter(load_script(path.stem, path.parent))
-        except HeaderError as error:
+            script = load_script(path.stem, path.parent)
+        except (HeaderError, FileNotFoundError) as error:
             faults.add(Fault(path.name, 1, str(error)))
             continue
+        linter = Linter(script)
+        used_files |= {part.file for part in script.parts}
         faults |= {*linter.faults()}
         used |= linter.functions(reached=True)
         unused |= linter.functions(reached=False)
     names = {path.name for path in paths}
-    return sorted(faults | {fault for fault in unused - used if fault.file in names})
+    faults |= {fault for fault in unused - used if fault.file in names}
+    return sorted(faults | {Fault(name, 1, "no script uses this file") for name in names - used_files})
 
 
 def main() -> int:
-    """Print the faults; how many there are."""
-    faults = lint(list(scripts()))
+    """Print the faults; 1 where there are some."""
+    paths = list(scripts())
+    places = {path.name: path.relative_to(ROOT) for path in paths}
+    faults = lint(paths)
     for fault in faults:
-        print(fault)  # noqa: T201
+        print(replace(fault, file=str(places[fault.file])))  # noqa: T201
+    print(f"{len(faults)} faults in {len(paths)} files of Lua")  # noqa: T201
     return min(len(faults), 1)
 
 

@@ -1,28 +1,27 @@
-"""Where crawls are worked on in the model: the product's parts, and claim, act, decide and apply as moves of their own."""
+"""The crawls of the model: the product's parts, and claim, act, decide and apply as moves of their own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
 from longhaul.crawls.crawl import Crawl, CrawlStep
-from longhaul.crawls.decider import CrawlDecider, CrawlDecision, CrawlEnd, EndRun
-from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.decider import CrawlDecider
+from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.remote import CrawlRemote
-from longhaul.crawls.store import SPACE, CrawlLimits, CrawlStore
+from longhaul.crawls.store import SPACE, CrawlStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.quarantine import PREFIX
-from longhaul.scraperapi.crawl_models import CrawlProgress, CrawlSeen, NoEvent, PageEvent, SummaryEvent
+from longhaul.scraperapi.crawl_models import CrawlSeen, NoEvent, PageEvent, SummaryEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.scraperapi.models import Json
 from longhaul.work.decisions import Pause, ends_pause
+from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import ENDS, State, lane
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, Clock
+from tests.builders import HOUR, Clock, crawl_limits, default_policies
 from tests.model.crawling import Crawling, Site
 from tests.model.scraping import Luck
 
@@ -75,15 +74,15 @@ class CrawlsBench(RuleBasedStateMachine):
         super().__init__()
         redis.flushall()
         self.redis, self.clock, self.crawling = redis, Clock(), Crawling()
-        limits = CrawlLimits(lease=LEASE, grace=GRACE, deadline=WEEK)
+        limits = crawl_limits(lease=LEASE, grace=GRACE, deadline=WEEK)
         self.store = CrawlStore(
             redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
         )
         self.remote = CrawlRemote(
             "https://remote.test", {ACCOUNT: "key"}, self.crawling.call, lambda receiver, id_: f"{receiver}/{id_}"
         )
-        self.decider = CrawlDecider(Policies(deadline=WEEK, attempts=3), GRACE)
-        self.flow = CrawlFlow(self.store, self.remote, self.decider, lambda _: None)
+        self.decider = CrawlDecider(default_policies(deadline=WEEK, attempts=3), GRACE)
+        self.pushes = CrawlPushes(self.store, self.remote, self.decider, lambda _: None)
         self.entries: dict[str, Entry] = {}
         self.hands: list[Hand] = []
         self.read: list[Json] = []
@@ -103,9 +102,11 @@ class CrawlsBench(RuleBasedStateMachine):
         entry.cancelled = entry.cancelled or entry.state not in ENDS
 
     def take(self, step: CrawlStep) -> Hand | None:
-        now, crawl, _, probe = self.store.claim(step, ACCOUNT)
-        if crawl is None:
+        claimed = self.store.claim(step, ACCOUNT)
+        assert claimed.unread == []
+        if not claimed.items:
             return None
+        now, (crawl,), probe = claimed.now, claimed.items, claimed.probe
         entry = self.entries[crawl.id]
         assert now >= entry.lease, "claimed under somebody's lease"
         assert (crawl.state, crawl.remote_id or "", crawl.cancelled) == (entry.state, entry.remote, entry.cancelled)
@@ -119,24 +120,20 @@ class CrawlsBench(RuleBasedStateMachine):
     def ask(self, hand: Hand, luck: Luck) -> CrawlSeen:
         if not hand.seen:
             self.crawling.luck = luck
-            match hand.step:
-                case CrawlStep.CREATE:
-                    hand.seen.append(self.remote.create(hand.crawl, WEEK, hand.now))
-                case CrawlStep.POLL:
-                    hand.seen.append(self.remote.look(hand.crawl, hand.now))
-                case CrawlStep.CANCEL:
-                    hand.seen.append(self.remote.cancel(hand.crawl, hand.now))
+            hand.seen += [
+                seen for group in self.remote.act(hand.step, [hand.crawl], WEEK, hand.now) for _, seen in group
+            ]
             self.crawling.luck = Luck.GOOD
         return hand.seen[0]
 
     def finish(self, hand: Hand) -> None:
         self.hands.remove(hand)
         now, seen, entry = self.clock.now, hand.seen[0], self.entries[hand.crawl.id]
-        decision = self.decide(hand, seen, now)
+        decision = self.decider.decide(hand.step, hand.crawl, seen, now)
         late = entry.state in ENDS or entry.turn != hand.turn
         before = self.redis.hgetall(f"{SPACE}:record:{entry.id}")
-        write = self.flow._end if isinstance(decision, CrawlEnd | EndRun) else self.flow._write
-        written = write(hand.step, hand.crawl, decision, now).written
+        (applied,) = write_decisions(self.store, hand.step, [(hand.crawl, decision)], now)
+        written = applied.written
         if late:
             # A crawl never goes back: to be queued again, one that runs is as good as ended.
             assert written == "ended" or (written == "stale" and entry.state not in ENDS)
@@ -145,17 +142,8 @@ class CrawlsBench(RuleBasedStateMachine):
             assert written in {"moved", "finished"}
             entry.release()
         self.follow(entry)
-        if hand.probe and not isinstance(decision, Pause) and (isinstance(seen, CrawlProgress) or ends_pause(seen)):
+        if hand.probe and not isinstance(decision, Pause) and ends_pause(seen):
             self.store.resume(hand.step, ACCOUNT)
-
-    def decide(self, hand: Hand, seen: Any, now: float) -> CrawlDecision:
-        match hand.step:
-            case CrawlStep.CREATE:
-                return self.decider.after_create(hand.crawl, seen, now)
-            case CrawlStep.POLL:
-                return self.decider.after_poll(hand.crawl, seen, now)
-            case CrawlStep.CANCEL:
-                return self.decider.after_cancel(hand.crawl, seen, now)
 
     def follow(self, entry: Entry) -> None:
         """What the record says now of things that this machine does not foretell: an end, a run, and which remote it
@@ -184,7 +172,7 @@ class CrawlsBench(RuleBasedStateMachine):
         self.met(entry, event.remote_id)
         if isinstance(event, SummaryEvent) and not foreign:
             self.summed(entry, event)
-        became = self.flow.take(crawl, event)
+        became = self.pushes.take(crawl, event)
         assert became is (EventReceipt.FOREIGN if foreign else EventReceipt.DROPPED if dropped else EventReceipt.TAKEN)
         if became is EventReceipt.FOREIGN:
             self.remote.stop(event.remote_id, self.clock.now)
@@ -199,7 +187,7 @@ class CrawlsBench(RuleBasedStateMachine):
             entry.release()
 
     def summed(self, entry: Entry, event: SummaryEvent) -> None:
-        """After the summary there is nothing to look at: whoever looks now is late."""
+        """After the summary there is nothing to poll: a poll that is under way comes too late."""
         lane_now = self.redis.hget(f"{SPACE}:record:{entry.id}", "lane")
         tracked = lane_now == lane(CrawlStep.POLL, ACCOUNT) or (
             not lane_now.startswith(("stop", PREFIX)) and not entry.cancelled

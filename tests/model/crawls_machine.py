@@ -117,7 +117,7 @@ class CrawlsMachine(CrawlsCheck):
     @precondition(lambda self: any(not entry.remote and not entry.cancelled for entry in self.open()))
     @rule(which=WHICH, then=st.sampled_from(["", "cancelled", "ended"]))
     def create_twice(self, which: int, then: str) -> None:
-        """The answer to a creation is lost; while somebody creates the crawl once more, the first one tells of itself."""
+        """The answer to a creation is lost; while the crawl is created once more, the first one pushes an event."""
         entry = pick(which, [entry for entry in self.open() if not entry.remote and not entry.cancelled])
         self.clock.now = max(self.clock.now, entry.lease)
         known = len(self.crawling.sites)
@@ -228,8 +228,8 @@ class CrawlsMachine(CrawlsCheck):
         if not pages or crawl is None:
             return
         self.met(entry, pages[0].remote_id)
-        for became in self.store.record([self.store.taking(crawl, *pages, pages[0])]):
-            self.flow.settle(entry.id, became)
+        for became in self.store.record([self.store.record_pages(crawl, *pages, pages[0])]):
+            self.pushes.settle(entry.id, became)
         self.ended_meanwhile(entry)
 
     @rule(seconds=st.sampled_from(STEPS))

@@ -140,7 +140,7 @@ class Entry:
 
     @property
     def urgent(self) -> float | None:
-        """From when on it is looked at even though its results queue is full; None: never before its deadline is near."""
+        """From when on it is polled even though its results queue is full; None: not before its deadline is near."""
         seen = self.polled if self.polled is not None else self.sent
         return None if seen is None else min(self.created + DEADLINE, seen + GUARANTEED) - HEADROOM
 

@@ -1,8 +1,7 @@
-"""Where jobs are worked on in the model: the product's parts, and claim, act, decide and apply as moves of their own."""
+"""The jobs of the model: the product's parts, and claim, act, decide and apply as moves of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,19 +9,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 from redis import Redis
 
-from longhaul.jobs.decider import Decider, Decision, Finish
-from longhaul.jobs.flow import Flow
+from longhaul.jobs.decider import Decision, Finish, JobDecider
 from longhaul.jobs.job import COUNTED, Job, JobStep
-from longhaul.jobs.remote import Remote
-from longhaul.jobs.store import SPACE, AppliedJob, ClaimedJobs, JobLimits, JobStore
+from longhaul.jobs.pushes import JobPushes
+from longhaul.jobs.remote import JobRemote
+from longhaul.jobs.store import SPACE, JobStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import Json
+from longhaul.work.batch import Applied, ClaimedBatch
 from longhaul.work.callbacks import Callbacks
 from longhaul.work.decisions import Expire, Fail, Pause, ends_pause
+from longhaul.work.durable_write import write_decisions
 from longhaul.work.item import lane
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, START, Clock
+from tests.builders import HOUR, START, Clock, default_policies, job_limits
 from tests.model.job_ledger import BATCH, FULL, LEASE, Entry, Jobs
 from tests.model.scraping import Luck, Scraping
 from tests.model.sight import see
@@ -52,7 +52,7 @@ class Hand:
     step: JobStep
     account: str
     token: str
-    claimed: ClaimedJobs
+    claimed: ClaimedBatch[Job]
     turns: dict[str, int]
     seen: list[tuple[Job, Any]] | None = None
 
@@ -75,23 +75,16 @@ class Parts:
     scraping: Scraping = field(default_factory=Scraping)
 
     def __post_init__(self) -> None:
-        limits = JobLimits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
+        limits = job_limits(lease=LEASE, batch_size=BATCH, max_batches=MOST_BATCHES, high_entries=FULL)
         self.store = JobStore(
             self.redis, limits, lambda id_, document: StoredResult(f"note-{id_}", document["status"], 3600), self.clock
         )
-        self.remote = Remote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
-        self.decider = Decider(Policies(attempts=3))
-        self.flow = Flow(self.store, self.remote, self.decider, lambda _: None)
+        self.remote = JobRemote("https://remote.test", dict.fromkeys(ACCOUNTS, "key"), self.scraping, self._callback)
+        self.decider = JobDecider(default_policies(attempts=3))
+        self.pushes = JobPushes(self.store, self.decider, lambda _: None)
 
     def _callback(self, receiver: str, id_: str) -> str:
         return CALLBACKS.url(receiver, "job", id_)
-
-    def decide(self, step: JobStep) -> Callable[[Job, Any, float], Decision]:
-        return {
-            JobStep.SEND: self.decider.after_send,
-            JobStep.POLL: self.decider.after_poll,
-            JobStep.CANCEL: self.decider.after_cancel,
-        }[step]
 
 
 class JobsBench(RuleBasedStateMachine):
@@ -137,7 +130,7 @@ class JobsBench(RuleBasedStateMachine):
         probing = pause is not None and pause.until is not None and not paused
         full = {queue for queue in QUEUES if self.redis.xlen(stream(queue)) >= FULL}
         claimed = self.store.claim(step, account, token)
-        ids, unread = [job.id for job in claimed.jobs], [one.id for one in claimed.unread]
+        ids, unread = [job.id for job in claimed.items], [one.id for one in claimed.unread]
         assert (claimed.now, claimed.probe) == (now, probing)
         if paused:
             self.walked(step, account, ids + unread)
@@ -146,7 +139,7 @@ class JobsBench(RuleBasedStateMachine):
             spoilt = [id_ for id_ in expected if self.entries[id_].spoilt and step is not JobStep.CANCEL]
             assert (ids, unread) == ([id_ for id_ in expected if id_ not in spoilt], spoilt)
             assert claimed.more == (not probing and bool(self.jobs.due(name, now)))
-        for job in claimed.jobs:
+        for job in claimed.items:
             entry = self.entries[job.id]
             assert (job.account, job.state, job.cancelled, job.remote_id or "") == (
                 account,
@@ -187,24 +180,24 @@ class JobsBench(RuleBasedStateMachine):
 
     def ask(self, hand: Hand, luck: list[Luck]) -> None:
         self.scraping.luck = list(luck)
-        answers = self.parts.remote.act(hand.step, hand.claimed.jobs, self.store.limits.deadline, hand.claimed.now)
+        answers = self.parts.remote.act(hand.step, hand.claimed.items, self.store.limits.deadline, hand.claimed.now)
         hand.seen = [one for group in answers for one in group]
-        assert sorted(job.id for job, _ in hand.seen) == sorted(job.id for job in hand.claimed.jobs)
+        assert sorted(job.id for job, _ in hand.seen) == sorted(job.id for job in hand.claimed.items)
 
     def finish(self, hand: Hand) -> None:
         """Decide and write; whoever comes too late changes nothing, and whoever is in time is not refused."""
         self.hands.remove(hand)
-        now, decide = self.clock.now, self.parts.decide(hand.step)
-        decided = [(job, decide(job, seen, now)) for job, seen in hand.seen or []]
+        now, decide = self.clock.now, self.parts.decider.decide
+        decided = [(job, decide(hand.step, job, seen, now)) for job, seen in hand.seen or []]
         before = {job.id: self.redis.hgetall(f"{SPACE}:record:{job.id}") for job, _ in decided}
         late = {job.id: self.is_late(hand, job) for job, _ in decided}
         for applied in self.store.apply(hand.step, decided, now):
-            id_ = applied.job.id
+            id_ = applied.item.id
             entry = self.entries[id_]
             if late[id_]:
                 assert applied.written == ("missing" if entry.forgotten else "ended" if entry.ended else "stale")
                 assert self.redis.hgetall(f"{SPACE}:record:{id_}") == before[id_]
-                self.insist(hand.step, applied, now)
+                self.rewrite(hand.step, applied, now)
             else:
                 assert applied.written == (
                     "finished" if isinstance(applied.decision, Finish | Fail | Expire) or applied.document else "moved"
@@ -218,11 +211,11 @@ class JobsBench(RuleBasedStateMachine):
         entry = self.entries[job.id]
         return entry.ended or entry.turn != hand.turns[job.id]
 
-    def insist(self, step: JobStep, applied: AppliedJob, now: float) -> None:
+    def rewrite(self, step: JobStep, applied: Applied[Job, Decision], now: float) -> None:
         """A result in hand ends its job all the same, a failure only where it is told of the present submission."""
-        entry = self.entries[applied.job.id]
-        last = self.parts.flow._insist(step, applied, now)
-        present = (applied.job.remote_id or "") == entry.remote
+        entry = self.entries[applied.item.id]
+        (last,) = write_decisions(self.store, step, [(applied.item, applied.decision)], now)
+        present = (applied.item.remote_id or "") == entry.remote
         is_result = isinstance(applied.decision, Finish) or (isinstance(applied.decision, Fail) and present)
         assert (last.written == "finished") == (is_result and not entry.ended and not entry.spoilt)
         if last.written == "finished":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis.stateful import invariant
 
-from longhaul.jobs.store import OPTIONS, SPACE, SUBJECT
+from longhaul.jobs.store import OPTIONS, SPACE, TARGET
 from longhaul.ledger.quarantine import PREFIX
 from longhaul.work.balance import balance
 from longhaul.work.item import ENDS, State
@@ -22,13 +22,13 @@ class JobsCheck(JobsBench):
         self.the_books_balance()
 
     def the_ledger_holds_what_it_should(self) -> None:
-        sight = see(self.redis, SPACE, (SUBJECT, OPTIONS))
+        sight = see(self.redis, SPACE, (TARGET, OPTIONS))
         kept = [entry for entry in self.entries.values() if not entry.forgotten]
         assert set(sight.records) == {entry.id for entry in kept}
         assert set(sight.places) == {entry.id for entry in kept if not entry.ended}
         for entry in kept:
             self.check(entry, sight)
-        beside = {(SUBJECT, entry.id) for entry in self.jobs.open()} | {
+        beside = {(TARGET, entry.id) for entry in self.jobs.open()} | {
             (OPTIONS, one.id) for one in self.jobs.open() if one.headers
         }
         assert sight.beside == {f"{name}:{id_}" for name, id_ in beside}

@@ -1,4 +1,4 @@
-"""What goes wrong around jobs: slow workers, dead ones, accounts in trouble, full queues, records that nobody can read."""
+"""What goes wrong around jobs: slow workers, dead ones, accounts in trouble, full queues, corrupt records."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class JobsHarm(JobsCheck):
         hand = self.take(*pick(which, self.lanes()), "")
         if hand is None:
             return
-        entry = self.entries[hand.claimed.jobs[0].id]
+        entry = self.entries[hand.claimed.items[0].id]
         self.stop(entry)
         self.ask(hand, luck)
         self.finish(hand)
@@ -88,7 +88,7 @@ class JobsHarm(JobsCheck):
     @precondition(lambda self: any(entry.lane.startswith(JobStep.POLL) for entry in self.jobs.open()))
     @rule(which=WHICH, early=st.sampled_from([0.0, 0.5, 10.0, 600.0]))
     def fill_the_queue(self, which: int, early: float) -> None:
-        """Nobody reads, and so looks wait, until the remote may soon delete what they are for."""
+        """The results queue is full, so polls wait until the remote may soon delete the results."""
         entry = pick(which, [entry for entry in self.jobs.open() if entry.lane.startswith(JobStep.POLL)])
         for _ in range(FULL):
             self.redis.xadd(stream(entry.queue), {"envelope": json.dumps({"id": STRANGER})})
@@ -105,20 +105,20 @@ class JobsHarm(JobsCheck):
         hand = pick(which, self.hands)
         if seen and hand.seen is None:
             self.ask(hand, [])
-        if cancelled and hand.claimed.jobs:
-            self.stop(self.entries[hand.claimed.jobs[0].id])
+        if cancelled and hand.claimed.items:
+            self.stop(self.entries[hand.claimed.items[0].id])
         self.hands.remove(hand)
 
-    @precondition(lambda self: any(hand.claimed.jobs for hand in self.hands))
+    @precondition(lambda self: any(hand.claimed.items for hand in self.hands))
     @rule(which=WHICH, cancelled=st.booleans(), ended=st.booleans())
     def count_crashes(self, which: int, cancelled: bool, ended: bool) -> None:
         """A job makes its step raise, before the remote is asked or after it has answered; the rest of its batch goes
         on.
         """
-        busy = [hand for hand in self.hands if hand.claimed.jobs]
-        over = [hand for hand in busy if self.entries[hand.claimed.jobs[0].id].ended] if ended else []
+        busy = [hand for hand in self.hands if hand.claimed.items]
+        over = [hand for hand in busy if self.entries[hand.claimed.items[0].id].ended] if ended else []
         hand = pick(which, over or busy)
-        job = hand.claimed.jobs.pop(0)
+        job = hand.claimed.items.pop(0)
         if cancelled:
             self.stop(self.entries[job.id])
         hand.seen = hand.seen and [one for one in hand.seen if one[0] is not job]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from longhaul.jobs.arguments import NewJob
-from longhaul.jobs.flow import PushOutcome
 from longhaul.jobs.job import JobStep
+from longhaul.jobs.pushes import PushOutcome
 from longhaul.jobs.store import SPACE
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
@@ -71,7 +71,7 @@ class JobsMachine(JobsHarm):
     @precondition(lambda self: sum(entry.cancelled for entry in self.entries.values()) < MOST_CANCELLED)
     @rule(which=WHICH, held=st.booleans())
     def cancel(self, which: int, held: bool) -> None:
-        in_hands = [self.entries[job.id] for hand in self.hands for job in hand.claimed.jobs] if held else []
+        in_hands = [self.entries[job.id] for hand in self.hands for job in hand.claimed.items] if held else []
         self.stop(pick(which, in_hands or self.entries.values()))
 
     @precondition(lambda self: any(entry.ended for entry in self.entries.values()))
@@ -187,7 +187,7 @@ class JobsMachine(JobsHarm):
         present = (entry.remote == document["id"]) if entry.remote else not entry.counts["losses"]
         wanted = not entry.ended and (document["status"] == "finished" or present)
         later = (wanted and full) or (entry.spoilt and not entry.forgotten)
-        became = self.parts.flow.take_pushed(id_, document)
+        became = self.parts.pushes.take(id_, document)
         assert became is (PushOutcome.UNKNOWN if entry.forgotten else PushOutcome.LATER if later else PushOutcome.TAKEN)
         if wanted and not later:
             entry.release()

@@ -1,3 +1,1 @@
-"""The soak: very many waiting jobs for half an hour, an outage of the remote in the middle, and a stop of all workers:
-`make soak`.
-"""
+"""The soak test: 100,000 jobs wait for half an hour, with an outage of the remote and a stop of all workers."""

@@ -1,4 +1,4 @@
-"""One installation for the session, with a server of its own; its books are checked after every test."""
+"""One running system for the session, with its own server; its books are checked after every test."""
 
 from __future__ import annotations
 

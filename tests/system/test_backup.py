@@ -1,4 +1,4 @@
-"""A copy of the append-only folder, taken under load, is a backup: a fresh server goes on from it, although the remote
+"""A copy of the append-only folder, taken under load, is a backup: a new server goes on from it, although the remote
 has moved on.
 """
 
@@ -28,7 +28,7 @@ JOBS = 150
 
 
 @contextmanager
-def at_work(redis_url: str, remote: Service) -> Iterator[Processes]:
+def working(redis_url: str, remote: Service) -> Iterator[Processes]:
     """Two workers and beat on the ledger at `redis_url`."""
     local = Stack(free_ports(), redis_url, self_hosted=False, workers=2, secret="0123456789abcdef" * 3)
     env = {**FAST, "LONGHAUL_ASYNC_URL": remote.base, "LONGHAUL_CRAWLER_URL": remote.base, "LONGHAUL_API_KEY": "k"}
@@ -41,7 +41,7 @@ def at_work(redis_url: str, remote: Service) -> Iterator[Processes]:
 
 
 def back_up(redis_url: str, folder: Path, copy: Path) -> None:
-    """As docs/operations.md says."""
+    """As docs/how-to/backups-and-upgrades.md says."""
     redis = connect(redis_url)
     share = redis.config_get("auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"]
     redis.config_set("auto-aof-rewrite-percentage", 0)
@@ -59,14 +59,14 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
         with serving(free_port(), folder) as redis_url:
             redis = connect(redis_url)
             store = JobStore(redis, JobLimits())
-            with at_work(redis_url, remote):
+            with working(redis_url, remote):
                 store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], tracked=False)
                 until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
                 back_up(redis_url, folder, copy)
-                # What happens now is not in the copy: the remote hands out results, and forgets them.
+                # What happens now is not in the copy: the remote hands out results and deletes them.
                 until(lambda: balance(store.books()).envelopes == JOBS, "all envelopes", 90)
             redis.close()
-        # A copy that was taken in the middle of a write, as from a snapshot of a disk.
+        # Cut the last write in half, as in a snapshot of a disk.
         last = max(copy.rglob("*.aof"), key=lambda file: ("incr" in file.name, file.name))
         last.write_bytes(last.read_bytes()[:-5])
         with serving(free_port(), copy) as redis_url:
@@ -75,13 +75,13 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
             found = balance(store.books())
             assert (found.faults, found.submitted) == ([], JOBS)
             assert JOBS // 10 - 1 <= found.envelopes < JOBS
-            with at_work(redis_url, remote):
+            with working(redis_url, remote):
                 until(lambda: not balance(store.books()).open, "every job ended", 110)
             assert balance(store.books()).faults == []
             homes = envelopes(redis)
             assert sorted(home["id"] for home in homes) == sorted(urls)
             assert {home["status"] for home in homes} == {"finished"}
             assert all(home["body"] == body_for(urls[home["id"]]) for home in homes)
-            # What was read since the copy was taken had to be submitted once more, and the envelope says so.
+            # Results that were read after the copy was taken are gone, so those jobs were submitted again.
             assert max(home["submissions"] for home in homes) == 2
             redis.close()

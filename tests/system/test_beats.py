@@ -1,4 +1,4 @@
-"""Two beats: one ticks, the other stands by, and takes over whatever becomes of the first."""
+"""Two beats: one ticks, the other stands by and takes over when the first is stopped or killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Beat:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def says(self, words: str) -> bool:
+    def has_logged(self, words: str) -> bool:
         return words in self.log.read_text()
 
 
@@ -45,17 +45,17 @@ def beat(redis_url: str, log: Path) -> Iterator[Beat]:
 
 @pytest.fixture
 def beats(redis: Redis, redis_url: str, tmp_path: Path) -> Iterator[tuple[Beat, Beat]]:
-    """The one that ticks, and the one that stands by."""
+    """(The beat that ticks, the beat that stands by.)"""
     with beat(redis_url, tmp_path / "first.log") as first:
         until(lambda: redis.get(LOCK), "the lock of the first beat")
         with beat(redis_url, tmp_path / "second.log") as second:
-            # The last line before it asks for the lock.
-            until(lambda: second.says("maxinterval"), "a second beat")
+            # The last line that it logs before it asks for the lock.
+            until(lambda: second.has_logged("maxinterval"), "a second beat")
             yield first, second
 
 
 def ticks_again(redis: Redis) -> bool:
-    """Whether a tick has come since the last question."""
+    """Whether there was a tick since the last call."""
     return bool(redis.delete(UPKEEP))
 
 
@@ -73,16 +73,14 @@ def test_the_second_beat_takes_over_from_the_first(
     assert redis.get(LOCK) not in {None, held}
     second.process.terminate()
     assert second.process.wait(5) == 0
-    # Ended cleanly, it leaves the place to whoever comes.
+    # A beat that ends cleanly releases the lock.
     assert redis.get(LOCK) is None
 
 
-def test_a_beat_that_stands_by_ends_when_it_is_told_to_and_the_other_goes_on(
-    redis: Redis, beats: tuple[Beat, Beat]
-) -> None:
+def test_a_beat_that_stands_by_can_be_stopped_and_the_other_goes_on(redis: Redis, beats: tuple[Beat, Beat]) -> None:
     first, second = beats
     second.process.terminate()
-    # It has not come to its own way of stopping yet, and needs none.
+    # While it waits for the lock, SIGTERM ends it directly.
     assert second.process.wait(5) in {0, -signal.SIGTERM}
     assert first.process.poll() is None
     ticks_again(redis)

@@ -98,7 +98,7 @@ def test_doctor_finds_nothing_wrong_here(longhaul: Installation) -> None:
         "workers",
         "books",
         "receiver",
-        "set aside",
+        "quarantine",
     }
 
 

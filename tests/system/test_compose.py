@@ -1,6 +1,6 @@
-"""No container engine is needed to know that the compose file works: each service's own command line runs here as a
-process with its own environment, on loopback addresses, until its own health check passes, and ends when it is told
-to."""
+"""The compose file works, tested without a container engine: the command of each service runs as a process with the
+service's environment, on loopback, until its own health check passes; then it is stopped.
+"""
 
 import os
 import re
@@ -16,39 +16,40 @@ import requests
 
 from tests.compose import read
 from tests.conftest import free_port
+from tests.installation import ROOT
 from workers.local.embedded_server import find_server
 
-WITHIN = 60.0
-GRACE = 30.0
+HEALTHY_WITHIN_SECONDS = 60.0
+STOP_WITHIN_SECONDS = 30.0
 SECRETS = {
     "longhaul_api_key": "key of the test",
     "longhaul_service_api_keys": '["key of the test"]',
     "longhaul_webhook_secret": "secret of the test",
     "flower_basic_auth": "user:password",
 }
-# uvicorn ends itself by the signal that it was sent, once all is shut down.
+# uvicorn raises the signal that it got once it has shut down.
 ENDED = {0, -signal.SIGTERM}
 
 
 class Compose:
-    """The services as processes. `folder` takes the place of /tmp, /data and /run/secrets."""
+    """The services as processes. `folder` replaces /tmp, /data and /run/secrets."""
 
     def __init__(self, folder: Path) -> None:
         self.services = read()["services"]
         self.folder = folder
         self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555")}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        server = Path(find_server())
-        self.programs = {
-            "redis-server": str(server),
-            "redis-cli": str(server.with_name(server.name.replace("server", "cli"))),
-        }
+        # The packaged server brings no redis-cli.
+        cli = folder / "redis-cli"
+        cli.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT / "tests" / "redis_cli.py"}" "$@"\n')
+        cli.chmod(0o755)
+        self.programs = {"redis-server": find_server().path, "redis-cli": str(cli)}
         (folder / "secrets").mkdir()
         for name, value in SECRETS.items():
             (folder / "secrets" / name).write_text(f"{value}\n")
 
     def here(self, text: str, service: str) -> str:
-        """An argument or a value as it is here instead of in a container."""
+        """Translate an argument or a value from the container to this machine."""
         if text in self.programs:
             return self.programs[text]
         text = text.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
@@ -62,7 +63,7 @@ class Compose:
         return re.sub(r"\b(6379|8080|8090|5555)\b", lambda found: self.ports[found[0]], text)
 
     def environment(self, name: str) -> dict[str, str]:
-        """What the service would see: its own variables, and nothing of this process's."""
+        """The environment of a service: its own variables and none of this process."""
         own = {
             key: self.here(value, name)
             for key, value in self.services[name].get("environment", {}).items()
@@ -80,7 +81,7 @@ class Compose:
             )
 
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
-        """One run of the service's health check."""
+        """Run the service's health check once."""
         command = [self.here(word, name) for word in self.services[name]["healthcheck"]["test"][1:]]
         if name == "redis":
             command[1:1] = ["-p", self.ports["6379"]]
@@ -95,7 +96,7 @@ class Compose:
         )
 
     def await_health(self, name: str) -> None:
-        end = time.monotonic() + WITHIN
+        end = time.monotonic() + HEALTHY_WITHIN_SECONDS
         while (checked := self.check(name)).returncode:
             assert self.processes[name].poll() is None, f"{name} has ended:\n{self.log(name)}"
             assert time.monotonic() < end, f"{name}: {checked.stdout}{checked.stderr}\n{self.log(name)}"
@@ -106,13 +107,13 @@ class Compose:
     def stop(self, name: str) -> int:
         process = self.processes[name]
         process.terminate()
-        return process.wait(GRACE)
+        return process.wait(STOP_WITHIN_SECONDS)
 
     def kill(self) -> None:
         for process in self.processes.values():
             if process.poll() is None:
                 process.kill()
-                process.wait(GRACE)
+                process.wait(STOP_WITHIN_SECONDS)
 
 
 @pytest.mark.timeout(180)

@@ -1,4 +1,4 @@
-"""Processes die in the middle of their work, and the server with them; each job still ends in its one envelope."""
+"""Workers and the server are killed or stopped in the middle of their work; each job still ends in one envelope."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ JOBS = 150
 
 @pytest.fixture
 def apart() -> Iterator[Installation]:
-    """An installation of this test's own, poll only: every body must be read by a worker."""
+    """A system for this test alone that only polls: a worker must read every body."""
     with serving(free_port()) as redis_url, installed(redis_url, leave_out=("flower", "webhook")) as installation:
         yield installation
 
 
-def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None:
+def test_killed_workers_lose_and_duplicate_no_job(apart: Installation) -> None:
     urls = [f"http://slow-{1 + n % 4}.fault.invalid/killed-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task(
+    ids = apart.client.send_task(
         "jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}
     ).get(timeout=30)
     for share in (0.1, 0.4, 0.7):
@@ -39,16 +39,16 @@ def test_killed_workers_lose_no_job_and_double_none(apart: Installation) -> None
     assert {len(envelopes) for envelopes in apart.envelopes.values()} == {1}
 
 
-def test_a_worker_that_is_told_to_stop_finishes_what_it_is_reading(apart: Installation) -> None:
+def test_a_stopped_worker_finishes_what_it_is_reading(apart: Installation) -> None:
     urls = [f"http://slow-1.fault.invalid/stopped-{n}" for n in range(JOBS)]
-    ids = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "queue": QUEUE}).get(
+    ids = apart.client.send_task("jobs.submit_batch", kwargs={"requests": urls, "callback": False, "queue": QUEUE}).get(
         timeout=30
     )
     until(lambda: apart.books().envelopes >= JOBS // 10, "the first envelopes")
     apart.stop("worker1", "worker2", by=signal.SIGTERM)
     for job_id, url in zip(ids, urls, strict=True):
         envelope = apart.envelope(job_id, seconds=120)
-        # Nothing that was read was lost on the way: no job had to be submitted twice.
+        # No result that was read was lost: no job had to be submitted twice.
         assert (envelope["status"], envelope["submissions"]) == ("finished", 1)
         assert envelope["body"] == body_for(url)
 
@@ -60,7 +60,7 @@ def test_a_server_that_is_restarted_goes_on_from_its_file(tmp_path) -> None:
     try:
         with installed(redis_url, leave_out=("flower", "webhook")) as longhaul:
             urls = [f"http://slow-2.fault.invalid/restart-{n}" for n in range(40)]
-            ids = longhaul.caller.send_task(
+            ids = longhaul.client.send_task(
                 "jobs.submit_batch", kwargs={"requests": urls, "callback": False, "resubmit": 5, "queue": QUEUE}
             ).get(timeout=30)
             until(lambda: longhaul.books().states["running"] > 0, "running jobs")
@@ -82,12 +82,12 @@ def test_a_message_waits_for_a_ledger_that_is_away_and_its_job_is_not_lost(tmp_p
             serving(free_port()) as broker_url,
             installed(redis_url, {"LONGHAUL_BROKER_URL": broker_url}, leave_out=("flower", "webhook")) as apart,
         ):
-            # A caller without a result backend, so that it needs the broker only.
-            caller = Celery(broker=broker_url)
+            # A client without a result backend: it needs only the broker.
+            client = Celery(broker=broker_url)
             ledger.__exit__(None, None, None)
             wanted = {"callback": False, "queue": QUEUE}
-            single = caller.send_task("jobs.submit", kwargs={"url": "http://ok.fault.invalid/waits", **wanted})
-            batch = caller.send_task(
+            single = client.send_task("jobs.submit", kwargs={"url": "http://ok.fault.invalid/waits", **wanted})
+            batch = client.send_task(
                 "jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/waits-too"], **wanted}
             )
             until(

@@ -1,6 +1,4 @@
-"""A crawl of a web site that nobody here wrote, through every part: the service, its webhooks, the receiver, the
-results queue.
-"""
+"""Crawls of a site that is not ours through every part: the service, its webhooks, the receiver, the results queue."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from workers.local.embedded_server import serving
 
-# The documentation of modules whose import does nothing, and is quickly written: email's and urllib's take seconds a
-# page.
+# Modules that import without side effects and whose pages pydoc makes quickly: those of email and urllib take seconds.
 MODULES = "json|logging|xml|sqlite3|concurrent|collections|importlib|unittest|html|wsgiref|multiprocessing"
 INCLUDE = rf"/(({MODULES})(\.[a-z_.]+)?\.html)?$"
 
@@ -44,7 +41,7 @@ def documentation() -> Iterator[str]:
 
 
 def walk(start: str, include: str, depth: int) -> dict[str, int]:
-    """Address and depth of each page, breadth first: nothing of what is tested is in it."""
+    """URL and depth of each page, breadth first; independent of the code under test."""
     seen, level = {start: 0}, [start]
     for at in range(1, depth + 1):
         found: list[str] = []
@@ -73,7 +70,7 @@ def crawling() -> Iterator[Installation]:
 
 
 def create(installation: Installation, **arguments: Any) -> AsyncResult[Any]:
-    return installation.caller.send_task("crawls.create", kwargs={"queue": QUEUE, **arguments})
+    return installation.client.send_task("crawls.create", kwargs={"queue": QUEUE, **arguments})
 
 
 def pages(installation: Installation, crawl_id: str) -> list[dict[str, Any]]:
@@ -90,14 +87,14 @@ def store(installation: Installation) -> CrawlStore:
     return CrawlStore(installation.redis, CrawlLimits())
 
 
-def comes_home_whole(installation: Installation, crawl_id: str, site: str) -> None:
+def assert_complete(installation: Installation, crawl_id: str, site: str) -> None:
     end = installation.envelope(crawl_id, seconds=120)
     wanted = walk(site, INCLUDE, 2)
     assert sorted(page["url"] for page in pages(installation, crawl_id)) == sorted(wanted)
     assert (end["status"], end["received"], end["missing"]) == ("finished", len(wanted), 0)
 
 
-def test_every_page_of_a_real_site_comes_home_once(crawling: Installation, site: str) -> None:
+def test_every_page_of_a_real_site_arrives_once(crawling: Installation, site: str) -> None:
     crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE, meta={"n": 1})
     end = crawling.envelope(crawl.id, seconds=120)
     wanted = walk(site, INCLUDE, 2)
@@ -113,32 +110,32 @@ def test_every_page_of_a_real_site_comes_home_once(crawling: Installation, site:
     )
     assert all("<title>" in page["body"] for page in arrived if page["statusCode"] == 200)
     assert {page["status"] for page in arrived} == {"finished"}
-    # The caller holds the task's id: it is the crawl's, and its result is the crawl's end.
+    # The id of the task is the id of the crawl, and its result is the end of the crawl.
     assert crawl.get(timeout=10)["received"] == len(wanted)
     assert balance(store(crawling).books()).faults == []
 
 
-def test_the_receiver_may_die_in_the_middle(crawling: Installation, site: str) -> None:
+def test_the_receiver_may_be_killed_during_a_crawl(crawling: Installation, site: str) -> None:
     crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
     until(lambda: len(pages(crawling, crawl.id)) >= 10, "some pages")
     crawling.stop("webhook", by=signal.SIGKILL)
-    comes_home_whole(crawling, crawl.id, site)
+    assert_complete(crawling, crawl.id, site)
 
 
-def test_workers_and_the_fetcher_may_die_while_it_runs(crawling: Installation, site: str) -> None:
+def test_workers_and_the_fetcher_may_be_killed_during_a_crawl(crawling: Installation, site: str) -> None:
     crawl = create(crawling, start_url=site, max_depth=2, url_regexp_include=INCLUDE)
     until(lambda: store(crawling).get(crawl.id), "the record")
     crawling.stop("worker1", "worker2", by=signal.SIGKILL)
     until(lambda: len(pages(crawling, crawl.id)) >= 5, "some pages")
     crawling.stop("fetcher", "worker1", by=signal.SIGKILL)
-    comes_home_whole(crawling, crawl.id, site)
+    assert_complete(crawling, crawl.id, site)
 
 
-def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_once_and_the_rest_is_said(
+def test_with_any_fault_of_the_events_each_page_arrives_once_or_is_reported_as_missing(
     crawling: Installation,
 ) -> None:
-    # All at once, for each has something to wait for.
-    wrong = (
+    # All at the same time, because each of them waits for something.
+    faults = (
         "ok",
         "lose-7",
         "duplicate",
@@ -152,7 +149,7 @@ def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_on
         "get500",
         "post503-1",
     )
-    sites = {word: f"http://{word}.site-30.fault.invalid/" for word in wrong}
+    sites = {word: f"http://{word}.site-30.fault.invalid/" for word in faults}
     ids = {word: create(crawling, start_url=site, max_depth=5).id for word, site in sites.items()}
     for word, site in sites.items():
         end = crawling.envelope(ids[word], seconds=60)
@@ -168,7 +165,7 @@ def test_whatever_goes_wrong_with_the_events_every_page_that_comes_comes_home_on
 def test_a_cancelled_crawl_stops_at_the_remote(crawling: Installation) -> None:
     crawl = create(crawling, start_url="http://site-5000.fault.invalid/", max_depth=50)
     until(lambda: pages(crawling, crawl.id), "a page")
-    answer = crawling.caller.send_task("crawls.cancel", kwargs={"crawl_id": crawl.id}).get(timeout=30)
+    answer = crawling.client.send_task("crawls.cancel", kwargs={"crawl_id": crawl.id}).get(timeout=30)
     assert answer["status"] in {"cancelled", "running"}
     end = crawling.envelope(crawl.id)
     assert end["status"] == "cancelled"

@@ -1,6 +1,4 @@
-"""Messages that no worker can make anything of: kept, whatever is wrong with them, never lost, and sent again when
-somebody says so.
-"""
+"""Messages that no worker can handle: kept, whatever is wrong with them, never lost, and sent again on command."""
 
 from __future__ import annotations
 
@@ -94,7 +92,7 @@ def letters(longhaul: Installation) -> Iterator[DeadLetters]:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(
+def test_a_message_that_no_worker_can_handle_is_kept_and_no_worker_ends_by_it(
     longhaul: Installation, letters: DeadLetters, name: str
 ) -> None:
     body, changes = BAD[name]
@@ -115,7 +113,7 @@ def test_a_message_that_nobody_can_handle_is_kept_and_no_worker_ends_by_it(
     assert SECRET not in "\n".join(said)
 
 
-def test_a_worker_says_that_it_threw_the_oldest_away(longhaul: Installation, letters: DeadLetters) -> None:
+def test_a_worker_says_that_it_dropped_the_oldest(longhaul: Installation, letters: DeadLetters) -> None:
     pipe = longhaul.redis.pipeline(transaction=False)
     for _ in range(MOST):
         pipe.xadd(STREAM, {"queue": "celery", "reason": "why", "task": "full", "size": 1, "letter": "{}"})
@@ -126,21 +124,21 @@ def test_a_worker_says_that_it_threw_the_oldest_away(longhaul: Installation, let
     assert letters.count() == MOST
     until(
         lambda: any(
-            "error" in line and "thrown away" in line and "dropped=1" in line for _, line in longhaul.lines[began:]
+            "error" in line and "dropped for it" in line and "dropped=1" in line for _, line in longhaul.lines[began:]
         ),
         "its line",
     )
 
 
-def test_a_body_that_came_compressed_is_kept_as_it_was_meant(longhaul: Installation, letters: DeadLetters) -> None:
+def test_a_compressed_body_is_kept_decompressed(longhaul: Installation, letters: DeadLetters) -> None:
     raw(longhaul.redis, zlib.compress(b"5"), headers={"compression": "application/x-gzip"})
     until(lambda: letters.count() == 1, "a dead letter")
     ((_, letter),) = letters.each()
     assert (letter.body, letter.headers.get("compression")) == (b"5", None)
 
 
-def test_whoever_waits_for_a_task_that_nobody_knows_is_told(longhaul: Installation, letters: DeadLetters) -> None:
-    result = longhaul.caller.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
+def test_a_client_that_waits_for_an_unknown_task_gets_its_error(longhaul: Installation, letters: DeadLetters) -> None:
+    result = longhaul.client.send_task("jobs.sumbit", kwargs={"url": "http://ok.fault.invalid/"})
     with pytest.raises(Exception, match="sumbit"):
         result.get(timeout=30)
     assert letters.count() == 1

@@ -1,4 +1,4 @@
-"""`make demo` with a person's own pages: its last line, its exit code, and nothing left of it."""
+"""`make demo` with the user's own pages: its last line, its exit code, and no process left of it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 
 
 def started_with(mark: str) -> list[psutil.Process]:
-    """Every process that has `mark` in its environment: the demo hands its own on to each part."""
+    """Every process that has `mark` in its environment, which each part inherits from the demo."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -53,7 +53,7 @@ def started_with(mark: str) -> list[psutil.Process]:
     return found
 
 
-def test_the_pages_of_a_file_come_home_and_nothing_is_left_running(site: str, tmp_path: Path) -> None:
+def test_the_pages_of_a_file_arrive_and_nothing_is_left_running(site: str, tmp_path: Path) -> None:
     file, mark = tmp_path / "urls", uuid4().hex
     file.write_text(f"# two pages\n{site}/one.html?a=1&b=2\n{site}/two.html\n")
     env = {**clean_environ(), "URL": "", "URLS": str(file), "DEMO_OF_THE_TEST": mark}
@@ -64,12 +64,13 @@ def test_the_pages_of_a_file_come_home_and_nothing_is_left_running(site: str, tm
         for process in started_with(mark):
             process.kill()
     assert ended.returncode == 0, ended.stderr
+    assert re.search(r"^Starting (Redis|Valkey) [0-9.]+ \(/.*-server\), service, receiver", ended.stderr, re.MULTILINE)
     assert re.fullmatch(r"demo: 2 submitted, 2 finished, 0 failed, 0 lost, [0-9.]+ s", ended.stdout.splitlines()[-1])
     assert "<h1>page one</h1>" in ended.stdout
     assert left == []
 
 
-def test_the_crawl_brings_the_documentation_home_or_says_no(
+def test_the_crawl_fetches_the_documentation_or_says_no(
     longhaul: Installation, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with demo._site(wanted=True) as pages:
@@ -79,7 +80,7 @@ def test_the_crawl_brings_the_documentation_home_or_says_no(
         capfd.readouterr().err.splitlines()[-1],
     )
     assert figures
-    # More than what the first page links to: the packages' own modules.
+    # More than the first page links to: modules of the packages as well.
     assert 40 < int(figures[1]) <= demo.BUDGET
     assert not demo._crawl("ftp://nothing.invalid/", longhaul.local)
 

@@ -26,7 +26,7 @@ def test_a_job_that_fails_is_a_failed_row_and_a_cancelled_one_a_cancelled(longha
     failed = longhaul.submit("http://fail.fault.invalid/row")
     cancelled = longhaul.submit("http://never.fault.invalid/row")
     until(lambda: longhaul.books().states["running"], "a running job")
-    longhaul.caller.send_task("jobs.cancel", kwargs={"job_id": cancelled}).get(timeout=30)
+    longhaul.client.send_task("jobs.cancel", kwargs={"job_id": cancelled}).get(timeout=30)
     longhaul.envelope(cancelled)
     for job_id, state in ((failed, "FAILURE"), (cancelled, "CANCELLED")):
         until(
@@ -36,7 +36,7 @@ def test_a_job_that_fails_is_a_failed_row_and_a_cancelled_one_a_cancelled(longha
 
 
 def test_the_jobs_of_a_batch_have_no_row(longhaul: Installation) -> None:
-    result = longhaul.caller.send_task(
+    result = longhaul.client.send_task(
         "jobs.submit_batch", kwargs={"requests": ["http://ok.fault.invalid/no-row"], "queue": QUEUE}
     )
     (job_id,) = result.get(timeout=30)

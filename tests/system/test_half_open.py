@@ -1,5 +1,5 @@
-"""Every connection of every process to Redis becomes half-open at once: bytes vanish, sockets stay. Each notices, and
-no job is lost by it.
+"""Every connection of every process to Redis becomes half-open at once: bytes vanish, sockets stay. Each process
+notices, and no job is lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ WORKERS = ("worker1", "worker2")
 
 
 def answering(apart: Installation) -> set[str]:
-    """Which of the two workers take part in the broker's conversation: each is asked by its name."""
+    """Which of the two workers answer a ping through the broker, each asked by its name."""
     nodes = [f"{name}@{apart.node()}" for name in WORKERS]
-    answers = apart.caller.control.ping(destination=nodes, timeout=2.0, limit=len(nodes))
+    answers = apart.client.control.ping(destination=nodes, timeout=2.0, limit=len(nodes))
     return {node.partition("@")[0] for answer in answers for node in answer}
 
 
@@ -36,7 +36,7 @@ def at_work(apart: Installation, since: int) -> set[str]:
     return {name for name, line in apart.lines[since:] if name in WORKERS and "step=" in line and "claimed=" in line}
 
 
-# It waits out one timeout after the other, on a busy machine as well.
+# It waits for one timeout after the other, on a busy machine as well.
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() -> None:
@@ -46,10 +46,10 @@ def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() ->
         proxying(port) as proxy,
         installed(redis_url.replace(str(port), str(proxy.port)), leave_out=("flower",)) as apart,
     ):
-        # The test itself goes straight to the server.
-        apart.redis, apart.caller = connect(redis_url), Celery(broker=redis_url, backend=redis_url)
+        # The test itself connects to the server directly.
+        apart.redis, apart.client = connect(redis_url), Celery(broker=redis_url, backend=redis_url)
         urls = [f"http://slow-{1 + n % 3}.fault.invalid/half-open-{n}" for n in range(WAITING)]
-        batch = apart.caller.send_task("jobs.submit_batch", kwargs={"requests": urls, "resubmit": 5, "queue": QUEUE})
+        batch = apart.client.send_task("jobs.submit_batch", kwargs={"requests": urls, "resubmit": 5, "queue": QUEUE})
         ids = batch.get(timeout=30)
         until(lambda: apart.books().states["running"] > 0, "running jobs")
         assert proxy.open > 10
@@ -59,8 +59,8 @@ def test_half_open_connections_are_noticed_within_a_minute_and_lose_nothing() ->
         late = {apart.submit(url): url for url in (f"http://ok.fault.invalid/after-{n}" for n in range(10))}
         for job_id, url in late.items():
             assert apart.envelope(job_id, seconds=NOTICED_WITHIN)["body"] == body_for(url)
-        # A worker, beat, service and its crew have all had a part in that; the other worker and the receiver may have
-        # been left out.
+        # A worker, beat, the service and its worker have all had a part in that; the other worker and the receiver
+        # may not have.
         until(lambda: answering(apart) == set(WORKERS), "both workers' answers", NOTICED_WITHIN)
         # From here on, so that no line counts that was on its way when the freeze came.
         since = len(apart.lines)

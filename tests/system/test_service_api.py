@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from longhaul.ledger.connection import connect
-from service.faults import words as faults
+from service.faults.words import body_for
 from service.jobs.runs import SPACE
 from tests.conftest import free_port
 from tests.service_process import Service, eventually, service
@@ -67,7 +67,7 @@ def test_finished_is_not_success(running: Service, target: Target, status: int, 
     assert (ended["status"], ended["response"]["statusCode"]) == (state, status)
 
 
-def test_trouble_is_tried_again_with_attempts_and_time_moving(running: Service, target: Target) -> None:
+def test_trouble_is_retried_and_attempts_and_time_move(running: Service, target: Target) -> None:
     made = running.post(f"{target.base}/flaky/2")
     seen: list[dict[str, Any]] = []
 
@@ -99,10 +99,10 @@ def test_a_batch_is_an_array_in_order(running: Service) -> None:
     assert [made["url"] for made in answer.json()] == urls
     for made in answer.json():
         ended = running.ended(made["id"])
-        assert (ended["response"]["body"], ended["meta"]) == (faults.body_for(made["url"]), {"b": 1})
+        assert (ended["response"]["body"], ended["meta"]) == (body_for(made["url"]), {"b": 1})
 
 
-def test_fifty_thousand_are_taken_and_one_more_is_not(tmp_path: Path) -> None:
+def test_fifty_thousand_are_accepted_and_one_more_is_not(tmp_path: Path) -> None:
     urls = [f"http://example.com/{n}" for n in range(50_001)]
     with serving(free_port()) as redis_url:
         one = Service(redis_url, tmp_path)
@@ -136,7 +136,7 @@ def test_cancelling_ends_it_whatever_is_under_way(running: Service, target: Targ
     for _ in range(2):
         answer = requests.delete(made["statusUrl"], params={"api_key": "k"}, timeout=5)
         assert (answer.status_code, answer.json()) == (200, document)
-    # A page that was begun later and takes as long has come home, so the one that was under way has come, too.
+    # A page that was begun later and takes as long is done, so the one that was under way is done, too.
     running.ended(running.post(f"{target.base}/slow/2?later")["id"])
     assert running.get(made["id"]).json() == document
 
@@ -148,7 +148,7 @@ def test_cancelling_what_has_ended_changes_nothing(running: Service) -> None:
     assert requests.delete(f"{running.base}/jobs/nobody", timeout=5).status_code == 404
 
 
-def test_refusals_are_json_with_words(running: Service) -> None:
+def test_refusals_are_json_with_a_reason(running: Service) -> None:
     for path, body, words in (
         ("/jobs", b'{"url": "http://example.com/"} // hi', "JSON knows no comments"),
         ("/jobs", b'{"apiKey": "k", "url": "http://example.com/", "apiParams": {"render": true}}', "not supported"),
@@ -182,7 +182,7 @@ def test_a_worker_that_dies_loses_nothing(tmp_path_factory: pytest.TempPathFacto
         assert (ended["status"], ended["attempts"]) == ("finished", 2)
 
 
-def test_private_targets_and_strangers_are_refused(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
+def test_private_targets_and_unknown_keys_are_refused(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
     settings = {"service_private_targets": "0", "service_api_keys": '["good"]'}
     with service(tmp_path_factory.mktemp("service"), **settings) as one:
         refused = requests.post(f"{one.base}/jobs", json={"apiKey": "good", "url": f"{target.base}/secret"}, timeout=5)
@@ -190,9 +190,7 @@ def test_private_targets_and_strangers_are_refused(tmp_path_factory: pytest.Temp
         hidden = requests.post(
             f"{one.base}/jobs", json={"apiKey": "good", "url": "http://never.fault.invalid/"}, timeout=5
         ).json()
-        assert (
-            one.get(hidden["id"]).json()["status"] == "running"
-        )  # the dial is off, so this is a name that nobody knows
+        assert one.get(hidden["id"]).json()["status"] == "running"  # the dial is off, so this host does not exist
         for key, status in (("good", 200), ("bad", 401)):
             assert requests.get(hidden["statusUrl"], params={"api_key": key}, timeout=5).status_code == status
             assert requests.get(hidden["statusUrl"], params={"apiKey": key}, timeout=5).status_code == status

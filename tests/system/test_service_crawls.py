@@ -15,7 +15,7 @@ import requests
 
 from longhaul.ledger.connection import connect
 from service.crawls.store import SPACE
-from service.faults import crawl_faults
+from service.faults.crawl_faults import site_for
 from tests.conftest import free_port
 from tests.service_process import Service, eventually, service
 from tests.service_site import DEPTHS, FAILED, UNCHARGED
@@ -43,7 +43,7 @@ def target() -> Iterator[Target]:
 
 
 class Hook:
-    """What a crawl pushes to one path of the target."""
+    """What a crawl delivers to one path of the target."""
 
     def __init__(self, target: Target, path: str = "/hook") -> None:
         self._target, self._path = target, path
@@ -159,11 +159,11 @@ def test_a_worker_that_dies_in_the_middle_loses_no_page(
     documents = {page["url"]: page["currentCost"] for page in hook.pages}
     assert len({(page["url"], page["currentCost"]) for page in hook.pages}) == len(
         documents
-    )  # told again is told the same
+    )  # delivered again, an event is the same
     assert len({json.dumps(summary, sort_keys=True) for summary in hook.summaries}) == 1
 
 
-def test_cancelling_ends_it_at_once_and_tells_what_there_is(running: Service, target: Target, hook: Hook) -> None:
+def test_cancelling_ends_it_at_once_and_delivers_what_there_is(running: Service, target: Target, hook: Hook) -> None:
     root = f"{target.base}/tree/400/0.1/"
     crawl = running.crawl(root, callback=hook.callback)
     eventually(lambda: running.progress(crawl)["done"] >= 10)
@@ -178,7 +178,7 @@ def test_cancelling_ends_it_at_once_and_tells_what_there_is(running: Service, ta
     assert len(summary["completed"]) == len(hook.pages) == end["done"] == summary["jobCost"]
     assert len(summary["cancelled"]) > 0
     assert {entry["url"] for entry in summary["cancelled"]}.isdisjoint(page["url"] for page in hook.pages)
-    # What a round had already asked for comes home; nothing new is asked.
+    # What a round was fetching already is still answered; nothing new is fetched.
     pages = [one for one in target.asked[asked:] if one.path.startswith("/tree")]
     assert len(pages) <= 8
     assert requests.delete(f"{running.base}/job/{crawl}", timeout=5).json() == answers[0].json()
@@ -195,7 +195,7 @@ def test_refused_events_are_tried_again_before_the_summary(running: Service, hoo
     began = time.monotonic()
     start = "http://site-5.push500-1.fault.invalid/"
     running.delivered(running.crawl(start, callback=hook.callback))
-    assert {page["url"] for page in hook.pages} == crawl_faults.site_for(start).keys()
+    assert {page["url"] for page in hook.pages} == site_for(start).keys()
     assert time.monotonic() - began >= 3 + 3
     assert hook.documents[-1] == hook.summaries[0]
 
@@ -210,7 +210,7 @@ def test_a_crawl_of_nothing_has_failed(running: Service, hook: Hook) -> None:
     assert page["failReason"].endswith("attempts)")
 
 
-def test_without_a_callback_the_status_tells_it_all(running: Service) -> None:
+def test_without_a_callback_the_status_says_it_all(running: Service) -> None:
     crawl = running.crawl("http://site-30.fault.invalid/")
     assert running.delivered(crawl)["done"] == 30
     whole = requests.get(f"{running.base}/job/{crawl}", timeout=5).json()
@@ -294,7 +294,7 @@ EXAMPLE = b"""{
 }"""
 
 
-def test_refusals_are_json_with_words(running: Service) -> None:
+def test_refusals_are_json_with_a_reason(running: Service) -> None:
     good = {"api_key": "k", "start_url": "http://example.com/", "max_depth": 1, "url_regexp_include": ".*"}
     for body, words in (
         (EXAMPLE, "JSON knows no comments"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from service.faults import words as faults
+from service.faults.words import body_for, huge_for, object_for
 from tests.service_process import Service, eventually, service
 from tests.service_target import PAGE, serve
 
@@ -32,7 +32,7 @@ def test_refused_submissions(running: Service) -> None:
     assert (plain.status_code, plain.headers["content-type"]) == (400, "text/plain; charset=utf-8")
 
 
-def test_a_submission_whose_answer_is_cut_is_a_job_all_the_same(running: Service) -> None:
+def test_a_submission_whose_answer_is_cut_is_still_a_job(running: Service) -> None:
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         submit(running, "http://postcut-1.fault.invalid/")
     assert submit(running, "http://postcut-1.fault.invalid/").ok
@@ -46,10 +46,10 @@ def test_refused_readings_leave_the_result_alone(running: Service) -> None:
     with pytest.raises(json.JSONDecodeError):
         json.loads(answers[3].text)
     assert answers[4].json()["status"] == "pondering"
-    assert running.ended(made["id"])["response"]["body"] == faults.body_for(made["url"])
+    assert running.ended(made["id"])["response"]["body"] == body_for(made["url"])
 
 
-def test_a_cut_reading_is_none(running: Service) -> None:
+def test_a_cut_reading_does_not_count(running: Service) -> None:
     made = running.post("http://cut-2.fault.invalid/")
 
     def cut() -> bool:
@@ -77,15 +77,15 @@ def test_bodies_of_every_kind(running: Service) -> None:
         for word in ("huge-3", "binary", "object", "status-403", "fail", "flaky-1")
     }
     ended = {word: running.ended(document["id"]) for word, document in made.items()}
-    assert ended["huge-3"]["response"]["body"] == faults.huge_for(made["huge-3"]["url"], 3)
+    assert ended["huge-3"]["response"]["body"] == huge_for(made["huge-3"]["url"], 3)
     assert "base64EncodedBody" in ended["binary"]["response"]
-    assert ended["object"]["response"]["body"] == faults.object_for(made["object"]["url"])
+    assert ended["object"]["response"]["body"] == object_for(made["object"]["url"])
     assert ended["status-403"]["response"]["statusCode"] == 403
     assert ended["fail"]["status"] == "failed"
     assert ended["flaky-1"]["attempts"] == 2
 
 
-def test_a_header_does_it_with_a_real_target_that_does_not_see_it(running: Service) -> None:
+def test_a_header_makes_faults_with_a_real_target_that_does_not_see_it(running: Service) -> None:
     with serve() as target:
         made = running.post(
             f"{target.base}/page", headers={"X-Longhaul-Fault": "get503-1"}, apiParams={"keep_headers": True}

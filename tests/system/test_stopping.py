@@ -1,5 +1,5 @@
-"""Told to stop, a process finishes what it has in hand and takes nothing new; told twice, it ends at once and loses
-nothing.
+"""On SIGTERM a worker finishes what it has claimed and claims nothing new; on a second SIGTERM it ends at once and
+loses nothing.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from tests.wire import Ask, Reply, wire
 
 JOBS = 60
 LEASE = 10.0
-QUICK = 5.0
-"""Two seconds of grace, and the interpreter's own end on a busy machine."""
-# A call that the remote holds is given up long after the tests have let go of it.
+SOON_SECONDS = 5.0
+"""Two seconds of grace, and the end of the interpreter on a busy machine."""
+# The timeouts of calls are longer than the tests let the remote hold them.
 SLOW = {**FAST, "LONGHAUL_HTTP_TIMEOUT": "8", "LONGHAUL_BATCH_TIMEOUT": "9", "LONGHAUL_LEASE": f"{LEASE:g}"}
 
 
 @dataclass
 class Holding:
-    """A remote that hands out each result once, and may hold its answers: those to looks at `held` jobs wait for
-    `gate`.
+    """A remote that hands out each result once. Answers to polls for which `held(path)` is true wait for `gate`.
+    `deaf`: it has not handed out what it holds, so a client that gives up loses nothing.
     """
 
     scraper: Scraper
@@ -49,7 +49,6 @@ class Holding:
     held: Callable[[str], bool] = lambda _: False
     asked: list[str] = field(default_factory=list)
     deaf: bool = False
-    """What it holds, it has not done yet: a caller who gives up has lost nothing."""
 
     def __call__(self, ask: Ask) -> Reply:
         self.asked.append(ask.path)
@@ -66,25 +65,25 @@ class Worker:
     process: subprocess.Popen[bytes]
     log: Path
 
-    def says(self, words: str) -> bool:
+    def has_logged(self, words: str) -> bool:
         return words in self.log.read_text()
 
-    def tell(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def send(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def ends(self, within: float) -> int:
-        """Its exit code."""
+    def wait(self, within: float) -> int:
+        """Wait until it has ended; its exit code."""
         return self.process.wait(within)
 
 
 @dataclass
 class Scene:
-    """One worker with a remote and a ledger of the test's own, and no beat: the tests give the ticks."""
+    """A ledger and a remote for one test, and workers. There is no beat: the tests send the ticks."""
 
     redis: Redis
     redis_url: str
     store: JobStore
-    caller: Celery
+    client: Celery
     base: str
     folder: Path
 
@@ -115,7 +114,7 @@ class Scene:
             process = subprocess.Popen(line, env=env, cwd=ROOT, stdout=output, stderr=output)
         worker = Worker(process, log)
         try:
-            until(lambda: worker.says("ready."), "a worker that is ready")
+            until(lambda: worker.has_logged("ready."), "a worker that is ready")
             yield worker
         except BaseException:
             sys.stderr.write(log.read_text()[-20_000:])
@@ -129,7 +128,7 @@ class Scene:
         self.store.submit([(id_, a_submission(f"https://example.com/{id_}")) for id_ in ids], tracked=False)
 
     def tick(self) -> bool:
-        self.caller.send_task("jobs.dispatch", queue="longhaul.upkeep", expires=60)
+        self.client.send_task("jobs.dispatch", queue="longhaul.upkeep", expires=60)
         return True
 
     def books(self) -> Any:
@@ -151,21 +150,23 @@ class Scene:
 
 @pytest.fixture
 def holding() -> Iterator[Holding]:
-    remote = Holding(Scraper(looks=0), threading.Event())
+    remote = Holding(Scraper(polls=0), threading.Event())
     yield remote
     remote.gate.set()
 
 
 @pytest.fixture
 def scene(redis: Redis, redis_url: str, holding: Holding, tmp_path: Path) -> Iterator[Scene]:
-    caller = Celery(broker=redis_url)
+    client = Celery(broker=redis_url)
     with wire(holding) as remote:
-        yield Scene(redis, redis_url, JobStore(redis, JobLimits(lease=LEASE)), caller, remote.base, tmp_path)
+        yield Scene(redis, redis_url, JobStore(redis, JobLimits(lease=LEASE)), client, remote.base, tmp_path)
         holding.gate.set()
-    caller.close()
+    client.close()
 
 
-def test_told_to_stop_a_worker_finishes_what_the_remote_gave_and_holds_nothing(scene: Scene, holding: Holding) -> None:
+def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lease(
+    scene: Scene, holding: Holding
+) -> None:
     ids = [f"job-{n}" for n in range(JOBS)]
     with scene.worker() as worker:
         holding.held = lambda _: True
@@ -175,37 +176,37 @@ def test_told_to_stop_a_worker_finishes_what_the_remote_gave_and_holds_nothing(s
             "every result given by the remote, and none arrived",
         )
         assert scene.books().envelopes == 0
-        worker.tell()
-        until(lambda: worker.says("Warm shutdown"), "a worker that stops")
+        worker.send()
+        until(lambda: worker.has_logged("Warm shutdown"), "the worker to stop")
         scene.submit("late")
         scene.tick()
         holding.gate.set()
-        assert worker.ends(LEASE + QUICK) == 0
-    homes = envelopes(scene.redis)
-    assert sorted(home["id"] for home in homes) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in homes} == {("finished", 1, 0)}
-    # What came later was not touched: due since its creation, and nobody counts as being at work.
+        assert worker.wait(LEASE + SOON_SECONDS) == 0
+    found = envelopes(scene.redis)
+    assert sorted(home["id"] for home in found) == sorted(ids)
+    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
+    # The later job was not claimed: it is due since its creation, and no batch counts as started.
     assert scene.due("poll:default") == {}
     assert [at <= scene.store.now() for at in scene.due("send:default").values()] == [True]
     assert scene.tokens() == 0
     assert scene.redis.hlen("unacked") == 0
 
 
-def test_told_twice_a_worker_ends_at_once_and_another_brings_home_what_it_had(scene: Scene, holding: Holding) -> None:
+def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene, holding: Holding) -> None:
     holding.deaf, holding.held = True, lambda path: int(path.rpartition("-")[2]) % 2 == 0
     ids = [f"job-{n}" for n in range(JOBS)]
     with scene.worker() as worker:
         scene.submit(*ids)
         until(lambda: scene.tick() and scene.books().envelopes == JOBS // 2, "half of the envelopes")
-        worker.tell()
-        until(lambda: worker.says("Warm shutdown"), "a worker that stops")
+        worker.send()
+        until(lambda: worker.has_logged("Warm shutdown"), "the worker to stop")
         assert worker.process.poll() is None
         began = time.monotonic()
-        worker.tell()
-        assert worker.ends(30) == 0
-        assert time.monotonic() - began < QUICK
-    assert worker.says("told to stop a second time")
-    # What was in flight is left to its lease, which is not over; no failure was counted.
+        worker.send()
+        assert worker.wait(30) == 0
+        assert time.monotonic() - began < SOON_SECONDS
+    assert worker.has_logged("second shutdown signal")
+    # What was in flight keeps its lease; no failure was counted.
     assert scene.books().envelopes == JOBS // 2
     waiting = scene.due("poll:default")
     assert len(waiting) == JOBS // 2
@@ -214,11 +215,11 @@ def test_told_twice_a_worker_ends_at_once_and_another_brings_home_what_it_had(sc
     holding.gate.set()
     with scene.worker("successor") as successor:
         until(lambda: scene.tick() and scene.books().envelopes == JOBS, "the other half", 60)
-        successor.tell()
-        assert successor.ends(LEASE + QUICK) == 0
-    homes = envelopes(scene.redis)
-    assert sorted(home["id"] for home in homes) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in homes} == {("finished", 1, 0)}
+        successor.send()
+        assert successor.wait(LEASE + SOON_SECONDS) == 0
+    found = envelopes(scene.redis)
+    assert sorted(home["id"] for home in found) == sorted(ids)
+    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
     assert scene.tokens() == 0
 
 
@@ -226,37 +227,37 @@ def test_told_twice_a_worker_ends_at_once_and_another_brings_home_what_it_had(sc
 def test_a_worker_with_nothing_to_do_ends_at_once(scene: Scene, times: int) -> None:
     with scene.worker() as worker:
         for _ in range(times):
-            worker.tell()
-        assert worker.ends(QUICK) in {0, 75}
+            worker.send()
+        assert worker.wait(SOON_SECONDS) in {0, 75}
 
 
-def test_told_twice_a_worker_that_waits_for_anything_else_is_ended(scene: Scene, holding: Holding) -> None:
+def test_a_worker_stopped_twice_waits_for_no_call(scene: Scene, holding: Holding) -> None:
     holding.deaf, holding.held = True, lambda path: path == "/job"
     crawls = CrawlStore(scene.redis, CrawlLimits(lease=LEASE))
     with scene.worker() as worker:
         crawls.order("crawl-1", NewCrawl(CrawlRequest("https://example.com/", max_depth=1), "http://receiver.test"))
         until(lambda: scene.tick() and "/job" in holding.asked, "a crawl that is being created")
-        worker.tell()
-        until(lambda: worker.says("Warm shutdown"), "a worker that stops")
-        worker.tell()
-        # Not the end of its call, which comes later.
-        assert worker.ends(QUICK) == 75
+        worker.send()
+        until(lambda: worker.has_logged("Warm shutdown"), "the worker to stop")
+        worker.send()
+        # Its call would end later.
+        assert worker.wait(SOON_SECONDS) == 75
     crawl = crawls.get("crawl-1")
     assert crawl is not None
     assert (crawl.state, crawl.submissions) == ("queued", 1)
 
 
-def test_told_to_stop_a_fetcher_finishes_its_pages_and_takes_no_more(tmp_path: Path, redis_url: str) -> None:
+def test_a_stopped_fetcher_finishes_its_pages_and_claims_no_more(tmp_path: Path, redis_url: str) -> None:
     gate = threading.Event()
     with wire(lambda _: Reply(200, b"page", after=gate)) as target, fetching(redis_url, tmp_path) as service:
         runs = [service.post(f"{target.base}/{n}")["id"] for n in range(40)]
         eventually(lambda: len(target.asked) >= 4)
-        told_to_stop(service, "worker")
+        stop(service, "worker")
         begun = len(target.asked)
         later = service.post(f"{target.base}/later")["id"]
         gate.set()
         assert service.processes["worker"].wait(10) == 0
-        # What was let in at a host's door may still have asked; what waited in the ledger did not.
+        # A page that had a slot of its host may still be requested, but not one that waited in the ledger.
         assert "/later" not in {ask.path for ask in target.asked}
         assert len(target.asked) >= begun
         leased = {str(id_) for id_, at in _due(service, "fetch").items() if at > time.time() + 1}
@@ -267,17 +268,17 @@ def test_told_to_stop_a_fetcher_finishes_its_pages_and_takes_no_more(tmp_path: P
         assert len({ask.path for ask in target.asked}) == len(target.asked) == 41
 
 
-def test_told_twice_a_fetcher_ends_at_once_and_its_pages_are_fetched_after_the_lease(
+def test_a_fetcher_stopped_twice_ends_at_once_and_its_pages_are_fetched_after_the_lease(
     tmp_path: Path, redis_url: str
 ) -> None:
     gate = threading.Event()
     with wire(lambda _: Reply(200, b"page", after=gate)) as target, fetching(redis_url, tmp_path) as service:
         run = service.post(f"{target.base}/page")["id"]
         eventually(lambda: target.asked)
-        told_to_stop(service, "worker")
+        stop(service, "worker")
         assert service.processes["worker"].poll() is None
         service.processes["worker"].terminate()
-        assert service.processes["worker"].wait(QUICK) == 75
+        assert service.processes["worker"].wait(SOON_SECONDS) == 75
         gate.set()
         service.start_worker()
         assert service.ended(run, within=30)["response"]["body"] == "page"
@@ -285,7 +286,7 @@ def test_told_twice_a_fetcher_ends_at_once_and_its_pages_are_fetched_after_the_l
 
 @contextmanager
 def fetching(redis_url: str, folder: Path) -> Iterator[Service]:
-    """A service whose leases are short."""
+    """A service with short leases."""
     service = Service(redis_url, folder, {"http_timeout": "6", "batch_timeout": "7", "lease": "8"})
     try:
         service.start_worker()
@@ -295,7 +296,7 @@ def fetching(redis_url: str, folder: Path) -> Iterator[Service]:
         service.stop_all()
 
 
-def told_to_stop(service: Service, name: str) -> None:
+def stop(service: Service, name: str) -> None:
     service.processes[name].terminate()
     eventually(lambda: "Warm shutdown" in (service.folder / f"{name}.log").read_text())
 

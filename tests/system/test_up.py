@@ -1,4 +1,4 @@
-"""`longhaul up`: everything on one machine from one command, kept running, and nothing left of it after Ctrl-C."""
+"""`longhaul up`: everything on one machine from one command, kept running, and no process left after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.builders import a_submission, envelopes
 from tests.installation import FAST, ROOT, clean_environ, until
 from tests.wire import Reply, wire
 
-# The command itself, but for its ports: a person's own may be in use.
+# The command itself, but for its ports: the usual ones may be in use.
 UP = """
 import sys
 from pathlib import Path
@@ -98,9 +98,10 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
     assert requests.get(f"{up.address('service')}/health", timeout=10).ok
     assert requests.get(f"{up.address('webhook receiver')}/health", timeout=10).ok
     assert requests.get(f"{up.address('Flower')}/healthcheck", timeout=10).ok
+    assert re.match(r"Starting (Redis|Valkey) [0-9.]+ \(/.*-server\) and everything else", up.said.read_text())
     (worker,) = up.children("workers.app", "worker")
     worker.kill()
-    until(lambda: up.says("worker1  | ended (exit -9); starting it again"), "a word about it")
+    until(lambda: up.says("worker1  | ended (exit -9); starting it again"), "a line about it")
     redis = up.redis()
     JobStore(redis, JobLimits()).submit([("job-1", a_submission("http://ok.fault.invalid/"))], tracked=False)
     until(lambda: envelopes(redis), "an envelope")
@@ -129,7 +130,7 @@ def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(40) == 0
         assert time.monotonic() - began < 10
-        # Told so itself, and not killed.
-        assert up.says("told to stop a second time")
+        # It ended by itself and was not killed.
+        assert up.says("second shutdown signal")
         assert [child for child in children if child.is_running()] == []
         gate.set()

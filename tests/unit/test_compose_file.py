@@ -17,6 +17,7 @@ def seconds(text):
     return int(text.removesuffix("s"))
 
 
+@pytest.mark.process
 def test_the_file_is_what_the_compose_specification_says():
     line = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(FILE)]
     checked = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)

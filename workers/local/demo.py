@@ -1,7 +1,7 @@
-"""`make demo`: the main job, from another service's `send_task` to bodies in a results queue, and a crawl, on this
-machine, with real parts.
+"""`make demo`: 100 jobs, from another service's `send_task` to bodies in a results queue, and a crawl, on this machine
+with the real processes.
 
-The pages come from a web site that nobody here wrote: the standard library's documentation server, `python -m pydoc`.
+The pages come from the standard library's documentation server, `python -m pydoc`, which is not part of this project.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ from longhaul.ledger.connection import connect
 from longhaul.ledger.results import Reader
 from longhaul.process.terminal import say, shortened
 from workers.lifecycle import exit_with_reason
-from workers.local.embedded_server import serving
+from workers.local.embedded_server import find_server, serving
 from workers.local.processes import PartFailed, Processes
 from workers.local.stack import HOST, Stack, free_ports, is_self_hosted
 
-PAGES = 100
+MAX_PAGES = 100
 SHOWN = 3
-WRONG_USAGE = 2
-PATIENCE = 600.0
-"""Seconds without a single new envelope after which the demo gives up waiting."""
+EX_WRONG_USAGE = 2
+GIVE_UP_SECONDS = 600.0
+"""After so long without a single new envelope the demo gives up."""
 ENQUEUE = Path(__file__).parents[2] / "examples" / "enqueue.py"
-# Pages of modules whose import does something: opens a browser, prints, wants a screen.
-ACTING = re.compile(r"(antigravity|this|idlelib|lib2to3|test|tkinter|turtle.*|__.*|_.*|index|topics|keywords)\.html")
-# Packages whose pages link to one another, so that there is something to find on the second level, and whose modules do
-# nothing at import.
+# Pages of modules that do something when imported: open a browser, print, need a screen.
+WITH_SIDE_EFFECTS = re.compile(
+    r"(antigravity|this|idlelib|lib2to3|test|tkinter|turtle.*|__.*|_.*|index|topics|keywords)\.html"
+)
+# Packages whose pages link to one another, so that the second level has pages to find, and whose modules do nothing
+# when imported.
 CRAWLED = r"/(concurrent|email|html|http|importlib|json|logging|urllib|wsgiref|xml|zoneinfo)(\.[a-z]+)*\.html$"
 BUDGET = 100
 PUBLIC_PAGES = [
@@ -54,14 +56,14 @@ def main() -> None:
         urls = given(os.environ)
     except ValueError as error:
         say(str(error))
-        sys.exit(WRONG_USAGE)
+        sys.exit(EX_WRONG_USAGE)
     lines: list[str] = []
     with exit_with_reason(), tempfile.TemporaryDirectory(prefix="longhaul-demo-") as folder:
         ports = free_ports()
         self_hosted = is_self_hosted(os.environ)
-        say(
-            f"Starting server, {'service, ' if self_hosted else ''}receiver, 2 workers, Flower and beat on this machine ..."
-        )
+        server = find_server()
+        parts = f"{'service, ' if self_hosted else ''}receiver, 2 workers, Flower and beat"
+        say("\n".join([*server.passed_over, f"Starting {server}, {parts} on this machine ..."]))
         with (
             serving(ports.redis, Path(folder)) as redis_url,
             Processes(lambda name, line: lines.append(f"{name}: {line}")) as processes,
@@ -75,7 +77,7 @@ def main() -> None:
                 sys.exit(1)
             with _site(wanted=self_hosted and not urls) as pages:
                 urls = urls or pages or PUBLIC_PAGES
-                say(f"Flower: {local.flower_url} (user longhaul, password {local.password}), while it lasts.")
+                say(f"Flower: {local.flower_url} (user longhaul, password {local.password}), until the demo ends.")
                 say(f"Enqueueing {len(urls)} URLs with send_task from another process ...")
                 started = time.monotonic()
                 ids = _enqueue(urls, redis_url)
@@ -83,16 +85,16 @@ def main() -> None:
                 seconds = time.monotonic() - started
                 crawled = _crawl(pages[0], local) if pages else True
             if not self_hosted:
-                say("No crawl: the demo's site is on this machine, where no other remote than our own reaches it.")
-            say("Stopping ...")
+                say("No crawl: the demo's site is on this machine, where only the self-hosted service can reach it.")
+            say("Shutting down ...")
     code = _report(ids, envelopes, seconds)
     sys.exit(code if crawled else 1)
 
 
 def given(environ: Mapping[str, str]) -> list[str]:
-    """The addresses in `URL`, apart by spaces, and in the file that `URLS` names, one a line; raises `ValueError`.
+    """The addresses in `URL`, separated by spaces, and in the file that `URLS` names, one a line; raises `ValueError`.
 
-    Variables and not arguments, for make would give an `&` to the shell.
+    They are variables because make would pass the `&` of an argument to the shell.
     """
     urls = environ.get("URL", "").split()
     if file := environ.get("URLS"):
@@ -114,7 +116,7 @@ def _site(*, wanted: bool) -> Iterator[list[str]]:
     if not wanted:
         yield []
         return
-    # Isolated and without site-packages: the standard library's own modules only. Its prompt ends it where stdin does.
+    # Isolated and without site-packages: only the standard library's modules. It ends when its stdin does.
     command = [sys.executable, "-I", "-S", "-m", "pydoc", "-n", HOST, "-p", "0"]
     with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -123,9 +125,11 @@ def _site(*, wanted: bool) -> Iterator[list[str]]:
             assert server.stdout is not None  # noqa: S101  (PIPE above)
             base = server.stdout.readline().split()[-1]
             index = requests.get(base, timeout=10).text
-            pages = [page for page in re.findall(r'href="([^"]+\.html)"', index) if not ACTING.fullmatch(page)]
+            pages = [
+                page for page in re.findall(r'href="([^"]+\.html)"', index) if not WITH_SIDE_EFFECTS.fullmatch(page)
+            ]
             say(f"Web site: the standard library's documentation server at {base}, {len(pages)} pages.")
-            yield [base + page for page in dict.fromkeys(pages)][:PAGES]
+            yield [base + page for page in dict.fromkeys(pages)][:MAX_PAGES]
         finally:
             server.terminate()
 
@@ -144,27 +148,26 @@ def _enqueue(urls: Sequence[str], redis_url: str) -> list[str]:
 
 
 def _crawl(page: str, local: Stack) -> bool:
-    """Crawl the documentation server that has this page, with the real command, whose figures go to stderr; whether all
-    pages came home.
+    """Crawl the documentation server that has this page with the real command, which prints its figures on stderr;
+    whether all pages arrived.
     """
     say("Crawling the site with `longhaul crawl --follow` ...")
     bounds = ["--depth", "2", "--budget", str(BUDGET), "--include", CRAWLED]
     command = [sys.executable, "-m", "cli.main", "crawl", urljoin(page, "/"), *bounds, "--queue", "crawl", "--follow"]
     # Without a terminal to ask on: Ctrl-C ends the demo, and everything with it.
     quiet = subprocess.DEVNULL
-    return (
-        subprocess.run(command, env={**os.environ, **local.env}, stdin=quiet, stdout=quiet, check=False).returncode == 0  # noqa: S603
-    )
+    env = {**os.environ, **local.env}
+    return subprocess.run(command, env=env, stdin=quiet, stdout=quiet, check=False).returncode == 0  # noqa: S603
 
 
 def _collect(redis_url: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Read envelopes until each job has one, or none has come for long."""
+    """Read envelopes until each job has one, or none has arrived for a long time."""
     envelopes: dict[str, dict[str, Any]] = {}
     redis = connect(redis_url)
     reader = Reader(redis, "results", "demo", "demo")
     last = time.monotonic()
     with _progress(len(ids)) as advance:
-        while len(envelopes) < len(ids) and time.monotonic() - last < PATIENCE:
+        while len(envelopes) < len(ids) and time.monotonic() - last < GIVE_UP_SECONDS:
             entries = reader.read(block=1.0)
             envelopes |= {entry.envelope["id"]: entry.envelope for entry in entries}
             reader.acknowledge(entries)
@@ -177,7 +180,7 @@ def _collect(redis_url: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A live bar on a terminal, a plain line whenever the count has moved otherwise."""
+    """A live bar on a terminal; elsewhere a plain line whenever the count changes."""
     console = Console(stderr=True)
     if not console.is_terminal:
         known = [-1]
@@ -185,12 +188,12 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         def line(done: int) -> None:
             if done != known[0]:
                 known[0] = done
-                say(f"  {done} of {total} home")
+                say(f"  {done} of {total} finished")
 
         yield line
         return
     with Progress(
-        TextColumn("bringing home"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+        TextColumn("finishing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
     ) as bar:
         task = bar.add_task("jobs", total=total)
         yield lambda done: bar.update(task, completed=done)

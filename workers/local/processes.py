@@ -1,4 +1,4 @@
-"""Child processes as one: started together, one log stream with a name before each line, kept running, ended in order.
+"""Child processes run as one: started together, one log stream with a name before each line, restarted, ended in order.
 
 Each child has a session of its own, so that Ctrl-C reaches only the parent, which then ends them one after the other:
 those that bring work first, the ledger last.
@@ -19,13 +19,14 @@ from typing import IO, Self
 
 import requests
 
-READY_WITHIN = 60.0
-RESTART_PAUSE = 2.0
-QUICK = 10.0
-QUICK_ENDS = 5
+READY_SECONDS = 60.0
+RESTART_PAUSE_SECONDS = 2.0
+SHORT_LIFE_SECONDS = 10.0
+MAX_SHORT_LIVES = 5
+"""A part that ends so often in a row within `SHORT_LIFE_SECONDS` of its start is given up."""
 LAST_SECONDS = 4.0
-"""What a part gets that is told to stop a second time; it wants two."""
-WIDTH = 8
+"""What a part gets after a second SIGTERM; a worker needs two."""
+NAME_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Part:
 
 
 class PartFailed(Exception):
-    """A part does not start, or ends again and again."""
+    """A part does not start, or keeps ending."""
 
 
 @dataclass(slots=True)
@@ -50,12 +51,12 @@ class _Child:
     part: Part
     process: subprocess.Popen[bytes]
     started: float
-    quick_ends: int = 0
+    short_lives: int = 0
 
 
 class Processes:
-    """A context: on leaving it every process that it started has ended. `show` is given each line of a part's output,
-    with its name.
+    """A context: when it is left, every process that it started has ended. `show` gets a part's name and each line of
+    its output.
     """
 
     def __init__(self, show: Callable[[str, str], None]) -> None:
@@ -68,7 +69,7 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The last started are the first to go; nothing that a part needs goes before it.
+        # In reverse order of starting: nothing that a part needs ends before it.
         for child in reversed(self._children):
             self._end(child)
         for reader in self._readers:
@@ -78,36 +79,35 @@ class Processes:
         """Start parts at once, and wait until those with a health address are ready; raises `PartFailed`."""
         for part in parts:
             self._children.append(_Child(part, self._run(part), time.monotonic()))
-        until = time.monotonic() + READY_WITHIN
+        until = time.monotonic() + READY_SECONDS
         for part in parts:
             while part.health and not _healthy(part.health):
                 self._check()
                 if time.monotonic() > until:
                     raise PartFailed(
-                        f"{part.name} is not ready after {READY_WITHIN:g} s: {part.health} does not answer"
+                        f"{part.name} is not ready after {READY_SECONDS:g} s: {part.health} does not answer"
                     )
                 time.sleep(0.05)
 
     def keep(self) -> None:
-        """Start again what has ended; to be called now and then. Raises `PartFailed` for a part that ends at once each
-        time.
-        """
+        """Restart what has ended; to be called regularly. Raises `PartFailed` for a part that keeps ending."""
         for child in self._children:
             code = child.process.poll()
             if code is None:
                 continue
             lived = time.monotonic() - child.started
-            child.quick_ends = child.quick_ends + 1 if lived < QUICK else 0
-            if child.quick_ends >= QUICK_ENDS:
+            child.short_lives = child.short_lives + 1 if lived < SHORT_LIFE_SECONDS else 0
+            if child.short_lives >= MAX_SHORT_LIVES:
                 raise PartFailed(
-                    f"{child.part.name} ended {QUICK_ENDS} times within {QUICK:g} s of its start (exit {code})"
+                    f"{child.part.name} ended {MAX_SHORT_LIVES} times within {SHORT_LIFE_SECONDS:g} s of its start "
+                    f"(exit {code})"
                 )
             self._show(child.part.name, f"ended (exit {code}); starting it again")
-            time.sleep(RESTART_PAUSE)
+            time.sleep(RESTART_PAUSE_SECONDS)
             child.process, child.started = self._run(child.part), time.monotonic()
 
     def abort_pending(self) -> None:
-        """End quickly: a part that takes its time is told a second time. From a signal's handler, or another thread."""
+        """End quickly: send a second SIGTERM to a part that takes long. May be called from a signal handler."""
         self._aborting = True
 
     def _end(self, child: _Child) -> None:
@@ -115,14 +115,14 @@ class Processes:
         if process.poll() is not None:
             return
         process.send_signal(signal.SIGTERM)
-        until, told_again = time.monotonic() + child.part.grace, False
+        until, repeated = time.monotonic() + child.part.grace, False
         while time.monotonic() < until:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=0.1)
                 return
-            if self._aborting and not told_again:
+            if self._aborting and not repeated:
                 process.send_signal(signal.SIGTERM)
-                until, told_again = time.monotonic() + LAST_SECONDS, True
+                until, repeated = time.monotonic() + LAST_SECONDS, True
         process.kill()
         process.wait()
 
@@ -130,7 +130,8 @@ class Processes:
         for child in self._children:
             if child.process.poll() is not None:
                 raise PartFailed(
-                    f"{child.part.name} ended while starting (exit {child.process.returncode}); its last lines are above"
+                    f"{child.part.name} ended while starting (exit {child.process.returncode}); "
+                    "its last lines are above"
                 )
 
     def _run(self, part: Part) -> subprocess.Popen[bytes]:
@@ -155,9 +156,9 @@ class Processes:
 
 
 def to_stderr(name: str, line: str) -> None:
-    """One log stream: the part's name before each line."""
+    """Write a line of a part to the common log stream, its name first."""
     if line:
-        sys.stderr.write(f"{name:<{WIDTH}} | {line}\n")
+        sys.stderr.write(f"{name:<{NAME_COLUMNS}} | {line}\n")
 
 
 def _healthy(url: str) -> bool:

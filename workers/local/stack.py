@@ -30,7 +30,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One machine's installation. `self_hosted`: the remote is the service in this repository, and no account is
+    """The installation of one machine. `self_hosted`: the remote is the service in this repository, and no account is
     needed.
     """
 
@@ -40,11 +40,11 @@ class Stack:
     workers: int
     secret: str
     broker_url: str = ""
-    """Where it is not the ledger."""
+    """The broker, where it is not the ledger."""
 
     @property
     def env(self) -> dict[str, str]:
-        """The settings that the parts share; what the user has set comes first, where it makes sense."""
+        """The settings that the parts share. An API key or a webhook secret that the user has set is kept."""
         env = {
             "LONGHAUL_REDIS_URL": self.redis_url,
             "LONGHAUL_BROKER_URL": self.broker_url,
@@ -56,7 +56,7 @@ class Stack:
                 "LONGHAUL_CRAWLER_URL": self.service_url,
                 "LONGHAUL_API_KEY": os.environ.get("LONGHAUL_API_KEY", "local"),
                 "LONGHAUL_SERVICE_PUBLIC_URL": self.service_url,
-                # On one machine targets and callbacks are on it, too.
+                # Targets and callbacks are on this machine as well.
                 "LONGHAUL_SERVICE_PRIVATE_TARGETS": "true",
                 "LONGHAUL_PUBLIC_URL": self.receiver_url,
                 "LONGHAUL_WEBHOOK_SECRET": self.secret,
@@ -82,7 +82,7 @@ class Stack:
 
     @property
     def password(self) -> str:
-        """Flower's password: made of the secret, and no part of it."""
+        """Flower's password, derived from the secret without containing it."""
         return hmac.new(self.secret.encode(), b"Flower's password", "sha256").hexdigest()[:24]
 
     def remote(self) -> list[Part]:
@@ -95,7 +95,7 @@ class Stack:
         ]
 
     def own(self) -> list[Part]:
-        """Our own processes, in the order of starting; the remote is there already."""
+        """Our own processes in the order of starting; the remote is running already."""
         workers = [
             self._celery(
                 f"worker{n}",
@@ -115,7 +115,7 @@ class Stack:
             self._celery(
                 "flower", "workers.app", "flower", *flower, health=f"{self.flower_url}/healthcheck", grace=5.0
             ),
-            # Last to start and first to go: no tick before there is somebody to hear it.
+            # Last to start and first to end: no tick before a worker can receive it.
             self._celery("beat", "workers.app", "beat"),
         ]
 
@@ -131,7 +131,7 @@ class Stack:
 
 
 def free_ports() -> Ports:
-    """Ports that nobody listens on."""
+    """Ports on which no process listens."""
     probes = [socket.socket() for _ in range(4)]
     for probe in probes:
         probe.bind((HOST, 0))
@@ -142,12 +142,12 @@ def free_ports() -> Ports:
 
 
 def is_self_hosted(environ: Mapping[str, str]) -> bool:
-    """Whether the remote is our own service: it is, unless the user has named an account or another remote."""
+    """Whether the remote is our own service, which it is unless the user has named an account or another remote."""
     return not ({"LONGHAUL_API_KEY", "LONGHAUL_ASYNC_URL", "LONGHAUL_CRAWLER_URL"} & set(environ))
 
 
 def kept_secret(folder: Path) -> str:
-    """The installation's secret, made at its first start: addresses given to a remote stay good after a restart."""
+    """The installation's secret, made at its first start and kept: addresses given to a remote stay valid."""
     path = folder / "secret"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`longhaul up`: the parts of one machine, kept running until they are told to stop."""
+"""`longhaul up`: all parts on one machine, kept running until the user stops them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from longhaul.errors import PreflightFailed
 from longhaul.process.terminal import say
 from workers.lifecycle import safe
-from workers.local.embedded_server import serving
+from workers.local.embedded_server import find_server, serving
 from workers.local.processes import PartFailed, Processes, to_stderr
 from workers.local.stack import FLOWER_USER, Stack
 
-LOOK_EVERY = 1.0
+CHECK_SECONDS = 1.0
 
 
 def run(local: Stack, folder: Path | None) -> None:
@@ -33,23 +33,27 @@ def run(local: Stack, folder: Path | None) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, hear)
+    if folder:
+        server = find_server()
+        say("\n".join([*server.passed_over, f"Starting {server} and everything else ..."]))
+    else:
+        say("Starting ...")
     ledger = serving(local.ports.redis, folder) if folder else nullcontext(local.redis_url)
-    say("Starting ...")
     try:
         with ledger, processes:
             processes.start(local.remote())
             processes.start(local.own())
             say(addresses(local))
-            while not stop.wait(LOOK_EVERY):
+            while not stop.wait(CHECK_SECONDS):
                 processes.keep()
-            say("Stopping: what is in flight is finished first ...")
+            say("Shutting down: what is in flight is finished first ...")
     except PartFailed as error:
         raise PreflightFailed(str(error)) from None
     say("Stopped.")
 
 
 def addresses(local: Stack) -> str:
-    """Where everything is; a password in an address is not shown."""
+    """Where everything is, for the user; passwords in addresses are not shown."""
     broker = local.broker_url or local.redis_url
     if broker == local.redis_url:
         lines = ["", f"  ledger and broker  {safe(broker)}"]

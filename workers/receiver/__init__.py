@@ -1,1 +1,1 @@
-"""The webhook receiver: what the remote pushes goes the same way as what a poll finds."""
+"""The webhook receiver: what the remote delivers goes the same way as what a poll finds."""

@@ -1,8 +1,8 @@
-"""The webhook receiver: `uvicorn workers.receiver.app:api`. What the remote pushes goes through the very same `finish`
-as what a look finds.
+"""The webhook receiver: `uvicorn workers.receiver.app:api`. A delivered result ends its job with the same `finish` as a
+polled one.
 
-2xx only after the event is in the ledger; whatever is pushed twice, late or after the job's end changes nothing and is
-a 2xx as well, so that the remote does not try again for nothing.
+It answers 2xx only after the event is in the ledger. What is delivered twice, late or after the job's end changes
+nothing and gets a 2xx as well, so that the remote does not try again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from longhaul.errors import PreflightFailed
-from longhaul.jobs.flow import PushOutcome
+from longhaul.jobs.pushes import PushOutcome
 from longhaul.ledger.connection import connect_loop
 from longhaul.process.shutdown import server_quick_at_second_signal
 from longhaul.scraperapi.crawl_models import NoEvent
@@ -47,13 +47,13 @@ async def receive_job(request: Request) -> Response:
     if not isinstance(document, dict):
         return refuse(400, document.words if isinstance(document, NoEvent) else "not an object")
     try:
-        became = await run_in_threadpool(runtime().flow.take_pushed, job_id, document)
+        became = await run_in_threadpool(runtime().job_pushes.take, job_id, document)
     except RedisError as error:
-        log.warning("a pushed result could not be stored; the remote will try again", job=job_id, error=str(error))
+        log.warning("a delivered result could not be stored; the remote will try again", job=job_id, error=str(error))
         return refuse(503, "the ledger does not answer")
-    log.debug("pushed", job=job_id, status=document.get("status"), became=became.value)
+    log.debug("delivered", job=job_id, status=document.get("status"), became=became.value)
     if became is PushOutcome.LATER:
-        return refuse(503, "the results queue is full; the job's next look brings its result home")
+        return refuse(503, "the results queue is full; the job's next poll fetches its result")
     return JSONResponse(OK)
 
 
@@ -64,7 +64,7 @@ async def receive_event(scope: Scope, receive: Receive, crawl_id: str, token: st
 
 
 async def health(_: Request) -> Response:
-    """`GET /health`: 200 while the ledger answers, for only then can an event be taken."""
+    """`GET /health`: 200 while the ledger answers, for only then an event can be stored."""
     try:
         await run_in_threadpool(runtime().redis.ping)
     except RedisError as error:
@@ -77,9 +77,9 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
     with exit_with_reason():
         await run_in_threadpool(check_ledger, runtime().settings)
         if runtime().settings.webhook_secret is None:
-            # With an empty one anybody could work out every address and its password.
+            # With an empty secret anybody could work out every address and its password.
             raise PreflightFailed("The receiver needs LONGHAUL_WEBHOOK_SECRET, the same as the workers'.")
-    # Flower is told of a pushed job's end through this app.
+    # Task events of delivered results go to Flower through this app.
     app.set_default()
     server_quick_at_second_signal()
     collect_seldom()
@@ -90,7 +90,7 @@ async def _lifespan(_: Starlette) -> AsyncIterator[None]:
 
 
 async def _admitted(scope: Scope, receive: Receive, kind: CallbackKind, id_: str, token: str) -> bytes | Response:
-    """The body of a push that may come in, or its refusal."""
+    """The body of a request that may come in, or its refusal."""
     if not runtime().callbacks.admits(kind, id_, token, password_of(scope)):
         return refuse(404, "not found")
     body = await body_of(receive, runtime().settings.max_body_bytes)
@@ -100,7 +100,7 @@ async def _admitted(scope: Scope, receive: Receive, kind: CallbackKind, id_: str
 
 
 def log_no_addresses() -> None:
-    """An address says who may push to it: it belongs into no access log, at any level."""
+    """Keep addresses out of access logs at every level: whoever knows one may deliver to it."""
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
@@ -113,7 +113,7 @@ def _redis() -> Redis:
 
 @cache
 def _events() -> CrawlEvents:
-    return CrawlEvents(runtime().crawl_flow, _redis())
+    return CrawlEvents(runtime().crawl_pushes, _redis())
 
 
 _rest = Starlette(
@@ -123,11 +123,12 @@ _rest = Starlette(
 
 
 async def api(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application. Events of crawls, of which a remote pushes thousands a second, go past the framework's layers,
-    which would cost half as much as the event."""
+    """The application. Events of crawls, of which a remote sends thousands a second, bypass the framework's layers:
+    these would cost half as much as the event.
+    """
     match scope["path"].split("/") if scope["type"] == "http" and scope["method"] == "POST" else ():
         case "", "crawls", crawl_id, token:
-            # Who hangs up gets no answer.
+            # A sender that hangs up gets no answer.
             with suppress(ClientDisconnect):
                 response = await receive_event(scope, receive, crawl_id, token)
                 await response(scope, receive, send)

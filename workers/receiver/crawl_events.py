@@ -1,6 +1,6 @@
-"""The receiver's half for crawls: `POST /crawls/<id>/<token>` takes one page or one summary.
+"""What the receiver does with events of crawls: `POST /crawls/<id>/<token>` takes one page or one summary.
 
-It has to keep up with a remote that pushes thousands a second, so it reads a crawl's record once and writes events in
+It has to keep up with a remote that sends thousands a second, so it reads a crawl's record once and writes events in
 groups.
 """
 
@@ -14,35 +14,32 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from longhaul.crawls.crawl import Crawl
-from longhaul.crawls.flow import CrawlFlow, EventReceipt
+from longhaul.crawls.pushes import CrawlPushes, EventReceipt
 from longhaul.crawls.recorder import IncomingEvent, Recorder
 from longhaul.crawls.store import EventOutcome
+from longhaul.errors import WriteRefused
 from longhaul.scraperapi.crawl_models import NoEvent, PageEvent, SummaryEvent
 from longhaul.scraperapi.crawl_protocol import read_event
 from longhaul.work.corrupt_records import CorruptRecord
 from workers.receiver.webhook_request import OK, document_of, refuse
 from workers.receiver.write_coalescer import WriteCoalescer
 
-REMEMBERED = 1000
-"""Crawls whose records are kept at hand: what events need of them never changes."""
-WRITTEN_AT_ONCE = 8 * 1024 * 1024
-"""Bytes of events after which a write has enough: big pages neither hold the ledger up nor fill its memory twice."""
+MAX_KNOWN_CRAWLS = 1000
+"""Crawls whose records are kept in memory: what events need of them never changes."""
 _TAKEN = JSONResponse(OK)
-"""One answer for all."""
+"""One response object for all events."""
 
 log = structlog.get_logger()
 
 
 class CrawlEvents:
-    """Takes events for `flow`, and writes them over `redis`; one instance an event loop."""
+    """Takes events for `pushes` and writes them through `redis`; one instance for each event loop."""
 
-    def __init__(self, flow: CrawlFlow, redis: Redis) -> None:
-        self._flow = flow
-        self._gathering: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(
-            Recorder(flow.store, redis).record, WRITTEN_AT_ONCE
-        )
+    def __init__(self, pushes: CrawlPushes, redis: Redis) -> None:
+        self._pushes = pushes
+        self._writes: WriteCoalescer[IncomingEvent, EventOutcome] = WriteCoalescer(Recorder(pushes.store, redis).record)
         self._known: dict[str, Crawl] = {}
-        self._stopping: set[str] = set()
+        self._being_stopped: set[str] = set()
 
     async def receive(self, crawl_id: str, body: bytes) -> Response:
         """Take one event; 2xx only once it is in the ledger."""
@@ -52,7 +49,7 @@ class CrawlEvents:
             return refuse(400, event.words)
         try:
             received = await self._take(crawl_id, event, len(body))
-        except RedisError as error:
+        except (RedisError, WriteRefused) as error:
             log.warning("an event could not be stored; the remote will try again", crawl=crawl_id, error=str(error))
             return refuse(503, "the ledger does not answer")
         except CorruptRecord as error:
@@ -67,7 +64,7 @@ class CrawlEvents:
                 return refuse(410, "no such crawl, or it has ended long ago")
             case EventReceipt.FOREIGN:
                 log.warning(
-                    "events of a crawl that is not on record: it is told to stop",
+                    "events of a crawl that is not on record: stopping it at the remote",
                     crawl=crawl_id,
                     remote=event.remote_id,
                 )
@@ -76,32 +73,32 @@ class CrawlEvents:
                 return _TAKEN
 
     async def _take(self, crawl_id: str, event: PageEvent | SummaryEvent, size: int) -> EventReceipt:
-        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._flow.store.get, crawl_id)
+        crawl = self._known.get(crawl_id) or await run_in_threadpool(self._pushes.store.get, crawl_id)
         if crawl is None:
             return EventReceipt.UNKNOWN
-        if len(self._known) >= REMEMBERED:
+        if len(self._known) >= MAX_KNOWN_CRAWLS:
             self._known.clear()
         self._known[crawl_id] = crawl
-        became = await self._gathering.add((crawl, event), size)
+        became = await self._writes.add((crawl, event), size)
         if became in {"ahead", "run over"}:
-            # The run that we know of is over, or nearly.
+            # The run in our memory is over, or nearly so.
             self._known.pop(crawl_id, None)
-            return await run_in_threadpool(self._flow.take, crawl, event)
+            return await run_in_threadpool(self._pushes.take, crawl, event)
         if became == "missing":
             self._known.pop(crawl_id, None)
         if became == "complete":
-            return await run_in_threadpool(self._flow.settle, crawl_id, became)
-        return self._flow.settle(crawl_id, became)
+            return await run_in_threadpool(self._pushes.settle, crawl_id, became)
+        return self._pushes.settle(crawl_id, became)
 
     def _stop(self, remote_id: str) -> None:
-        """A crawl that was created and then not recorded, for its creator died: it costs credits. Its next event asks
-        again, if need be.
+        """Stop a crawl that was created but never recorded, because its creator died: it costs credits. If that fails,
+        its next event tries again.
         """
-        if remote_id in self._stopping:
+        if remote_id in self._being_stopped:
             return
-        self._stopping.add(remote_id)
+        self._being_stopped.add(remote_id)
         try:
-            seen = self._flow.remote.stop(remote_id, self._flow.store.now())
-            log.info("told to stop", remote=remote_id, seen=type(seen).__name__)
+            seen = self._pushes.stop(remote_id)
+            log.info("stopped at the remote", remote=remote_id, seen=type(seen).__name__)
         finally:
-            self._stopping.discard(remote_id)
+            self._being_stopped.discard(remote_id)

@@ -1,4 +1,4 @@
-"""What every push to the receiver has in common: who may push, how much, and that it is JSON."""
+"""What every webhook request has in common: its password, its bounded body, its JSON."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from longhaul.scraperapi.crawl_models import NoEvent
 from longhaul.scraperapi.protocol import load_json
 from longhaul.scraperapi.raw_json import read_carrying
 
-AT_ONCE = 512 * 1024
-"""Bytes up to which a document is parsed on the spot; a longer one would hold up the others."""
+INLINE_BYTES = 512 * 1024
+"""Longest document that is parsed on the event loop; a longer one would hold up the other requests."""
 
 OK = {"status": "ok"}
-REMEMBERED = 1000
-"""Headers whose password is remembered: the events of a crawl all come with the same."""
+CACHED_HEADERS = 1000
+"""`Authorization` headers that are decoded once: all events of a crawl carry the same."""
 
 
 async def body_of(receive: Receive, limit: int) -> bytes | None:
-    """The body, or None where it is longer than `limit` bytes. A `ClientDisconnect` where it does not come to its end."""
+    """The body, or None where it is longer than `limit` bytes; raises `ClientDisconnect` where it breaks off."""
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -39,9 +39,9 @@ async def body_of(receive: Receive, limit: int) -> bytes | None:
 
 
 async def document_of(body: bytes, *, carrying: bool = False) -> Any | NoEvent:
-    """The JSON in a body; `carrying`: a response's text may be `Verbatim`."""
+    """The JSON in a body; `carrying`: a response's text may be `RawJson`."""
     read = _carried if carrying else _parsed
-    return read(body) if len(body) <= AT_ONCE else await asyncio.to_thread(read, body)
+    return read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
 
 
 def password_of(scope: Scope) -> str:
@@ -52,7 +52,7 @@ def password_of(scope: Scope) -> str:
     return ""
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_HEADERS)
 def _password_in(authorization: bytes) -> str:
     scheme, _, credentials = authorization.partition(b" ")
     if scheme.lower() != b"basic":

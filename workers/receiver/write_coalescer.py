@@ -1,57 +1,60 @@
-"""Writes of many requests in one round trip: whatever comes while one is under way goes with the next. Nobody waits for
-company.
+"""Write what many requests bring in one round trip: what arrives during a write goes with the next one. Nothing waits
+for a group to fill up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from longhaul.ledger.portions import PORTION_BYTES, portions
 
 P = TypeVar("P")
 A = TypeVar("A")
 
 
-class WriteCoalescer(Generic[P, A]):
-    """`write` takes pieces and gives their answers in order; what it raises, all of their owners get. A group ends with
-    the piece with which its size reaches `enough`."""
+class _Waiting(NamedTuple, Generic[P, A]):
+    piece: P
+    size: int
+    answer: asyncio.Future[A]
 
-    def __init__(self, write: Callable[[Sequence[P]], Awaitable[list[A]]], enough: int) -> None:
+
+class WriteCoalescer(Generic[P, A]):
+    """`write` takes pieces and returns their answers in order; an error that it raises goes to all of their owners. A
+    group has at most `limit` bytes, or one piece.
+    """
+
+    def __init__(self, write: Callable[[Sequence[P]], Awaitable[list[A]]], limit: int = PORTION_BYTES) -> None:
         self._write = write
-        self._enough = enough
-        self._waiting: list[tuple[P, int, asyncio.Future[A]]] = []
+        self._limit = limit
+        self._waiting: list[_Waiting[P, A]] = []
         self._writer: asyncio.Task[None] | None = None
 
     async def add(self, piece: P, size: int) -> A:
-        """Have `piece` written with the next group, if that has room; its answer."""
+        """Have `piece`, which has `size` bytes, written with the next group that has room for it; its answer."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
-        self._waiting.append((piece, size, answer))
+        self._waiting.append(_Waiting(piece, size, answer))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_groups())
         return await answer
 
     async def _write_groups(self) -> None:
         while self._waiting:
-            group = self._next()
+            group = next(portions(self._waiting, lambda one: one.size, self._limit))
+            del self._waiting[: len(group)]
             try:
-                answers = await self._write([piece for piece, _, _ in group])
-            except Exception as error:  # noqa: BLE001  (it belongs to those who wait)
-                _all(group, error)
+                answers = await self._write([one.piece for one in group])
+            except Exception as error:  # noqa: BLE001  (it belongs to the owners of the pieces)
+                _fail_all(group, error)
             else:
-                for (_, _, waiting), answer in zip(group, answers, strict=True):
-                    # Whoever has hung up waits no more.
-                    if not waiting.done():
-                        waiting.set_result(answer)
-
-    def _next(self) -> Sequence[tuple[P, int, asyncio.Future[A]]]:
-        sizes = accumulate(size for _, size, _ in self._waiting)
-        count = next((number for number, size in enumerate(sizes, start=1) if size >= self._enough), len(self._waiting))
-        group, self._waiting = self._waiting[:count], self._waiting[count:]
-        return group
+                for one, answer in zip(group, answers, strict=True):
+                    # A request whose sender has hung up no longer waits.
+                    if not one.answer.done():
+                        one.answer.set_result(answer)
 
 
-def _all(group: Sequence[tuple[P, int, asyncio.Future[A]]], error: Exception) -> None:
-    for _, _, waiting in group:
-        if not waiting.done():
-            waiting.set_exception(error)
+def _fail_all(group: Sequence[_Waiting[P, A]], error: Exception) -> None:
+    for one in group:
+        if not one.answer.done():
+            one.answer.set_exception(error)

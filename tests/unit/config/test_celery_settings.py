@@ -1,3 +1,4 @@
+import pytest
 from celery import Celery
 
 from config.celery_settings import (
@@ -12,6 +13,7 @@ from config.celery_settings import (
     WORKER_QUEUES,
     beat_settings,
     celery_settings,
+    celery_url,
 )
 from config.settings import Settings
 
@@ -64,9 +66,13 @@ def test_nothing_hangs_for_good_on_a_half_open_connection():
 
 
 def test_submitting_batches_and_upkeep_wait_in_queues_of_their_own():
-    assert {name: route["queue"] for name, route in ROUTES.items() if name.startswith("jobs.")} == {
+    assert {name: route["queue"] for name, route in ROUTES.items()} == {
         "jobs.send": BATCHES,
         "jobs.poll": BATCHES,
+        "jobs.cancel_batch": BATCHES,
+        "crawls.create_batch": BATCHES,
+        "crawls.poll": BATCHES,
+        "crawls.cancel_batch": BATCHES,
         "jobs.dispatch": UPKEEP,
         "jobs.sweep": UPKEEP,
     }
@@ -82,3 +88,24 @@ def test_beats_ticks_expire_so_that_stopped_workers_find_no_pile():
     assert TICK == 1
     assert conf["beat_scheduler"] == "redbeat.RedBeatScheduler"
     assert conf["redbeat_key_prefix"].startswith("longhaul:")
+
+
+@pytest.mark.parametrize(
+    ("url", "translated"),
+    [
+        ("redis://h:6379/0", "redis://h:6379/0"),
+        ("amqps://h//", "amqps://h//"),
+        ("rediss://u:p%40@h/0", "rediss://u:p%40@h/0?ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_ca_certs=/ca.pem", "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_celery_is_told_in_so_many_words_to_verify(url, translated):
+    assert celery_url(url) == translated
+
+
+def test_every_address_of_celery_is_translated():
+    settings = Settings(redis_url="rediss://l/0", broker_url="rediss://b/0")
+    conf = celery_settings(settings) | beat_settings(settings)
+    assert conf["broker_url"] == "rediss://b/0?ssl_cert_reqs=required"
+    assert conf["result_backend"] == conf["redbeat_redis_url"] == "rediss://l/0?ssl_cert_reqs=required"

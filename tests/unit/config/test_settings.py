@@ -65,6 +65,15 @@ def test_variables_and_their_types_arrive(monkeypatch):
         ("REDIS_URL", "unix:///run/redis.sock", "must be a redis:// or rediss:// address"),
         ("BROKER_URL", "sentinel://h:26379", BROKERS),
         ("BROKER_URL", "redis", BROKERS),
+        ("REDIS_URL", "redis://h/0?ssl_cert_reqs=none", "ssl_cert_reqs needs TLS: write rediss:// instead of redis://"),
+        ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs: 'CERT_NONE': must be required or none"),
+        ("BROKER_URL", "rediss://h/0?ssl_cert_reqs=optional", "ssl_cert_reqs: 'optional': must be required or none"),
+        ("REDIS_URL", "rediss://h/0?ssl_ca_certs=/no/ca.pem", "ssl_ca_certs: there is no file /no/ca.pem"),
+        (
+            "BROKER_URL",
+            "rediss://h/0?ssl_check_hostname=false",
+            "ssl_check_hostname is no option of TLS here; those are ssl_cert_reqs, ssl_ca_certs, ssl_certfile, ssl_keyfile",
+        ),
         (
             "WEBHOOK_SECRET",
             "fifteen letters",

@@ -38,6 +38,7 @@ def test_there_is_nothing_wrong_with_the_scripts_of_the_project():
         file.name for file in files
     }
     assert lint(files) == []
+    assert len({file.name for file in files}) == len(files)
 
 
 def test_a_sound_script_passes(faults):
@@ -183,6 +184,8 @@ def test_functions_for_others_are_used_by_one_of_them(faults):
     assert faults(source, functions=functions) == ["functions.lua:3: unused: no script uses this function"]
     other = source.replace("used(now)", "unused(now)")
     assert faults(source, functions=functions, other=other) == []
+    assert faults(HEADER + BODY, functions=functions) == ["functions.lua:1: no script uses this file"]
+    assert "No such file" in faults(source)[0]
 
 
 def test_a_script_that_is_given_its_keys_names_them(faults):

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from longhaul.errors import InvalidArgument, LonghaulError, PreflightFailed, invalid
+from longhaul.errors import InvalidArgument, LonghaulError, PreflightFailed, WriteRefused, invalid
 
 
 def test_an_invalid_argument_says_argument_value_and_rule():
@@ -18,7 +18,7 @@ def test_a_value_of_exactly_the_shown_length_is_shown_whole():
     assert str(invalid("a", "x" * 118, "rule")) == f"a: '{'x' * 118}': rule"
 
 
-@pytest.mark.parametrize("error", [InvalidArgument, PreflightFailed])
+@pytest.mark.parametrize("error", [InvalidArgument, PreflightFailed, WriteRefused])
 def test_every_error_is_of_the_one_tree(error):
     assert issubclass(error, LonghaulError)
 

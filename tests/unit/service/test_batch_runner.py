@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.batch_runner import WRITTEN_AT_ONCE, Stream
+from longhaul.ledger.portions import PORTION_BYTES
+from service.batch_runner import BatchRunner
 
 
 class Backlog:
-    """Pieces whose names say when they are done: `slow` when all others have been written, the rest at once."""
+    """Items whose names say when they are done: `slow` when all others have been written, the rest at once."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
@@ -38,26 +39,26 @@ class Backlog:
             raise ArithmeticError(name)
         return name
 
-    def stream(self, size: int) -> Stream[str, str]:
-        return Stream(
+    def runner(self, size: int) -> BatchRunner[str, str]:
+        return BatchRunner(
             self.act,
             self.exchange,
-            lambda outcome: WRITTEN_AT_ONCE if outcome.startswith("big") else 1,
+            lambda result: PORTION_BYTES if result.startswith("big") else 1,
             size,
-            lingering=(0.001, 0.001),
+            idle_pauses=(0.001, 0.001),
         )
 
 
 def worked_off(*names: str, size: int = 4) -> Backlog:
     async def run() -> Backlog:
         backlog = Backlog(names)
-        assert await asyncio.wait_for(backlog.stream(size).run(backlog.take(size)), 10) == len(names)
+        assert await asyncio.wait_for(backlog.runner(size).run(backlog.take(size)), 10) == len(names)
         return backlog
 
     return asyncio.run(run())
 
 
-def test_nobody_waits_for_the_slowest_and_its_neighbours_places_are_filled() -> None:
+def test_no_item_waits_for_the_slowest_and_free_places_are_filled() -> None:
     backlog = worked_off("slow", *(f"fast{number}" for number in range(20)))
     assert backlog.written[-1] == ["slow"]
     assert sum(map(len, backlog.written)) == 21
@@ -74,7 +75,7 @@ def test_before_it_ends_it_asks_a_few_times_more() -> None:
     assert worked_off().limits == [4, 4]
 
 
-def test_what_comes_while_it_lingers_is_worked_off_too() -> None:
+def test_what_comes_during_its_idle_pauses_is_worked_off_too() -> None:
     async def run() -> list[list[str]]:
         backlog = Backlog(["first"])
 
@@ -83,8 +84,8 @@ def test_what_comes_while_it_lingers_is_worked_off_too() -> None:
                 backlog.names.append("late")
             return backlog.exchange(done, limit)
 
-        stream = Stream(backlog.act, exchange, len, 4, lingering=(0.001, 0.001))
-        assert await asyncio.wait_for(stream.run(backlog.take(4)), 10) == 2
+        runner = BatchRunner(backlog.act, exchange, len, 4, idle_pauses=(0.001, 0.001))
+        assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 2
         return backlog.written
 
     assert asyncio.run(run()) == [["first"], ["late"]]
@@ -99,24 +100,83 @@ def test_it_asks_for_more_even_where_all_it_has_is_slow() -> None:
             backlog.names += [] if backlog.limits else ["late"]
             return backlog.exchange(done, limit)
 
-        stream = Stream(backlog.act, exchange, len, 4, beat=0.001, lingering=())
-        assert await asyncio.wait_for(stream.run(["slow"]), 10) == 2
+        runner = BatchRunner(backlog.act, exchange, len, 4, beat_seconds=0.001, idle_pauses=())
+        assert await asyncio.wait_for(runner.run(["slow"]), 10) == 2
         return backlog.written
 
     assert asyncio.run(run()) == [["late"], ["slow"]]
 
 
-def test_a_broken_piece_ends_the_stream() -> None:
-    with pytest.raises(ExceptionGroup) as raised:
+def test_an_item_that_raises_ends_the_run_with_its_error() -> None:
+    with pytest.raises(ArithmeticError, match="broken"):
         worked_off("fast", "broken")
-    assert isinstance(raised.value.exceptions[0], ArithmeticError)
 
 
-def test_a_stream_that_is_to_stop_asks_for_no_more_and_writes_what_it_has() -> None:
+def test_where_nothing_can_be_written_nothing_stays_under_way() -> None:
+    async def run() -> tuple[list[str], set[asyncio.Task[object]]]:
+        ended: list[str] = []
+
+        async def act(name: str) -> str:
+            if name == "fast":
+                return name
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(name)
+            return name
+
+        def refuse(done: Sequence[tuple[str, str]], limit: int) -> list[str]:
+            raise ConnectionError([name for name, _ in done], limit)
+
+        with pytest.raises(ConnectionError, match="fast"):
+            await BatchRunner(act, refuse, len, 2).run(["fast", "slow"])
+        return ended, asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(run()) == (["slow"], set())
+
+
+def test_it_claims_nothing_when_its_time_is_over() -> None:
+    async def run() -> Backlog:
+        backlog = Backlog([f"fast{number}" for number in range(9)])
+        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, claim_seconds=0.0)
+        assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 4
+        return backlog
+
+    assert set(asyncio.run(run()).limits) == {0}
+
+
+def test_it_claims_only_where_there_is_room_for_a_claim() -> None:
+    async def run() -> list[int]:
+        loop, written, limits = asyncio.get_running_loop(), [asyncio.Event() for _ in range(9)], []
+        waiting = list(range(4, 8))
+
+        async def act(number: int) -> int:
+            # One item is done after the other, each when the one before has been written.
+            await written[number].wait()
+            return number
+
+        def exchange(done: Sequence[tuple[int, int]], limit: int) -> list[int]:
+            for number, _ in done:
+                loop.call_soon_threadsafe(written[number + 1].set)
+            limits.append(limit)
+            claimed = waiting[:limit]
+            del waiting[: len(claimed)]
+            return claimed
+
+        written[0].set()
+        runner = BatchRunner(act, exchange, lambda _: 1, 4, least_claim=3, idle_pauses=())
+        assert await asyncio.wait_for(runner.run(range(4)), 10) == 8
+        return limits
+
+    # Room for one, two, then three, which are claimed; then room for one again.
+    assert asyncio.run(run()) == [0, 0, 3, 0, 0, 3, 3, 4]
+
+
+def test_a_run_that_is_to_stop_claims_no_more_and_writes_what_it_has() -> None:
     async def run() -> Backlog:
         backlog = Backlog([f"fast{number}" for number in range(20)])
-        stream = Stream(backlog.act, backlog.exchange, len, 4, stopping=lambda: True)
-        assert await asyncio.wait_for(stream.run(backlog.take(4)), 10) == 4
+        runner = BatchRunner(backlog.act, backlog.exchange, len, 4, stopping=lambda: True)
+        assert await asyncio.wait_for(runner.run(backlog.take(4)), 10) == 4
         return backlog
 
     backlog = asyncio.run(run())

@@ -9,12 +9,14 @@ import pytest
 from celery.signals import heartbeat_sent
 
 from config.settings import Settings
+from longhaul.crawls.crawl import CrawlStep
+from longhaul.crawls.store import CrawlLimits, CrawlStore
 from longhaul.jobs.job import JobStep
 from longhaul.jobs.store import JobLimits, JobStore
 from longhaul.process import heartbeat
 from longhaul.process.heartbeat import write_heartbeats
 from workers import health
-from workers.health import LATE, Unhealthy
+from workers.health import LATE_SECONDS, Unhealthy
 
 ENTRY = "longhaul:redbeat:longhaul-dispatch"
 
@@ -76,25 +78,28 @@ def test_a_fetcher_is_healthy_by_its_heartbeat(settings):
         health.fetcher(settings)
     settings.heartbeat_file.touch()
     assert "heartbeat 0 s ago" in health.fetcher(settings)
-    make_old(settings.heartbeat_file, LATE + 5)
+    make_old(settings.heartbeat_file, LATE_SECONDS + 5)
     with pytest.raises(Unhealthy, match="last heartbeat 35 s ago"):
         health.fetcher(settings)
 
 
-def test_a_worker_without_a_pulse_file_cannot_be_checked(redis_url):
+def test_a_worker_without_a_heartbeat_file_cannot_be_checked(redis_url):
     with pytest.raises(Unhealthy, match="LONGHAUL_HEARTBEAT_FILE"):
         health.worker(Settings(redis_url=redis_url))
 
 
-def test_a_worker_is_healthy_where_the_due_loop_comes_round(settings, redis):
+def test_a_worker_is_healthy_while_the_due_loop_of_each_family_runs(settings, redis):
     settings.heartbeat_file.touch()
-    with pytest.raises(Unhealthy, match="never"):
+    jobs, crawls = JobStore(redis, JobLimits()), CrawlStore(redis, CrawlLimits())
+    with pytest.raises(Unhealthy, match="due loop of jobs has never run"):
         health.worker(settings)
-    store = JobStore(redis, JobLimits())
-    store.dispatch(JobStep.POLL)
+    jobs.dispatch(JobStep.POLL)
+    with pytest.raises(Unhealthy, match="due loop of crawls has never run"):
+        health.worker(settings)
+    crawls.dispatch(CrawlStep.POLL)
     assert "due loop 0 s ago" in health.worker(settings)
-    JobStore(redis, JobLimits(), clock=lambda: time.time() - LATE - 5).dispatch(JobStep.POLL)
-    with pytest.raises(Unhealthy, match=r"3[45] s ago"):
+    JobStore(redis, JobLimits(), clock=lambda: time.time() - LATE_SECONDS - 5).dispatch(JobStep.POLL)
+    with pytest.raises(Unhealthy, match=r"due loop of jobs last ran 3[45] s ago"):
         health.worker(settings)
 
 
@@ -148,7 +153,7 @@ def test_flower_is_healthy_while_it_hears_a_worker(answering):
     assert health.flower(url) == "hears 1 worker(s)"
 
 
-def test_the_command_says_what_stands_still(answering, capsys):
+def test_the_command_says_what_has_stopped(answering, capsys):
     answer, url = answering
     assert health.main(["web", url]) == 0
     answer.status = 500

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.crawl.command import crawl
-from cli.crawl.dry_run import LONGEST, REDIRECTS, DryRunPage, PageUnavailable, conclusion, fetch
+from cli.crawl.dry_run import MAX_BYTES, MAX_REDIRECTS, DryRunPage, PageUnavailable, conclusion, fetch
 from longhaul.errors import InvalidArgument
 from tests.conftest import free_port
 from tests.wire import Reply, wire
@@ -61,7 +61,7 @@ def test_a_redirect_is_followed_to_the_address_that_links_are_relative_to():
 
 
 @pytest.mark.parametrize(
-    ("location", "words"), [("/again", f"redirects more than {REDIRECTS} times"), ("ftp://x/", "which is no http")]
+    ("location", "words"), [("/again", f"redirects more than {MAX_REDIRECTS} times"), ("ftp://x/", "which is no http")]
 )
 def test_a_redirect_that_leads_nowhere_is_said(location, words):
     with (
@@ -73,8 +73,8 @@ def test_a_redirect_that_leads_nowhere_is_said(location, words):
 
 def test_a_page_without_end_is_not_read_to_its_end():
     with (
-        wire(lambda _: Reply(200, b"x" * (LONGEST + 1), HTML)) as site,
-        pytest.raises(PageUnavailable, match=f"longer than {LONGEST} bytes"),
+        wire(lambda _: Reply(200, b"x" * (MAX_BYTES + 1), HTML)) as site,
+        pytest.raises(PageUnavailable, match=f"longer than {MAX_BYTES} bytes"),
     ):
         fetch(site.base)
 

@@ -1,4 +1,4 @@
-"""What follows from what was seen of a crawl: the cases that need no ledger. Most are told as stories in `tests/flow/`."""
+"""What follows from what was seen of a crawl: the cases that need no ledger. `tests/flow/` has most of them."""
 
 import ast
 import inspect
@@ -24,11 +24,10 @@ from longhaul.scraperapi.models import (
 )
 from longhaul.work.decisions import Cancel, Snooze
 from longhaul.work.item import State
-from longhaul.work.retry_policies import Policies
-from tests.builders import START
+from tests.builders import START, default_policies
 
 GRACE, WEEK, DAY = 600.0, 7 * 24 * 3600.0, 24 * 3600.0
-DECIDER = CrawlDecider(Policies(deadline=WEEK, poll_jitter=0.0), GRACE)
+DECIDER = CrawlDecider(default_policies(deadline=WEEK, poll_jitter=0.0), GRACE)
 CRAWL = Crawl(
     id="crawl-1",
     state=State.RUNNING,
@@ -99,11 +98,11 @@ def test_the_end_is_what_the_remote_says(state, decision, recurring):
 
 
 @pytest.mark.parametrize("seen", TROUBLE, ids=repr)
-def test_a_look_that_fails_is_only_a_pause(seen):
+def test_a_poll_that_fails_is_only_a_pause(seen):
     assert DECIDER.after_poll(CRAWL, seen, START + 10) == Snooze(START + 10 + 2 + 6)
 
 
-def test_a_refused_look_pauses_no_account_for_it_is_a_convenience():
+def test_a_refused_poll_pauses_no_account_for_it_is_a_convenience():
     assert DECIDER.after_poll(CRAWL, AccountRefused(403, "no credits"), START + 10) == Snooze(START + 10 + 2 + 6)
     assert DECIDER.after_poll(CRAWL, Throttled(None), START + 10) == Snooze(START + 10 + 2 + 6)
     assert DECIDER.after_poll(CRAWL, Throttled(100.0), START + 10) == Snooze(START + 110)
@@ -137,18 +136,18 @@ def test_a_recurring_crawl_that_the_remote_does_not_know_any_more_is_over():
 
 
 @pytest.mark.parametrize("seen", [*TROUBLE, CrawlProgress(5, 0, 3), CrawlProgress(5, 0, 0)], ids=repr)
-def test_after_seven_days_any_look_is_the_last_but_for_a_recurring_crawl(seen):
+def test_after_seven_days_any_poll_is_the_last_but_for_a_recurring_crawl(seen):
     assert DECIDER.after_poll(CRAWL, seen, START + WEEK) == Expire("not ended within 7 days")
     assert not isinstance(DECIDER.after_poll(RECURRING, seen, START + WEEK), Expire)
 
 
-def test_a_recurring_crawl_of_years_is_looked_at_every_ten_minutes():
+def test_a_recurring_crawl_of_years_is_polled_every_ten_minutes():
     later = START + 1000 * DAY
     assert DECIDER.after_poll(RECURRING, CrawlProgress(5, 0, 3), later) == Polled(
         later + 600, CrawlProgress(5, 0, 3), None
     )
 
 
-def test_the_last_look_before_the_deadline_comes_on_time():
+def test_the_last_poll_before_the_deadline_comes_on_time():
     now = START + WEEK - 100
     assert DECIDER.after_poll(CRAWL, CrawlProgress(5, 0, 3), now) == Polled(START + WEEK, CrawlProgress(5, 0, 3), None)

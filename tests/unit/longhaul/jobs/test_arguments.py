@@ -1,3 +1,5 @@
+"""The arguments of `jobs.submit`: what is taken, what is refused and in which words."""
+
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longhaul.errors import InvalidArgument
-from longhaul.jobs.arguments import ARGUMENTS, NewJob, read_batch, read_new_job, refusal
+from longhaul.jobs.arguments import ARGUMENTS, NewJob, read_new_job
 from longhaul.scraperapi.models import ScrapeRequest
 from longhaul.work.arguments import IntakeRules
 
-TERMS = IntakeRules(("default", "second"), "https://us.test/hooks", secret=True)
+RULES = IntakeRules(("default", "second"), "https://us.test/hooks", secret=True)
 POLLING = IntakeRules(("default",))
 URL = "https://example.com/a?b=c"
 SECRET = "hunter2-hunter2"
 
 
 def read(**arguments):
-    return read_new_job({"url": URL} | arguments, TERMS)
+    return read_new_job({"url": URL} | arguments, RULES)
 
 
 def refused(**arguments):
@@ -46,7 +48,7 @@ def test_every_argument_arrives():
         "callback": "https://other.test/x/",
     }
     assert set(wanted) == set(ARGUMENTS)
-    assert read_new_job(wanted, TERMS) == NewJob(
+    assert read_new_job(wanted, RULES) == NewJob(
         ScrapeRequest(URL, "POST", {"X-Key": SECRET}, "a=1", {"render": True}, 30),
         meta={"order": 7},
         queue="shop.prices",
@@ -63,7 +65,7 @@ def test_none_is_as_good_as_nothing_where_an_argument_may_be_left_out():
 class TestUrl:
     def test_a_missing_url_is_said(self):
         with pytest.raises(InvalidArgument, match=r"^url: is missing: every job needs the address of its target$"):
-            read_new_job({}, TERMS)
+            read_new_job({}, RULES)
 
     @pytest.mark.parametrize(
         ("url", "rule"),
@@ -235,9 +237,9 @@ class TestTheRest:
     @pytest.mark.parametrize(
         ("callback", "terms", "address"),
         [
-            (None, TERMS, "https://us.test/hooks"),
-            (True, TERMS, "https://us.test/hooks"),
-            (False, TERMS, ""),
+            (None, RULES, "https://us.test/hooks"),
+            (True, RULES, "https://us.test/hooks"),
+            (False, RULES, ""),
             (None, POLLING, ""),
             (False, POLLING, ""),
             ("http://them.test/", IntakeRules(("default",), secret=True), "http://them.test"),
@@ -272,61 +274,6 @@ class TestTheRest:
         )
 
 
-class TestBatch:
-    def test_urls_and_objects_may_be_mixed_and_defaults_fill_in(self):
-        batch = read_batch([URL, {"url": URL, "queue": "own"}], {"queue": "all", "meta": {"a": 1}}, TERMS)
-        assert [(at, one.queue, one.meta) for at, one in batch.accepted] == [(0, "all", {"a": 1}), (1, "own", {"a": 1})]
-        assert batch.rejected == []
-
-    def test_each_wrong_entry_is_told_with_its_place(self):
-        batch = read_batch([URL, "nope", {"url": URL, "resubmit": 99}, 7], {}, TERMS)
-        assert [at for at, _ in batch.accepted] == [0]
-        assert [(at, why.partition(":")[0]) for at, why in batch.rejected] == [
-            (1, "url"),
-            (2, "resubmit"),
-            (3, "entry"),
-        ]
-        assert str(refusal(batch)).startswith(
-            "3 of 4 entries are wrong and none was taken (partial=True takes the others): requests[1]: url: 'nope': must be"
-        )
-
-    def test_a_wrong_default_makes_every_entry_wrong(self):
-        assert len(read_batch([URL, URL], {"queue": "a:b"}, TERMS).rejected) == 2
-
-    def test_a_refusal_shows_the_first_twenty(self):
-        message = str(refusal(read_batch(["x"] * 25, {}, TERMS)))
-        assert message.endswith("and 5 more")
-        assert message.count("requests[") == 20
-
-    @pytest.mark.parametrize("requests", [None, "https://a", {"url": SECRET}, 7, {URL}])
-    def test_what_is_no_list_is_refused_without_being_quoted(self, requests):
-        with pytest.raises(InvalidArgument, match=r"^requests: an? .*must be a list of URLs or of objects") as error:
-            read_batch(requests, {}, TERMS)
-        assert SECRET not in str(error.value)
-
-    def test_an_entry_that_is_no_object_is_refused_without_being_quoted(self):
-        ((_, why),) = read_batch([[URL, {"headers": SECRET}]], {}, TERMS).rejected
-        assert (
-            why
-            == "entry: a list (not shown, it may be secret): must be a URL or an object with the arguments of jobs.submit"
-        )
-
-    def test_an_empty_list_is_refused(self):
-        with pytest.raises(InvalidArgument, match=r"^requests: \[\]: must have at least one entry$"):
-            read_batch([], {}, TERMS)
-
-    def test_50000_entries_are_taken_and_50001_are_not(self):
-        assert len(read_batch([URL] * 50_000, {}, TERMS).accepted) == 50_000
-        with pytest.raises(InvalidArgument, match=r"^requests: 50001 entries: at most 50000 in one batch$"):
-            read_batch([URL] * 50_001, {}, TERMS)
-
-    def test_a_url_for_all_is_refused(self):
-        with pytest.raises(
-            InvalidArgument, match=rf"^url: '{URL.replace('?', '[?]')}': belongs into an entry of requests$"
-        ):
-            read_batch([{}], {"url": URL}, TERMS)
-
-
 @given(
     st.dictionaries(
         st.sampled_from(ARGUMENTS), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers())
@@ -334,7 +281,7 @@ class TestBatch:
 )
 def test_whatever_is_given_it_is_taken_or_refused_with_words(arguments):
     with suppress(InvalidArgument):
-        assert read_new_job(arguments, TERMS).request.url == arguments["url"]
+        assert read_new_job(arguments, RULES).request.url == arguments["url"]
 
 
 def test_a_receivers_address_is_refused_where_no_secret_makes_it_unguessable():

@@ -1,3 +1,5 @@
+"""What follows from what was seen of a job: every case of every step."""
+
 import ast
 import inspect
 from dataclasses import fields
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import longhaul.jobs.decider
-from longhaul.jobs.decider import Decider, Finish, Resend
+from longhaul.jobs.decider import Finish, JobDecider, Resend
 from longhaul.scraperapi import models
 from longhaul.scraperapi.models import (
     Accepted,
@@ -27,12 +29,11 @@ from longhaul.scraperapi.models import (
     TooLarge,
     Unreachable,
 )
-from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze, ends_pause
-from longhaul.work.retry_policies import Policies
-from tests.builders import HOUR, START, a_job, finished
+from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
+from tests.builders import HOUR, START, a_job, default_policies, finished
 
-POLICIES = Policies(poll_jitter=0)
-DECIDER = Decider(POLICIES)
+POLICIES = default_policies(poll_jitter=0)
+DECIDER = JobDecider(POLICIES)
 AT_DEADLINE = START + 72 * HOUR
 LATER = START + 1000.0
 
@@ -59,7 +60,7 @@ SEND = [
     (NothingAsked(), Expire("not accepted by the remote within 72 hours")),
 ]
 
-LOOK = [
+POLL = [
     (finished("x"), Finish(finished("x").response)),
     (Failed("failed_due_to_timeout"), Fail("failed_due_to_timeout")),
     (Cancelled(), Cancel()),
@@ -72,7 +73,7 @@ LOOK = [
     (Interrupted("reset"), Snooze(LATER + 600)),
     (NotFound(), Resend()),
     (NotFound(gone=True), Resend()),
-    (Rejected("bad id"), Fail("the remote rejected the look: bad id")),
+    (Rejected("bad id"), Fail("the remote rejected the poll: bad id")),
     (AccountRefused(403, "no credits"), Pause(LATER + 30, "HTTP 403 from the remote: no credits")),
     (Throttled(None), Pause(LATER + 5, "too many requests (HTTP 429)")),
     (Malformed("not JSON"), Retry(LATER + 5, "the remote's answer is malformed: not JSON")),
@@ -96,7 +97,7 @@ CANCEL = [
 
 STEPS = {
     "send": (SEND, DECIDER.after_send, models.SubmitSeen),
-    "look": (LOOK, DECIDER.after_poll, models.PollSeen),
+    "look": (POLL, DECIDER.after_poll, models.PollSeen),
     "cancel": (CANCEL, DECIDER.after_cancel, models.CancelSeen),
 }
 CASES = [(step, seen, decision) for step, (table, _, _) in STEPS.items() for seen, decision in table]
@@ -135,8 +136,8 @@ def test_deciding_reaches_for_no_clock_no_random_and_no_network():
 
 class TestDeadline:
     @pytest.mark.parametrize("now", [AT_DEADLINE, AT_DEADLINE + 5000])
-    @pytest.mark.parametrize(("seen", "decision"), LOOK, ids=lambda value: repr(value)[:60])
-    def test_at_the_deadline_a_look_leads_to_an_end_whatever_it_sees(self, seen, decision, now):
+    @pytest.mark.parametrize(("seen", "decision"), POLL, ids=lambda value: repr(value)[:60])
+    def test_at_the_deadline_a_poll_leads_to_an_end_whatever_it_sees(self, seen, decision, now):
         last = DECIDER.after_poll(a_job(), seen, now)
         if isinstance(decision, Finish | Fail | Cancel):
             assert last == decision
@@ -147,10 +148,10 @@ class TestDeadline:
         else:
             assert last == Expire("not finished within 72 hours")
 
-    def test_just_before_the_deadline_there_is_one_more_look_and_it_is_on_time(self):
+    def test_just_before_the_deadline_there_is_one_more_poll_and_it_is_on_time(self):
         assert DECIDER.after_poll(a_job(), Running(), AT_DEADLINE - 1) == Snooze(AT_DEADLINE, alive=True)
 
-    def test_a_retried_look_is_not_later_than_the_deadline(self):
+    def test_a_retried_poll_is_not_later_than_the_deadline(self):
         decision = DECIDER.after_poll(a_job(attempts=8), Malformed("x"), AT_DEADLINE - 1)
         assert decision == Retry(AT_DEADLINE, "the remote's answer is malformed: x")
 
@@ -165,14 +166,14 @@ class TestDeadline:
     def test_at_the_deadline_a_cancellation_ends_whatever_it_sees(self, seen):
         assert DECIDER.after_cancel(a_job(), seen, AT_DEADLINE) == Cancel()
 
-    def test_accepted_after_the_deadline_is_looked_at_at_once_for_the_last_time(self):
+    def test_accepted_after_the_deadline_is_polled_at_once_for_the_last_time(self):
         assert DECIDER.after_send(a_job(), Accepted("r"), AT_DEADLINE + 3) == Sent("r", AT_DEADLINE + 3)
 
     def test_a_job_that_waits_to_be_sent_and_is_cancelled_ends_as_cancelled(self):
         assert DECIDER.after_send(a_job(cancelled=True), NothingAsked(), LATER) == Cancel()
 
     def test_the_words_name_the_deadline_that_is_set(self):
-        decider = Decider(Policies(deadline=5400))
+        decider = JobDecider(default_policies(deadline=5400))
         assert decider.after_send(a_job(), NothingAsked(), START + 5400) == Expire(
             "not accepted by the remote within 1.5 hours"
         )
@@ -181,13 +182,13 @@ class TestDeadline:
         st.floats(0, 80 * HOUR),
         st.integers(0, 12),
         st.integers(0, 20),
-        st.sampled_from(LOOK + SEND),
+        st.sampled_from(POLL + SEND),
         st.text(max_size=5),
     )
     def test_nothing_is_ever_due_before_now_or_after_the_deadline(self, age, attempts, polls, case, id_):
         job = a_job(id=id_.encode("utf-8", "replace").decode(), attempts=attempts, polls=polls)
         now = START + age
-        decider = Decider(Policies())
+        decider = JobDecider(default_policies())
         for decide in (decider.after_send, decider.after_poll):
             if (decide == decider.after_send) == (case in SEND):
                 decision = decide(job, case[0], now)
@@ -233,7 +234,7 @@ class TestAttempts:
         assert [round(decision.due - LATER) for decision in decisions[:-1]] == [5, 10, 20, 40, 80, 160, 300, 300, 300]
         assert decisions[-1] == Fail("gave up after 10 attempts; last: the submission broke off: reset", attempts=1)
 
-    def test_attempts_bound_malformed_looks_as_well(self):
+    def test_attempts_bound_malformed_polls_as_well(self):
         assert DECIDER.after_poll(a_job(attempts=9), Malformed("x"), LATER) == Fail(
             "gave up after 10 attempts; last: the remote's answer is malformed: x",
             attempts=1,
@@ -242,79 +243,6 @@ class TestAttempts:
     @pytest.mark.parametrize("seen", [Running(), Unreachable("x"), Interrupted("x"), RemoteTrouble(500, "x")])
     def test_what_is_free_is_not_bounded_by_attempts(self, seen):
         assert isinstance(DECIDER.after_poll(a_job(attempts=99), seen, LATER), Snooze)
-
-
-class TestPauses:
-    def test_an_account_is_probed_after_30_s_1_2_4_up_to_30_minutes(self):
-        pauses = [DECIDER.after_poll(a_job(pauses=n), AccountRefused(401, ""), LATER).until - LATER for n in range(8)]
-        assert pauses == [30, 60, 120, 240, 480, 960, 1800, 1800]
-
-    def test_without_retry_after_the_pause_doubles_from_5_s_to_5_minutes(self):
-        pauses = [DECIDER.after_poll(a_job(pauses=n), Throttled(None), LATER).until - LATER for n in range(8)]
-        assert pauses == [5, 10, 20, 40, 80, 160, 300, 300]
-
-    @pytest.mark.parametrize(
-        ("told", "kept"), [(0, 2), (1, 2), (7, 7), (3600, 3600), (10**9, 3600), (float("inf"), 3600)]
-    )
-    def test_retry_after_is_kept_within_bounds(self, told, kept):
-        assert DECIDER.after_send(a_job(pauses=5), Throttled(told), LATER) == Pause(
-            LATER + kept, "too many requests (HTTP 429)"
-        )
-
-    @pytest.mark.parametrize(
-        ("seen", "ends"),
-        [
-            (Accepted("r"), True),
-            (Running(), True),
-            (finished(), True),
-            (Failed("x"), True),
-            (Cancelled(), True),
-            (NotFound(), True),
-            (Rejected("x"), True),
-            (AccountRefused(401, ""), False),
-            (Throttled(1), False),
-            (Unreachable(""), False),
-            (Interrupted(""), False),
-            (RemoteTrouble(500, ""), False),
-            (Malformed(""), False),
-            (TooLarge(1), False),
-            (NothingAsked(), False),
-        ],
-        ids=lambda value: repr(value)[:30],
-    )
-    def test_only_an_answer_that_proves_the_account_ends_its_pause(self, seen, ends):
-        assert ends_pause(seen) is ends
-
-
-class TestLooking:
-    def test_the_pauses_are_2_then_3_2_then_5_12_up_to_600_when_every_look_is_on_time(self):
-        now, pauses = START, []
-        decision = DECIDER.after_send(a_job(sent=None), Accepted("r"), now)
-        while decision.due - now < 600:
-            pauses.append(round(decision.due - now, 3))
-            now = decision.due
-            decision = DECIDER.after_poll(a_job(polls=len(pauses) - 1), Running(), now)
-        assert pauses[:4] == [2, 3.2, 5.12, 8.192]
-        assert len(pauses) == 13
-
-    @given(st.integers(0, 1000), st.floats(0, 71 * HOUR))
-    def test_jitter_is_at_most_a_fifth_and_no_result_waits_beyond_13_minutes_of_its_24_hours(self, polls, age):
-        plain = DECIDER.after_poll(a_job(polls=polls), Running(), START + age).due - START - age
-        pause = Decider(Policies()).after_poll(a_job(polls=polls), Running(), START + age).due - START - age
-        assert 0.799 * plain <= pause <= 1.201 * plain
-        assert pause <= 720.001
-
-    def test_a_resubmitted_job_begins_with_short_pauses_again(self):
-        assert DECIDER.after_poll(a_job(sent=LATER, losses=1), Running(), LATER + 2) == Snooze(
-            pytest.approx(LATER + 5.2), alive=True
-        )
-
-    def test_submissions_that_did_not_arrive_are_tried_again_within_a_minute(self):
-        pauses = [
-            DECIDER.after_send(a_job(), Unreachable(""), START + age).due - START - age
-            for age in (0, 2, 5.2, 50, 10_000)
-        ]
-        assert pauses == pytest.approx([2, 3.2, 5.12, 32, 60])
 
 
 def test_every_decision_is_frozen():

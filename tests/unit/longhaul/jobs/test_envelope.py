@@ -4,7 +4,7 @@ from longhaul.jobs.decider import Finish
 from longhaul.jobs.envelope import end_state, envelope
 from longhaul.scraperapi.models import TargetResponse
 from longhaul.work.decisions import Cancel, Expire, Fail
-from longhaul.work.envelope import iso, without_body
+from longhaul.work.envelope import without_body
 from longhaul.work.item import State
 from tests.builders import START, a_job
 
@@ -78,7 +78,3 @@ def test_the_bodiless_form_leaves_both_kinds_of_body_out_and_nothing_else():
     assert without_body(document | {"base64EncodedBody": "x"}) == {
         key: value for key, value in document.items() if key != "body"
     }
-
-
-def test_times_are_iso_8601_utc_to_the_millisecond():
-    assert iso(0.0004) == "1970-01-01T00:00:00.000Z"

@@ -1,4 +1,4 @@
-from longhaul.jobs.job import TRANSITIONS, Job, JobStep, read_row
+from longhaul.jobs.job import RECORDS, TRANSITIONS, Job, JobStep
 from longhaul.ledger.due import Row
 from longhaul.scraperapi.models import ScrapeRequest
 from longhaul.work.item import ENDS, State, lane
@@ -16,7 +16,7 @@ def test_a_lane_is_step_and_account():
 
 def test_a_fresh_row_is_a_job_with_nothing_behind_it():
     fields = {"state": "queued", "lane": "send:my:account", "created": "5.000", "queue": "q", "resubmit": "3"}
-    assert read_row(Row("a", fields, {"subject": '{"url":"u"}', "options": ""})) == Job(
+    assert RECORDS.read(Row("a", fields, {"target": '{"url":"u"}', "options": ""})) == Job(
         id="a",
         state=State.QUEUED,
         fence=0,
@@ -47,7 +47,9 @@ def test_a_full_row_is_read_to_its_last_field():
         "cancel": "1",
     }
     options = '{"method":"POST","headers":{"A":"b"},"body":"x","api_params":{"render":true},"timeout_sec":9}'
-    assert read_row(Row("a", fields, {"subject": '{"url":"u","meta":{"m":1}}', "options": options}), pauses=3) == Job(
+    assert RECORDS.read(
+        Row("a", fields, {"target": '{"url":"u","meta":{"m":1}}', "options": options}), pauses=3
+    ) == Job(
         id="a",
         state=State.RUNNING,
         fence=4,
@@ -72,12 +74,12 @@ def test_a_full_row_is_read_to_its_last_field():
 
 def test_a_job_that_is_submitted_again_has_no_remote_id_and_was_not_sent():
     fields = {"state": "queued", "lane": "send:default", "created": "5", "queue": "q", "remote": "", "sent": ""}
-    job = read_row(Row("a", fields, {"subject": '{"url":"u"}'}))
+    job = RECORDS.read(Row("a", fields, {"target": '{"url":"u"}'}))
     assert (job.remote_id, job.sent) == (None, None)
 
 
 def test_an_ended_row_can_be_read_without_its_request():
-    job = read_row(
-        Row("a", {"state": "finished", "lane": "", "created": "5", "queue": "q"}, {"subject": "", "options": ""})
+    job = RECORDS.read(
+        Row("a", {"state": "finished", "lane": "", "created": "5", "queue": "q"}, {"target": "", "options": ""})
     )
     assert (job.state, job.account, job.request.url) == (State.FINISHED, "", "")

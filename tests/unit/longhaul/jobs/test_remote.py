@@ -3,7 +3,7 @@ import json
 import pytest
 
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.remote import Remote
+from longhaul.jobs.remote import JobRemote
 from longhaul.scraperapi.models import Accepted, Cancelled, NothingAsked, Running
 from longhaul.scraperapi.protocol import HttpAnswer
 from tests.builders import HOUR, START, a_job
@@ -31,7 +31,9 @@ def caller():
 
 @pytest.fixture
 def remote(caller):
-    return Remote("http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda receiver, _: receiver)
+    return JobRemote(
+        "http://remote.test", {"default": "key-1", "second": "key-2"}, caller, lambda receiver, _: receiver
+    )
 
 
 def act(remote, step, *jobs, now=START):
@@ -74,7 +76,7 @@ def test_what_needs_no_call_makes_none_and_comes_first(remote, caller, step, cha
     assert len(caller.calls) == 1
 
 
-def test_a_look_is_made_even_past_the_deadline(remote, caller):
+def test_a_poll_is_made_even_past_the_deadline(remote, caller):
     act(remote, JobStep.POLL, a_job(), now=START + DEADLINE + 1)
     assert len(caller.calls) == 1
 

@@ -6,44 +6,16 @@ import pytest
 
 from longhaul.jobs.decider import Finish, Resend
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.due import StoredResult
 from longhaul.ledger.results import stream
 from longhaul.scraperapi.models import ScrapeRequest
-from longhaul.work.balance import balance
 from longhaul.work.decisions import Cancel, Expire, Fail, Pause, Retry, Sent, Snooze
 from longhaul.work.item import State
-from tests.builders import HOUR, START, Clock, a_store, a_submission, claim_one, envelopes, finished, submit
+from tests.builders import START, a_store, a_submission, claim_one, envelopes, finished, job_limits, submit
+from tests.unit.longhaul.jobs.stores import apply, balanced, running
 
 RESULT = Finish(finished("hello").response)
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def store(redis, clock):
-    return a_store(redis, clock)
-
-
-def apply(store, step, job, decision, now=None):
-    (applied,) = store.apply(step, [(job, decision)], store.now() if now is None else now)
-    return applied.written
-
-
-def running(store, *ids):
-    """Jobs that the remote has taken, their first look due now."""
-    submit(store, *ids)
-    for job in store.claim(JobStep.SEND, "default").jobs:
-        assert apply(store, JobStep.SEND, job, Sent(f"remote-{job.id}", store.now())) == "moved"
-
-
-def balanced(store, **states):
-    found = balance(store.books())
-    assert found.faults == []
-    assert {state.value: count for state, count in found.states.items() if count} == states
 
 
 class TestSubmit:
@@ -95,22 +67,22 @@ class TestPhases:
         looking = claim_one(store, JobStep.POLL)
         assert (looking.request.url, looking.request.headers, looking.meta) == ("https://e.test/", {}, {"a": 1})
 
-    def test_sent_is_running_with_its_remote_id_and_a_look_to_come(self, store, clock):
+    def test_sent_is_running_with_its_remote_id_and_a_poll_to_come(self, store, clock):
         submit(store, "a")
         assert apply(store, JobStep.SEND, claim_one(store, JobStep.SEND), Sent("r1", START + 2)) == "moved"
         job = store.get("a")
         assert (job.state, job.remote_id, job.sent, job.submissions, job.polls) == (State.RUNNING, "r1", START, 1, 0)
-        assert store.claim(JobStep.POLL, "default").jobs == []
+        assert store.claim(JobStep.POLL, "default").items == []
         clock.now += 2
         assert claim_one(store, JobStep.POLL).id == "a"
 
-    def test_a_snoozed_look_costs_a_poll_and_no_attempt(self, store):
+    def test_a_snoozed_poll_costs_a_poll_and_no_attempt(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Snooze(START))
         job = store.get("a")
         assert (job.polls, job.attempts, job.submissions) == (1, 0, 1)
 
-    def test_a_retried_look_costs_both(self, store):
+    def test_a_retried_poll_costs_both(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Retry(START, "x"))
         job = store.get("a")
@@ -137,7 +109,7 @@ class TestPhases:
         assert (job.state, job.remote_id, job.sent, job.losses, job.submissions) == (State.QUEUED, None, None, 1, 2)
         balanced(store, queued=1)
 
-    def test_a_lost_job_is_not_judged_by_the_looks_at_its_former_submission(self, store):
+    def test_a_lost_job_is_not_judged_by_the_polls_at_its_former_submission(self, store):
         running(store, "a")
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Snooze(START, alive=True))
         apply(store, JobStep.POLL, claim_one(store, JobStep.POLL), Resend())
@@ -146,7 +118,7 @@ class TestPhases:
     @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
     def test_a_held_job_loses_nothing_and_is_due_by_its_age_when_the_pause_ends(self, store, clock, step):
         (running if step is JobStep.POLL else submit)(store, "a", "b")
-        jobs = store.claim(step, "default").jobs
+        jobs = store.claim(step, "default").items
         before = (store.get("a").polls, store.get("a").attempts)
         clock.now += 5
         store.apply(
@@ -156,7 +128,7 @@ class TestPhases:
         assert (job.polls, job.attempts, job.submissions) == (*before, 1 if step is JobStep.POLL else 0)
         (lane,) = [lane for lane in store.books().lanes if lane.name == f"{step}:default"]
         assert (lane.paused_until, lane.reason, lane.oldest, lane.due) == (START + 35, "HTTP 401", START, 2)
-        assert store.claim(step, "default").jobs == []
+        assert store.claim(step, "default").items == []
         clock.now = START + 35
         assert claim_one(store, step).pauses == 1
 
@@ -164,7 +136,7 @@ class TestPhases:
         running(store, "a")
         store.submit([("b", a_submission(account="second")), ("c", a_submission())], tracked=False)
         apply(store, JobStep.SEND, claim_one(store, JobStep.SEND), Pause(START + 9, "x"))
-        assert [job.id for job in store.claim(JobStep.SEND, "second").jobs] == ["b"]
+        assert [job.id for job in store.claim(JobStep.SEND, "second").items] == ["b"]
         assert claim_one(store, JobStep.POLL).id == "a"
 
     @pytest.mark.parametrize(
@@ -197,125 +169,24 @@ class TestPhases:
 
     def test_only_who_may_be_waited_for_leaves_a_note(self, redis, clock):
         store = JobStore(
-            redis, JobLimits(), lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
+            redis, job_limits(), lambda id_, document: StoredResult(f"note-{id_}", document["status"], 60), clock
         )
         for id_, tracked in (("a", True), ("b", False)):
             store.submit([(id_, a_submission())], tracked=tracked)
-        store.apply(JobStep.SEND, [(job, Fail("x")) for job in store.claim(JobStep.SEND, "default").jobs], START)
+        store.apply(JobStep.SEND, [(job, Fail("x")) for job in store.claim(JobStep.SEND, "default").items], START)
         assert (redis.get("note-a"), redis.get("note-b")) == ("failed", None)
 
     def test_what_became_of_each_decision_is_told(self, store):
         running(store, "a", "b")
-        one, two = store.claim(JobStep.POLL, "default").jobs
+        one, two = store.claim(JobStep.POLL, "default").items
         done = store.apply(JobStep.POLL, [(one, RESULT), (two, Snooze(START)), (two, Snooze(START))], START + 1)
-        assert [(applied.job.id, applied.written, applied.now) for applied in done] == [
+        assert [(applied.item.id, applied.written, applied.now) for applied in done] == [
             (one.id, "finished", START + 1),
             (two.id, "moved", START + 1),
             (two.id, "stale", START + 1),
         ]
         assert done[0].document["body"] == "hello"
         assert done[1].document is None
-
-
-class TestCancel:
-    def cancelled(self, store):
-        job = claim_one(store, JobStep.CANCEL)
-        assert job.cancelled
-        assert apply(store, JobStep.CANCEL, job, Cancel()) == "finished"
-        balanced(store, cancelled=1)
-
-    def test_a_queued_job(self, store):
-        submit(store, "a")
-        assert store.cancel("a") == ("marked", "default")
-        assert store.claim(JobStep.SEND, "default").jobs == []
-        self.cancelled(store)
-
-    def test_a_running_job(self, store):
-        running(store, "a")
-        store.cancel("a")
-        assert store.claim(JobStep.POLL, "default").jobs == []
-        self.cancelled(store)
-
-    @pytest.mark.parametrize(
-        ("step", "decision"),
-        [(JobStep.SEND, Sent("r", START + 5)), (JobStep.POLL, Snooze(START + 5)), (JobStep.POLL, Resend())],
-    )
-    def test_a_job_under_claim_goes_on_to_be_cancelled_when_its_claimant_is_done(self, store, step, decision):
-        (running if step is JobStep.POLL else submit)(store, "a")
-        job = claim_one(store, step)
-        store.cancel("a")
-        assert store.claim(JobStep.CANCEL, "default").jobs == []
-        assert apply(store, step, job, decision) == "moved"
-        self.cancelled(store)
-
-    def test_a_job_under_claim_whose_result_has_just_been_read_is_finished(self, store):
-        running(store, "a")
-        job = claim_one(store, JobStep.POLL)
-        store.cancel("a")
-        assert apply(store, JobStep.POLL, job, RESULT) == "finished"
-        assert store.cancel("a") == ("finished", "")
-        balanced(store, finished=1)
-
-    @pytest.mark.parametrize("step", [JobStep.SEND, JobStep.POLL])
-    def test_a_job_whose_claimant_died(self, store, clock, step):
-        (running if step is JobStep.POLL else submit)(store, "a")
-        claim_one(store, step)
-        store.cancel("a")
-        clock.now += 120
-        assert store.claim(step, "default").jobs == []
-        self.cancelled(store)
-
-    def test_a_cancellation_whose_claimant_died_is_made_again(self, store, clock):
-        running(store, "a")
-        store.cancel("a")
-        claim_one(store, JobStep.CANCEL)
-        clock.now += 120
-        self.cancelled(store)
-
-    def test_an_unknown_job_is_missing(self, store):
-        assert store.cancel("nobody") == ("missing", "")
-
-
-class TestPressure:
-    def test_looks_wait_for_a_full_queue_and_submissions_do_not(self, redis, clock):
-        store = a_store(redis, clock, high_entries=2)
-        running(store, "a")
-        for _ in range(2):
-            redis.xadd(stream("results"), {"envelope": "{}"})
-        submit(store, "b")
-        assert store.claim(JobStep.POLL, "default").jobs == []
-        assert claim_one(store, JobStep.SEND).id == "b"
-        redis.delete(stream("results"))
-        clock.now += 30
-        assert claim_one(store, JobStep.POLL).id == "a"
-
-    def test_a_job_that_could_never_be_looked_at_is_read_within_its_24_guaranteed_hours(self, redis, clock):
-        store = a_store(redis, clock, high_entries=1)
-        running(store, "a")
-        redis.xadd(stream("results"), {"envelope": "{}"})
-        while not store.claim(JobStep.POLL, "default").jobs:
-            clock.now += 600
-        assert clock.now - START <= 22 * HOUR + 600
-
-
-class TestDispatch:
-    def test_batches_are_started_for_the_accounts_that_have_due_work(self, redis, clock):
-        store = a_store(redis, clock, batch_size=2, max_batches=4)
-        submit(store, "a", "b", "c")
-        started = store.dispatch(JobStep.SEND)
-        assert [account for account, _ in started] == ["default", "default"]
-        assert store.dispatch(JobStep.SEND) == []
-        for account, token in started:
-            store.claim(JobStep.SEND, account, token)
-            store.leave(JobStep.SEND, token)
-        assert redis.zcard("longhaul:{jobs}:working:send") == redis.zcard("longhaul:{jobs}:started:send") == 0
-
-    def test_an_account_may_have_a_colon(self, store):
-        store.submit([("a", a_submission(account="my:account"))], tracked=False)
-        ((account, _),) = store.dispatch(JobStep.SEND)
-        assert account == "my:account"
-        (job,) = store.claim(JobStep.SEND, account).jobs
-        assert job.account == "my:account"
 
 
 def test_a_waiting_job_takes_at_most_1_kb(redis, clock):
@@ -325,12 +196,12 @@ def test_a_waiting_job_takes_at_most_1_kb(redis, clock):
     wanted = a_submission("https://example.com/" + "x" * 80, meta={"n": 1})
     store.submit([(f"8a6e1c0e-6f6b-4a0e-9d0f-3f1f7d6f0f{n:04d}", wanted) for n in range(count)], tracked=True)
     queued = redis.info("memory")["used_memory_dataset"]
-    jobs = store.claim(JobStep.SEND, "default").jobs
+    jobs = store.claim(JobStep.SEND, "default").items
     store.apply(
         JobStep.SEND, [(job, Sent(f"11111111-2222-4333-8444-{job.id[-12:]}", START + 2)) for job in jobs], START
     )
     clock.now += 2
-    jobs = store.claim(JobStep.POLL, "default").jobs
+    jobs = store.claim(JobStep.POLL, "default").items
     assert len(jobs) == count
     store.apply(JobStep.POLL, [(job, Snooze(START + 5)) for job in jobs], clock.now)
     waiting = redis.info("memory")["used_memory_dataset"]
@@ -340,7 +211,7 @@ def test_a_waiting_job_takes_at_most_1_kb(redis, clock):
 
 def test_the_books_are_the_same_for_a_store_opened_later(redis, clock, store):
     running(store, "a", "b")
-    apply(store, JobStep.POLL, store.claim(JobStep.POLL, "default").jobs[0], RESULT)
+    apply(store, JobStep.POLL, store.claim(JobStep.POLL, "default").items[0], RESULT)
     assert a_store(redis, clock).books() == store.books()
 
 

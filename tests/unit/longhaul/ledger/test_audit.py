@@ -23,7 +23,7 @@ def clock():
 def store(redis, clock):
     store = a_store(redis, clock)
     submit(store, "a", "b", "c", "d")
-    for job in store.claim(JobStep.SEND, "default").jobs[:2]:
+    for job in store.claim(JobStep.SEND, "default").items[:2]:
         store.apply(
             JobStep.SEND, [(job, Sent(f"r-{job.id}", store.now()) if job.id == "a" else Fail("x"))], store.now()
         )
@@ -95,7 +95,7 @@ def test_a_record_of_another_type_can_be_ended_as_the_manual_says(store, redis, 
     redis.hset(key, mapping={"state": state, "lane": lane})
     assert named(store) == ({}, [])
     assert store.cancel(id_)[0] == "marked"
-    (job,) = store.claim(JobStep.CANCEL, "default").jobs
+    (job,) = store.claim(JobStep.CANCEL, "default").items
     assert store.apply(JobStep.CANCEL, [(job, Cancel())], store.now())[0].written == "finished"
     assert named(store) == ({}, [])
     assert balance(store.books()).faults == []
@@ -122,7 +122,7 @@ def test_what_is_set_aside_is_open_and_in_its_lane(store, clock):
         store.count_crashes(
             JobStep.POLL,
             "default",
-            [Crash(job.id, job.fence, "x") for job in store.claim(JobStep.POLL, "default").jobs],
+            [Crash(job.id, job.fence, "x") for job in store.claim(JobStep.POLL, "default").items],
         )
     assert store.quarantine.ids() == ["a"]
     assert named(store) == ({}, [])
@@ -156,9 +156,9 @@ def test_beside_a_system_at_work_nothing_is_named_that_is_right(redis, clock):
             if over.is_set():
                 return
             own.submit([(f"{n}-{at}-{one}", a_submission()) for one in range(5)], tracked=False)
-            for job in own.claim(JobStep.SEND, "default").jobs:
+            for job in own.claim(JobStep.SEND, "default").items:
                 own.apply(JobStep.SEND, [(job, Sent(f"r-{job.id}", clock.now))], clock.now)
-            for job in own.claim(JobStep.POLL, "default").jobs:
+            for job in own.claim(JobStep.POLL, "default").items:
                 own.apply(JobStep.POLL, [(job, Fail("x"))], clock.now)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(2)]

@@ -144,6 +144,19 @@ def test_a_summary_is_counted(state):
             "a page whose status is 'running': it must be finished or failed",
         ),
         ({"jobId": "r", "jobState": "finished"}, "a summary without its lists of completed and failed pages"),
+        *(
+            (
+                {"jobId": "r", "jobState": "finished"} | lists,
+                "a summary without its lists of completed and failed pages",
+            )
+            # One list alone is not enough, whichever it is.
+            for lists in (
+                {"completed": []},
+                {"failed": []},
+                {"completed": [], "failed": 3},
+                {"completed": {}, "failed": []},
+            )
+        ),
     ],
 )
 def test_what_is_no_event_is_said(event, words):

@@ -11,7 +11,15 @@ from longhaul.scraperapi.fields import (
     is_number,
     is_object,
     json_size,
+    read_bound,
+    read_choice,
+    read_expression,
+    read_interval,
     read_method,
+    read_object,
+    read_schedule_name,
+    read_seconds,
+    read_whole_number,
     secretive,
 )
 
@@ -88,6 +96,58 @@ def test_objects_have_at_most_100_levels():
 def test_what_is_no_json_is_refused(value):
     with pytest.raises(InvalidArgument, match=r"^meta: .*: must be JSON \(.*; NaN and infinity are none\)$"):
         json_size("meta", {"a": value})
+
+
+def refusal_of(reader, *arguments):
+    with pytest.raises(InvalidArgument) as refused:
+        reader(*arguments)
+    return str(refused.value)
+
+
+def test_an_object_is_taken_up_to_its_size_in_bytes():
+    assert read_object("meta", None, 9) is None
+    assert read_object("meta", {"a": "ä"}, 10) == {"a": "ä"}
+    assert refusal_of(read_object, "meta", {"a": "ä"}, 9).endswith("must be at most 9 bytes of JSON; this is 10")
+    assert refusal_of(read_object, "meta", [1]) == "meta: [1]: must be an object with string keys"
+    assert refusal_of(read_object, "meta", {1: 1}) == "meta: {1: 1}: must be an object with string keys"
+
+
+@pytest.mark.parametrize("value", [0, 6, 1.0, True, "1", None])
+def test_a_whole_number_is_within_its_bounds(value):
+    assert [read_whole_number("n", fine, 1, 5) for fine in (1, 5)] == [1, 5]
+    assert refusal_of(read_whole_number, "n", value, 1, 5) == f"n: {value!r}: must be a whole number from 1 to 5"
+    assert refusal_of(read_whole_number, "n", value, 1, 5, "LIMIT").endswith("from 1 to 5 (LIMIT)")
+
+
+def test_a_bound_may_be_left_out():
+    assert (read_bound("n", None, 1, 5), read_bound("n", 5, 1, 5)) == (None, 5)
+    assert refusal_of(read_bound, "n", 6, 1, 5, "LIMIT") == "n: 6: must be a whole number from 1 to 5 (LIMIT)"
+
+
+@pytest.mark.parametrize("value", [0, -1, 10.1, True, "5", float("nan")])
+def test_seconds_are_above_0_and_have_an_end(value):
+    assert [read_seconds("t", fine, 10) for fine in (None, 0.5, 10)] == [None, 0.5, 10]
+    assert (
+        refusal_of(read_seconds, "t", value, 10) == f"t: {value!r}: must be a number of seconds above 0 and at most 10"
+    )
+
+
+@pytest.mark.parametrize("value", ["c", None, ["a"], 1])
+def test_a_choice_is_one_of_a_few(value):
+    assert read_choice("x", "b", ("a", "b")) == "b"
+    assert refusal_of(read_choice, "x", value, ("a", "b")) == f"x: {value!r}: must be one of a, b"
+
+
+def test_an_expression_is_text():
+    assert [read_expression("x", fine) for fine in (None, "", ".*")] == ["", "", ".*"]
+    assert refusal_of(read_expression, "x", 7) == "x: 7: must be a string: a regular expression"
+
+
+def test_a_schedule_has_an_interval_and_a_name():
+    assert (read_interval("weekly"), read_schedule_name("n" * 200)) == ("weekly", "n" * 200)
+    assert refusal_of(read_interval, "yearly").endswith("must be one of once, hourly, daily, weekly, monthly")
+    assert refusal_of(read_schedule_name, "n" * 201).endswith("must be a string of at most 200 characters")
+    assert refusal_of(read_schedule_name, None) == "schedule.name: None: must be a string of at most 200 characters"
 
 
 def test_kinds_are_those_of_json():

@@ -26,6 +26,7 @@ from longhaul.scraperapi.models import (
     Unreachable,
 )
 from longhaul.scraperapi.protocol import (
+    MOST_LEVELS,
     HttpAnswer,
     dump_json,
     load_json,
@@ -391,21 +392,19 @@ def test_no_response_at_all_raises(response):
     assert isinstance(read_job({"status": "finished", "response": response}), Finished | Malformed)
 
 
-def test_a_body_that_can_be_read_but_not_written_again_is_malformed():
-    deep: object = None
-    for _ in range(20_000):
-        deep = [deep]
-    assert read_job({"status": "finished", "response": {"statusCode": 200, "headers": {}, "body": deep}}) == Malformed(
-        "finished with a body that is nested too deeply"
-    )
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":[1,'])
+def test_what_is_nested_too_deeply_is_refused_on_every_python(opening):
+    closing = {b"[": b"]", b'{"a":': b"}", b'[{"a":[1,': b"]}]"}[opening]
+    levels = 3 if len(closing) > 1 else 1
+    most = MOST_LEVELS // levels
+    whole = load_json(opening * most + b"1" + closing * most)
+    assert load_json(dump_json([[[whole]]])[3:-3]) == whole
+    with pytest.raises(RecursionError):
+        load_json(opening * (most + 1) + b"1" + closing * (most + 1))
 
 
-def test_a_number_beyond_all_numbers_is_nothing_for_json_has_no_infinity():
-    answer = HttpAnswer(
-        200,
-        {},
-        b'{"status": "finished", "response": {"statusCode": 200, "headers": {}, "body": {"x": 1e999, "y": 1.5}}}',
-    )
-    seen = read_polled(answer, 0.0)
-    assert isinstance(seen, Finished)
-    assert dump_json(seen.response.body) == b'{"x":null,"y":1.5}'
+def test_a_result_that_is_nested_too_deeply_is_malformed():
+    body = b"[" * MOST_LEVELS + b"]" * MOST_LEVELS
+    seen = read_polled(HttpAnswer(200, {}, b'{"status":"finished","response":{"body":' + body + b"}}"), NOW)
+    assert isinstance(seen, Malformed)
+    assert seen.words.startswith("not JSON (nested more than 500 deep)")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from longhaul.scraperapi.models import RawJson
 from longhaul.scraperapi.protocol import dump_json
-from longhaul.scraperapi.raw_json import LOOKED_AT, dump_carrying, read_carrying
+from longhaul.scraperapi.raw_json import QUOTES_TRIED, dump_carrying, read_carrying
 
 HTML = '<a href="x">\\"ä\n</a> {"body":"no","a":"b"}, and "more",'
 
@@ -65,7 +65,7 @@ def test_whatever_is_carried_is_the_body(body, before, after):
         b'{"response":{"body":"lone \\ud800 surrogate"}}',
         b'{"response":{"body":"cut',
         b'{"response":{"body":"x"}} and more',
-        b'{"response":{"body":"' + b'a",' * (LOOKED_AT + 1) + b'"}}',
+        b'{"response":{"body":"' + b'a",' * (QUOTES_TRIED + 1) + b'"}}',
         b'{"response":{"body":"x"},"a":' + b"[" * 5000 + b"]" * 5000 + b"}",
     ],
 )

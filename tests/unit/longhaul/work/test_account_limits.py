@@ -1,4 +1,4 @@
-"""The limits of an account on a real server: a bucket that all stores share, batches that are counted, nobody starved."""
+"""The limits of an account on a real server: one bucket for all stores, batches counted, no step starved."""
 
 import itertools
 import random
@@ -32,12 +32,12 @@ def fill(store, count, account="default"):
 def sent(store, count):
     """Jobs whose first look is due now."""
     fill(store, count)
-    while jobs := store.claim(JobStep.SEND, "default").jobs:
+    while jobs := store.claim(JobStep.SEND, "default").items:
         store.apply(JobStep.SEND, [(job, Sent(f"r-{job.id}", store.now())) for job in jobs], store.now())
 
 
 def taken(store, step=JobStep.SEND, account="default"):
-    return len(store.claim(step, account).jobs)
+    return len(store.claim(step, account).items)
 
 
 class TestRate:
@@ -54,7 +54,7 @@ class TestRate:
         store = limited(redis, clock, batch_size=15, per_second=20)
         fill(store, 100)
         assert [
-            (len(claimed.jobs), claimed.more) for claimed in (store.claim(JobStep.SEND, "default") for _ in range(3))
+            (len(claimed.items), claimed.more) for claimed in (store.claim(JobStep.SEND, "default") for _ in range(3))
         ] == [
             (15, True),
             (5, False),
@@ -125,7 +125,7 @@ class TestRate:
     def test_the_probe_of_a_paused_account_waits_for_the_bucket_and_is_not_lost(self, redis, clock):
         store = limited(redis, clock, per_second=1)
         fill(store, 3)
-        (job,) = store.claim(JobStep.SEND, "default").jobs
+        (job,) = store.claim(JobStep.SEND, "default").items
         store.apply(JobStep.SEND, [(job, Pause(START + 0.5, "HTTP 429"))], clock.now)
         clock.now += 0.6
         assert (store.claim(JobStep.SEND, "default").probe, taken(store)) == (False, 0)
@@ -135,7 +135,7 @@ class TestRate:
     def test_a_paused_account_that_has_spent_its_rate_is_not_walked_through_again_and_again(self, redis, clock):
         store = limited(redis, clock, per_second=1)
         fill(store, 30)
-        (job,) = store.claim(JobStep.SEND, "default").jobs
+        (job,) = store.claim(JobStep.SEND, "default").items
         store.apply(JobStep.SEND, [(job, Pause(START + 100, "HTTP 429"))], clock.now)
         assert store.claim(JobStep.SEND, "default").more is False
 
@@ -169,7 +169,7 @@ class TestShares:
         assert total == 200
 
     def test_a_step_that_is_paused_keeps_no_share(self, store, clock):
-        (job, *_) = store.claim(JobStep.POLL, "default").jobs
+        (job, *_) = store.claim(JobStep.POLL, "default").items
         store.apply(JobStep.POLL, [(job, Pause(START + 1000, "HTTP 403"))], clock.now)
         clock.now += 1
         assert taken(store, JobStep.SEND) == 20
@@ -200,13 +200,13 @@ def test_with_ticks_a_second_apart_and_several_batches_the_rate_comes_out_and_is
             store, more = stores[at % 3], True
             while more:
                 claimed = store.claim(step, "default", token)
-                asked += [clock.now] * len(claimed.jobs)
+                asked += [clock.now] * len(claimed.items)
                 decision = Sent if step is JobStep.SEND else None
                 store.apply(
                     step,
                     [
                         (job, decision(f"r-{job.id}", clock.now + 5) if decision else Snooze(clock.now + 5))
-                        for job in claimed.jobs
+                        for job in claimed.items
                     ],
                     clock.now,
                 )
@@ -242,7 +242,7 @@ class TestOpen:
         fill(store, 1000)
         started = store.dispatch(JobStep.SEND)
         assert len(started) == 2
-        assert [len(store.claim(JobStep.SEND, *batch).jobs) for batch in started] == [125, 125]
+        assert [len(store.claim(JobStep.SEND, *batch).items) for batch in started] == [125, 125]
         assert store.dispatch(JobStep.SEND) == []
 
     def test_a_batch_beyond_the_bound_claims_nothing_and_does_not_spin(self, redis, clock):
@@ -250,33 +250,33 @@ class TestOpen:
         fill(store, 1000)
         first, second = store.token(JobStep.SEND, "default"), store.token(JobStep.SEND, "default")
         assert first != second
-        assert len(store.claim(JobStep.SEND, "default", first).jobs) == 100
+        assert len(store.claim(JobStep.SEND, "default", first).items) == 100
         late = store.claim(JobStep.SEND, "default", second)
-        assert (late.jobs, late.more) == ([], False)
+        assert (late.items, late.more) == ([], False)
         # The batch that is at work may go on with its own.
         again = store.claim(JobStep.SEND, "default", first)
-        assert (len(again.jobs), again.more) == (100, True)
+        assert (len(again.items), again.more) == (100, True)
         store.leave(JobStep.SEND, first)
-        assert len(store.claim(JobStep.SEND, "default", second).jobs) == 100
+        assert len(store.claim(JobStep.SEND, "default", second).items) == 100
 
     def test_steps_and_accounts_are_counted_apart(self, redis, clock):
         sent(a_store(redis, clock), 5)
         store = limited(redis, clock, open=1)
         store.submit([("new", a_submission()), ("other", a_submission(account="second"))], tracked=False)
         tokens = [store.token(step, "default") for step in (JobStep.POLL, JobStep.SEND)]
-        assert len(store.claim(JobStep.POLL, "default", tokens[0]).jobs) == 1
-        assert len(store.claim(JobStep.SEND, "default", tokens[1]).jobs) == 1
+        assert len(store.claim(JobStep.POLL, "default", tokens[0]).items) == 1
+        assert len(store.claim(JobStep.SEND, "default", tokens[1]).items) == 1
         assert store.token(JobStep.SEND, "second") == ""
         assert taken(store, account="second") == 1
 
     def test_a_lost_batch_makes_room_after_its_lease(self, redis, clock):
         store = limited(redis, clock, open=1)
         fill(store, 5)
-        assert len(store.claim(JobStep.SEND, "default", store.token(JobStep.SEND, "default")).jobs) == 1
+        assert len(store.claim(JobStep.SEND, "default", store.token(JobStep.SEND, "default")).items) == 1
         assert store.dispatch(JobStep.SEND) == []
         clock.now += 121
         ((_, token),) = store.dispatch(JobStep.SEND)
-        assert len(store.claim(JobStep.SEND, "default", token).jobs) == 1
+        assert len(store.claim(JobStep.SEND, "default", token).items) == 1
 
 
 def test_without_limits_no_bucket_is_kept_and_no_token_made(redis, clock):

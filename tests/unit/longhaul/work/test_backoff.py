@@ -13,7 +13,7 @@ def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(longhaul.work.backoff) == doctest.TestResults(failed=0, attempted=2)
 
 
-def test_the_pauses_of_a_job_looked_at_on_time_are_the_geometric_sequence_up_to_the_ceiling():
+def test_the_pauses_of_a_job_polled_on_time_are_the_geometric_sequence_up_to_the_ceiling():
     age, pauses = 0.0, []
     while not pauses or pauses[-1] < 600:
         pauses.append(growing(age, 2, 1.6, 600))
@@ -47,7 +47,7 @@ def test_jitter_spreads_the_jobs_of_one_batch():
     assert sum(pauses) / 1000 == pytest.approx(100, abs=2)
 
 
-def test_jobs_that_are_sent_together_drift_apart_look_by_look_and_never_meet_again():
+def test_jobs_that_are_sent_together_drift_apart_poll_by_poll_and_never_meet_again():
     # Independent pauses: after n of them the spread is that of one, times the root of n. By a checksum, which is
     # linear, all met at the fourth.
     ages = [0.0] * 1000

@@ -1,4 +1,4 @@
-"""Rounds of pages and of events, within this process, against a real ledger and a real site."""
+"""Rounds of pages and of events in this process, against a real ledger and a real site."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from redis import Redis
 
 from service.crawls.crawl_worker import CrawlWorker
-from service.crawls.crawler import MOST_LOST, PageLimits
+from service.crawls.crawler import BACKOFF_TOO_LONG, MAX_LOST_LEASES
 from service.crawls.frontier import Frontier
 from service.crawls.order import CrawlOrderRules, read_crawl_order
 from service.crawls.outbox import Outbox
-from service.crawls.store import CRAWL, SPACE, CrawlSnapshot, ServiceCrawls
+from service.crawls.store import CRAWL, SPACE, CrawlSnapshot, ServiceCrawlStore
+from service.fetching.fetch import FetchLimits
 from tests.service_process import eventually
 from tests.service_target import Target, serve
 
@@ -28,47 +29,50 @@ def target() -> Iterator[Target]:
         yield one
 
 
-class Crew:
-    """A crew whose messages are worked off one after the other."""
+class Worker:
+    """A crawl worker whose rounds run one after the other."""
 
     def __init__(
         self, redis: Redis, *, retry_for: float = 5, body: int = 10**7, lease: float = 60, attempt: float = 5
     ) -> None:
-        self.messages: deque[tuple[str, str]] = deque()
-        self.register = ServiceCrawls(redis, retention=3600)
-        limits = PageLimits(attempt=attempt, retry_for=retry_for, body=body, private=True, most=4)
-        frontier = Frontier(self.register, per_host=8, share=4, lease=lease, patience=retry_for)
-        self.crew = CrawlWorker(
-            *(self.register, frontier, Outbox(self.register, per_crawl=16, share=8, lease=60), limits),
-            lambda lane, token: self.messages.append((lane, token)),
+        self.rounds: deque[tuple[str, str]] = deque()
+        self.store = ServiceCrawlStore(redis, retention=3600)
+        self.worker = CrawlWorker(
+            start=lambda lane, token: self.rounds.append((lane, token)),
+            max_rounds=4,
+            store=self.store,
+            frontier=Frontier(self.store, per_host=8, share=4, lease=lease, retry_for=retry_for),
+            outbox=Outbox(self.store, per_crawl=16, share=8, lease=60),
+            limits=FetchLimits(attempt_seconds=attempt, body_bytes=body, private=True),
+            retry_for=retry_for,
         )
 
     def create(self, start: str, **options: Any) -> str:
         document = {"start_url": start, "max_depth": 5, "url_regexp_include": ".*", **options}
-        return self.register.create(
+        return self.store.create(
             read_crawl_order(document, CrawlOrderRules(private=True, max_depth=10, max_budget=1000))
         )
 
-    def round(self) -> None:
-        """What is due now, by one round each."""
-        self.crew.wake()
-        while self.messages:
-            lane, token = self.messages.popleft()
-            (self.crew.crawl if lane == CRAWL else self.crew.tell)(token)
+    def run_rounds(self) -> None:
+        """Run the rounds that are started for what is due now."""
+        self.worker.wake()
+        while self.rounds:
+            lane, token = self.rounds.popleft()
+            (self.worker.crawl if lane == CRAWL else self.worker.deliver)(token)
 
-    def round_until(self, stopping: Callable[[], bool]) -> None:
-        """Rounds of a process that is told to stop."""
-        usual, self.crew = self.crew, replace(self.crew, stopping=stopping)
-        self.round()
-        self.crew = usual
+    def run_rounds_until(self, stopping: Callable[[], bool]) -> None:
+        """Run the rounds of a process that is told to stop."""
+        usual, self.worker = self.worker, replace(self.worker, stopping=stopping)
+        self.run_rounds()
+        self.worker = usual
 
     def delivered(self, crawl: str) -> CrawlSnapshot:
-        def look() -> CrawlSnapshot | None:
-            self.round()
-            seen = self.register.look(crawl)
-            return seen if seen and seen.fields["state"] == "delivered" else None
+        def is_delivered() -> CrawlSnapshot | None:
+            self.run_rounds()
+            snapshot = self.store.snapshot(crawl)
+            return snapshot if snapshot and snapshot.fields["state"] == "delivered" else None
 
-        found: CrawlSnapshot = eventually(look)
+        found: CrawlSnapshot = eventually(is_delivered)
         return found
 
 
@@ -77,8 +81,8 @@ def documents(target: Target) -> list[dict[str, Any]]:
 
 
 def test_pages_and_their_events(redis: Redis, target: Target) -> None:
-    crew, callback = Crew(redis), {"type": "webhook", "url": f"{target.base}/hook"}
-    end = crew.delivered(crew.create(f"{target.base}/tree/30/0/", callback=callback))
+    worker, callback = Worker(redis), {"type": "webhook", "url": f"{target.base}/hook"}
+    end = worker.delivered(worker.create(f"{target.base}/tree/30/0/", callback=callback))
     assert (end.done, end.failed, end.fields["cost"]) == (30, 0, "30")
     assert len(documents(target)) == 31
     assert sorted(asked.path for asked in target.asked if asked.path != "/hook") == sorted(
@@ -87,85 +91,94 @@ def test_pages_and_their_events(redis: Redis, target: Target) -> None:
 
 
 def test_nothing_is_asked_beyond_the_last_level(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    assert crew.delivered(crew.create(f"{target.base}/tree/30/0/", max_depth=1)).done == 5
-    assert crew.delivered(crew.create(f"{target.base}/tree/30/0/", max_depth=0)).done == 1
+    worker = Worker(redis)
+    assert worker.delivered(worker.create(f"{target.base}/tree/30/0/", max_depth=1)).done == 5
+    assert worker.delivered(worker.create(f"{target.base}/tree/30/0/", max_depth=0)).done == 1
 
 
 def test_links_of_an_error_page_are_not_followed(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    end = crew.delivered(crew.create(f"{target.base}/site/gone"))
+    worker = Worker(redis)
+    end = worker.delivered(worker.create(f"{target.base}/site/gone"))
     assert (end.done, end.fields["cost"]) == (1, "1")
     assert [asked.path for asked in target.asked] == ["/site/gone"]
 
 
 def test_pages_with_very_many_links(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    crawl = crew.create(f"{target.base}/many/100000", max_depth=1, crawl_budget=20)
-    end = crew.delivered(crawl)
+    worker = Worker(redis)
+    crawl = worker.create(f"{target.base}/many/100000", max_depth=1, crawl_budget=20)
+    end = worker.delivered(crawl)
     assert (end.done, end.fields["cost"]) == (20, "20")
-    assert len(crew.register.lists(crawl).left) == 100_000 - 19
+    assert len(worker.store.run_lists(crawl).left) == 100_000 - 19
 
 
-def test_a_host_that_says_when_is_not_asked_before(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    assert crew.delivered(crew.create(f"{target.base}/resting/")).done == 21
-    refused, again = (asked.at for asked in target.at("/resting/1"))
+def test_a_host_that_names_a_pause_is_not_asked_before_its_end(redis: Redis, target: Target) -> None:
+    worker = Worker(redis)
+    assert worker.delivered(worker.create(f"{target.base}/backoff/")).done == 21
+    refused, again = (asked.at for asked in target.at("/backoff/1"))
     assert again - refused >= 0.99
-    # The other three slots' pages were under way by then; what waited within the round was given back.
+    # The pages of the other three slots were under way by then; those that waited in the round were given back.
     assert len([asked for asked in target.asked if refused < asked.at < refused + 0.99]) <= 3
     assert len([asked for asked in target.asked if asked.at > refused + 0.99]) >= 21 - 1 - 8
 
 
 def test_a_host_that_only_says_429_is_soon_asked_no_more(redis: Redis, target: Target) -> None:
-    crew = Crew(redis, retry_for=1.5)
-    end = crew.delivered(crew.create(f"{target.base}/busy/"))
+    worker = Worker(redis, retry_for=1.5)
+    end = worker.delivered(worker.create(f"{target.base}/busy/"))
     assert (end.done, end.failed) == (1, 40)
-    # Eight under way at once, after a second once more, and then the rest is longer than a page is tried.
+    # Eight are fetched at once, after a second once more; then the backoff is longer than a page is tried.
     assert len(target.asked) <= 1 + 2 * 8
 
 
-def test_a_host_that_rests_for_an_hour_is_asked_no_more_and_its_pages_fail_in_their_time(
+def test_a_host_that_wants_an_hours_pause_is_asked_no_more_and_its_pages_fail_in_their_time(
     redis: Redis, target: Target
 ) -> None:
-    crew = Crew(redis, retry_for=1)
+    worker = Worker(redis, retry_for=1)
     callback = {"type": "webhook", "url": f"{target.base}/hook"}
-    end = crew.delivered(crew.create(f"{target.base}/busy/3600/", callback=callback))
+    end = worker.delivered(worker.create(f"{target.base}/busy/3600/", callback=callback))
     assert (end.done, end.failed) == (1, 40)
     assert len([asked for asked in target.asked if asked.path != "/hook"]) <= 1 + 8
     reasons = {page["failReason"] for page in documents(target) if page.get("status") == "failed"}
-    assert reasons == {"its host wants to be left alone for longer than a page is tried"}
+    assert reasons == {BACKOFF_TOO_LONG}
 
 
-def test_a_page_whose_worker_dies_again_and_again_is_given_up(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
+def test_a_page_that_kills_its_worker_each_time_is_given_up(redis: Redis, target: Target) -> None:
+    worker = Worker(redis)
     callback = {"type": "webhook", "url": f"{target.base}/hook"}
-    crawl = crew.create(f"{target.base}/tree/1/0/", callback=callback)
-    for _ in range(MOST_LOST):
-        [page] = crew.crew.frontier.claim(1, "dead#1").pages
+    crawl = worker.create(f"{target.base}/tree/1/0/", callback=callback)
+    for _ in range(MAX_LOST_LEASES):
+        [page] = worker.worker.frontier.claim(1, "dead#1").pages
         redis.zadd(f"{SPACE}:claimed:{crawl}", {page.url: 0})  # its lease has ended
         redis.zadd(f"{SPACE}:due:crawl", {crawl: 0})
         redis.delete(f"{SPACE}:slots:{page.host}", f"{SPACE}:working:crawl")
-    end = crew.delivered(crawl)
+    end = worker.delivered(crawl)
     assert (end.done, end.failed) == (0, 1)
-    assert documents(target)[0]["failReason"] == f"given up: its worker ended {MOST_LOST} times while it had this page"
+    assert (
+        documents(target)[0]["failReason"]
+        == f"given up: its worker ended {MAX_LOST_LEASES} times while it had this page"
+    )
     assert not target.at("/tree/1/0/")
 
 
-def test_pages_that_wait_too_long_for_their_turn_are_given_back_in_time(redis: Redis, target: Target) -> None:
-    # Each page takes 0.4 s, an attempt may take 1 s, and a lease is 1.5 s: the third page of a slot would begin at 0.8
-    # s.
-    crew = Crew(redis, lease=1.5, attempt=1)
-    root = f"{target.base}/tree/14/0.4/"
-    end = crew.delivered(crew.create(root, max_depth=2))
-    assert (end.done, end.failed) == (14, 0)
+def test_pages_whose_lease_would_end_under_way_are_given_back(redis: Redis, target: Target) -> None:
+    # A page takes 0.8 s, an attempt may take 0.9 s and a lease 2 s: the third page of a slot would begin at 1.6 s.
+    worker = Worker(redis, lease=2, attempt=0.9)
+    crawl = worker.create(f"{target.base}/tree/14/0.8/", max_depth=2)
+    thread = Thread(target=worker.delivered, args=(crawl,))
+    thread.start()
+    ended_leases = 0
+    while thread.is_alive():
+        ended_leases += int(redis.zcount(f"{SPACE}:claimed:{crawl}", "-inf", worker.store.now()))
+        thread.join(0.02)
+    snapshot = worker.store.snapshot(crawl)
+    assert snapshot is not None
+    assert (snapshot.done, snapshot.failed, ended_leases) == (14, 0, 0)
     assert len(target.asked) == 14  # none of them twice
 
 
 def test_an_answer_that_comes_too_late_is_tried_again_until_its_time_is_over(redis: Redis, target: Target) -> None:
-    crew = Crew(redis, retry_for=0.5, attempt=0.2)
+    worker = Worker(redis, retry_for=0.5, attempt=0.2)
     callback = {"type": "webhook", "url": f"{target.base}/hook"}
-    crew.delivered(crew.create(f"{target.base}/slow/5", callback=callback))
+    worker.delivered(worker.create(f"{target.base}/slow/5", callback=callback))
     [page, _] = documents(target)
     assert (page["status"], page["attempts"]) == ("failed", 2)
     assert page["failReason"].startswith("no answer in ")
@@ -173,65 +186,66 @@ def test_an_answer_that_comes_too_late_is_tried_again_until_its_time_is_over(red
 
 
 def test_a_round_that_lost_a_page_and_got_it_back_writes_its_links(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
+    worker = Worker(redis)
     root = f"{target.base}/tree/5/0.3/"
-    crawl = crew.create(root)
-    round_ = Thread(target=crew.round)
-    round_.start()
+    crawl = worker.create(root)
+    round_thread = Thread(target=worker.run_rounds)
+    round_thread.start()
     eventually(lambda: target.asked)
     redis.zadd(f"{SPACE}:claimed:{crawl}", {root: 0})  # its lease has ended under way
     redis.zadd(f"{SPACE}:due:crawl", {crawl: 0})
-    round_.join(20)
-    assert crew.delivered(crawl).done == 5
+    round_thread.join(20)
+    assert worker.delivered(crawl).done == 5
     assert len(target.at("/tree/5/0.3/")) == 2
 
 
 def test_a_round_that_is_to_stop_gives_back_the_pages_that_it_has_not_asked_for(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    crawl = crew.create(f"{target.base}/tree/30/0/")
-    crew.round_until(lambda: len(target.asked) >= 5)
+    worker = Worker(redis)
+    crawl = worker.create(f"{target.base}/tree/30/0/")
+    worker.run_rounds_until(lambda: len(target.asked) >= 5)
     assert len(target.asked) == 5
-    # Of the sixteen that it then has, four slots let some in; the rest are given back before the round ends, and due
-    # again at once.
-    crew.round_until(lambda: len(target.asked) >= 6)
+    # It then has sixteen pages and four slots; it gives the pages without a slot back before it ends, due at once.
+    worker.run_rounds_until(lambda: len(target.asked) >= 6)
     assert len(target.asked) <= 10
-    end = crew.delivered(crawl)
+    end = worker.delivered(crawl)
     assert (end.done, end.failed) == (30, 0)
     assert len(target.asked) == 30
 
 
 def test_a_broker_that_is_away_ends_no_round(redis: Redis, target: Target) -> None:
-    crew = Crew(redis)
-    crawl = crew.create(f"{target.base}/tree/30/0/", callback={"type": "webhook", "url": f"{target.base}/hook"})
+    worker = Worker(redis)
+    crawl = worker.create(f"{target.base}/tree/30/0/", callback={"type": "webhook", "url": f"{target.base}/hook"})
 
     def broken(lane: str, token: str) -> None:
         raise ConnectionError(lane, token)
 
-    [token] = crew.crew.frontier.dispatch(120, 4)
-    replace(crew.crew, start=broken).crawl(token)
-    seen = crew.register.look(crawl)
-    assert seen is not None
-    assert (seen.done, seen.fields["state"]) == (30, "completed")
+    [token] = worker.worker.frontier.dispatch(120, 4)
+    replace(worker.worker, start=broken).crawl(token)
+    snapshot = worker.store.snapshot(crawl)
+    assert snapshot is not None
+    assert (snapshot.done, snapshot.fields["state"]) == (30, "completed")
 
 
-def test_a_page_that_breaks_the_service_fails_alone(redis: Redis, target: Target) -> None:
-    crew = Crew(redis, retry_for=0.1)
-    slow, broken = crew.create(f"{target.base}/tree/2/0.3/"), crew.create(f"{target.base}/page")
+def test_a_page_that_raises_an_unexpected_error_fails_alone(redis: Redis, target: Target) -> None:
+    worker = Worker(redis, retry_for=0.1)
+    slow, broken = worker.create(f"{target.base}/tree/2/0.3/"), worker.create(f"{target.base}/page")
     order = json.loads(str(redis.get(f"{SPACE}:order:{broken}")))
     redis.set(f"{SPACE}:order:{broken}", json.dumps(order | {"max_depth": "deep"}))
-    assert crew.delivered(broken).failed == 1
-    assert json.loads(crew.register.lists(broken).failed[0])["failReason"].startswith("the service broke: TypeError")
-    assert crew.delivered(slow).done == 2
+    assert worker.delivered(broken).failed == 1
+    assert json.loads(worker.store.run_lists(broken).failed[0])["failReason"].startswith(
+        "unexpected error in the service: TypeError"
+    )
+    assert worker.delivered(slow).done == 2
     assert len(target.at("/tree/2/0.3/")) == 1
 
 
-def test_an_event_that_breaks_the_service_fails_alone(redis: Redis, target: Target) -> None:
-    crew, callback = Crew(redis), {"type": "webhook", "url": f"{target.base}/hook"}
-    crawls = [crew.create(f"{target.base}/page", callback=callback) for _ in range(2)]
-    [token] = crew.crew.frontier.dispatch(120, 4)
-    crew.crew.crawl(token)
+def test_an_event_that_raises_an_unexpected_error_fails_alone(redis: Redis, target: Target) -> None:
+    worker, callback = Worker(redis), {"type": "webhook", "url": f"{target.base}/hook"}
+    crawls = [worker.create(f"{target.base}/page", callback=callback) for _ in range(2)]
+    [token] = worker.worker.frontier.dispatch(120, 4)
+    worker.worker.crawl(token)
     redis.hdel(f"{SPACE}:record:{crawls[0]}", "outcome")
     redis.zadd(f"{SPACE}:outbox:{crawls[0]}", {"summary": 0})
     redis.zadd(f"{SPACE}:due:deliver", {crawls[0]: 0})
-    assert crew.delivered(crawls[1]).done == 1
+    assert worker.delivered(crawls[1]).done == 1
     assert len(documents(target)) == 3

@@ -11,38 +11,24 @@ from hypothesis import strategies as st
 
 from longhaul.errors import InvalidArgument
 from longhaul.links.scope import Scope
-from service.crawls.order import FIELDS, CrawlOrder, CrawlOrderRules, forbidden_on_free, read_crawl_order
-from service.jobs.submission import RunRequest, read_json
+from service.crawls.order import (
+    FIELDS,
+    CrawlOrder,
+    CrawlOrderRules,
+    forbidden_on_free,
+    read_crawl_order,
+    with_faults,
+)
+from service.fetching.request import FetchRequest
 
 START = "http://example.com/a"
-TERMS = CrawlOrderRules(private=False, max_depth=20, max_budget=5_000)
+RULES = CrawlOrderRules(private=False, max_depth=20, max_budget=5_000)
 LEAST = {"api_key": "k", "start_url": START, "max_depth": 1, "url_regexp_include": ".*"}
-PLAIN = CrawlOrder(START, 1, None, ".*", "", RunRequest(START))
-
-VENDORS_EXAMPLE = b"""{
-  "api_key": "<YOUR API KEY>",
-  "start_url": "https://www.zillow.com/homes/44269_rid/",
-  "max_depth": 5, // Free plan supports max_depth = 1 only.
-  "crawl_budget": 50,
-  "url_regexp_include": ".*", //Use .* to crawl all pages on the site.
-  "url_regexp_exclude": ".*/product/.*", //Optional parameter. Leave empty to include all pages on the site.
-  "api_params": {
-    "country_code": "us"
-  },
-  "callback": {
-    "type": "webhook",
-    "url": "<YOUR CALLBACK WEBHOOK URL>"
-  },
-  "enabled": true,
-  "schedule": {
-    "name": "NAME_OF_CRAWLER", // Name of the crawler.
-    "interval": "weekly" //once, hourly, daily, weekly, monthly. Scheduling is available on paid plans only.
-  }
-}"""
+PLAIN = CrawlOrder(START, 1, None, ".*", "", FetchRequest(START))
 
 
 def read(**fields: Any) -> CrawlOrder:
-    return read_crawl_order(LEAST | fields, TERMS)
+    return read_crawl_order(LEAST | fields, RULES)
 
 
 def refused(**fields: Any) -> str:
@@ -62,7 +48,7 @@ def test_a_start_a_bound_and_an_expression_are_enough() -> None:
     assert read(max_depth=None, crawl_budget=5) == replace(PLAIN, max_depth=None, budget=5)
 
 
-def test_everything_the_contract_names_is_taken() -> None:
+def test_everything_the_contract_names_is_accepted() -> None:
     document = {
         "apiKey": "k",
         "start_url": "HTTPS://Example.com:443/b/../a#top",
@@ -80,9 +66,9 @@ def test_everything_the_contract_names_is_taken() -> None:
     }
     assert document.keys() | {"api_key"} == FIELDS
     start = "https://example.com/a"
-    assert read_crawl_order(document, TERMS) == CrawlOrder(
+    assert read_crawl_order(document, RULES) == CrawlOrder(
         *(start, 0, 5_000, "/a/", "/b/"),
-        RunRequest(start, keep_headers=True, output_format="markdown"),
+        FetchRequest(start, keep_headers=True, output_format="markdown"),
         "https://user:pass@hooks.example.com/x",
         enabled=False,
         interval="weekly",
@@ -186,19 +172,14 @@ def test_a_password_is_refused_and_not_quoted() -> None:
     assert "password" in refused(start_url="http://user@example.com/")
 
 
-def test_private_addresses_are_taken_where_they_are_allowed() -> None:
+def test_private_addresses_are_accepted_where_they_are_allowed() -> None:
     local = {"start_url": "http://127.0.0.1:80/", "callback": {"type": "webhook", "url": "http://localhost/hook"}}
-    order = read_crawl_order(LEAST | local, replace(TERMS, private=True))
+    order = read_crawl_order(LEAST | local, replace(RULES, private=True))
     assert (order.start_url, order.page.url, order.callback) == (
         "http://127.0.0.1/",
         "http://127.0.0.1/",
         "http://localhost/hook",
     )
-
-
-def test_the_vendors_example_pasted_is_refused_for_its_comments() -> None:
-    with pytest.raises(InvalidArgument, match="JSON knows no comments"):
-        read_json(VENDORS_EXAMPLE)
 
 
 def test_the_scope_is_the_orders() -> None:
@@ -209,7 +190,7 @@ def test_the_scope_is_the_orders() -> None:
 def test_an_order_survives_json() -> None:
     order = read(schedule={"interval": "daily"}, additional_data={"a": [1]}, api_params={"retry_404": True})
     document = json.loads(json.dumps(asdict(order)))
-    assert CrawlOrder(**document | {"page": RunRequest(**document["page"])}) == order
+    assert CrawlOrder(**document | {"page": FetchRequest(**document["page"])}) == order
 
 
 @pytest.mark.parametrize("fields", [{}, {"max_depth": 0}, {"crawl_budget": 9}, {"schedule": {"interval": "once"}}])
@@ -229,6 +210,22 @@ def test_deeper_and_recurring_crawls_are_not(fields: dict[str, Any], words: str)
     assert (forbidden_on_free(read(**fields)) or "").startswith(words)
 
 
+def test_the_words_of_the_dial_may_stand_in_the_host_or_in_additional_data() -> None:
+    plain = read(additional_data={"mine": 1})
+    assert with_faults(plain) is plain
+    data = {"x-longhaul-fault": "lose-2"}
+    assert with_faults(read(additional_data=data)) == replace(read(additional_data=data), faults="lose-2")
+    assert with_faults(read(start_url="http://lose-2.fault.invalid/")).faults == "lose-2"
+    with pytest.raises(InvalidArgument, match=r"^fault: "):
+        with_faults(read(additional_data={"x-longhaul-fault": "explode"}))
+
+
+def test_the_dial_can_switch_the_events_off() -> None:
+    callback = {"type": "webhook", "url": "http://hook.example.com/"}
+    assert with_faults(read(start_url="http://ok.fault.invalid/", callback=callback)).callback == callback["url"]
+    assert with_faults(read(start_url="http://nowebhook.fault.invalid/", callback=callback)).callback is None
+
+
 @settings(deadline=None)  # a busy machine is no failure
 @given(
     st.sampled_from(sorted(FIELDS)),
@@ -240,6 +237,6 @@ def test_deeper_and_recurring_crawls_are_not(fields: dict[str, Any], words: str)
         max_leaves=5,
     ),
 )
-def test_any_value_in_any_field_is_taken_or_refused_in_words(field: str, value: Any) -> None:
+def test_any_value_in_any_field_is_accepted_or_refused_with_a_reason(field: str, value: Any) -> None:
     with contextlib.suppress(InvalidArgument):
         read(**{field: value})

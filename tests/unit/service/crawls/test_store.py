@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from redis import Redis
 
-from service.crawls import documents as crawl_documents
-from service.crawls.frontier import Ending, Frontier
+from service.crawls.documents import completed_entry, whole_document
+from service.crawls.frontier import Frontier, PageEnd
 from service.crawls.order import CrawlOrder
-from service.crawls.store import SPACE, CrawlSnapshot, ServiceCrawls
-from service.jobs.submission import RunRequest
+from service.crawls.store import SPACE, CrawlSnapshot, ServiceCrawlStore
+from service.fetching.request import FetchRequest
 from tests.builders import START as NOW
 from tests.builders import Clock
 
@@ -21,33 +22,34 @@ HOUR = 3600.0
 class Parts:
     def __init__(self, redis: Redis) -> None:
         self.clock = Clock()
-        self.register = ServiceCrawls(redis, retention=HOUR, clock=self.clock)
-        self.frontier = Frontier(self.register, per_host=8, share=4, lease=60, patience=60)
+        self.store = ServiceCrawlStore(redis, retention=HOUR, clock=self.clock)
+        self.frontier = Frontier(self.store, per_host=8, share=4, lease=60, retry_for=60)
 
     def create(self, **changes: object) -> str:
-        return self.register.create(order(**changes))
+        return self.store.create(order(**changes))
 
     def run(self, *links: str) -> int:
         """Crawl whatever there is, the start page with these links; how many pages."""
         count = 0
         while pages := self.frontier.claim(100).pages:
             count += len(pages)
-            endings = [
-                (page, Ending(crawl_documents.completed(page.url, 1), 1, None, links=() if page.depth else links))
+            ends = [
+                (page, PageEnd(completed_entry(page.url, 1), 1, None, links=() if page.depth else links))
                 for page in pages
             ]
-            self.frontier.write([self.frontier.settling(page, ending) for page, ending in endings])
+            self.frontier.write([self.frontier.settling(page, end) for page, end in ends])
         return count
 
-    def seen(self, crawl_id: str) -> CrawlSnapshot:
-        seen = self.register.look(crawl_id)
-        assert seen is not None
-        return seen
+    def snapshot(self, crawl_id: str) -> CrawlSnapshot:
+        snapshot = self.store.snapshot(crawl_id)
+        assert snapshot is not None
+        return snapshot
 
 
 def order(**changes: object) -> CrawlOrder:
     given: dict[str, object] = {"max_depth": 3, "budget": None, "include": ".*", "exclude": ""}
-    return CrawlOrder(start_url=START, page=RunRequest(START, headers={"cookie": "secret"}), **(given | changes))  # type: ignore[arg-type]
+    fields: dict[str, Any] = given | changes
+    return CrawlOrder(start_url=START, page=FetchRequest(START, headers={"cookie": "secret"}), **fields)
 
 
 def test_an_order_survives_the_ledger(redis: Redis) -> None:
@@ -60,31 +62,31 @@ def test_an_order_survives_the_ledger(redis: Redis) -> None:
         name="n",
         faults="ok",
     )
-    assert parts.register.order(parts.register.create(given)) == given
-    assert parts.register.order("nobody") is None
-    assert parts.register.look("nobody") is None
+    assert parts.store.order(parts.store.create(given)) == given
+    assert parts.store.order("nobody") is None
+    assert parts.store.snapshot("nobody") is None
 
 
 def test_one_that_is_not_enabled_is_kept_and_does_not_run(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(enabled=False, interval="hourly")
     parts.clock.now += 10 * HOUR
-    assert (parts.run(), parts.register.begin_due_runs(), parts.run()) == (0, 0, 0)
-    assert (parts.seen(crawl).fields["state"], parts.seen(crawl).active) == ("delayed", 0)
+    assert (parts.run(), parts.store.begin_due_runs(), parts.run()) == (0, 0, 0)
+    assert (parts.snapshot(crawl).fields["state"], parts.snapshot(crawl).active) == ("delayed", 0)
     assert all(0 < redis.ttl(f"{SPACE}:{name}:{crawl}") <= HOUR for name in ("record", "order"))
-    parts.register.cancel(crawl)
-    assert parts.seen(crawl).fields["state"] == "delivered"
+    parts.store.cancel(crawl)
+    assert parts.snapshot(crawl).fields["state"] == "delivered"
 
 
 def test_a_recurring_crawl_runs_again_and_its_new_results_replace_the_old(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(interval="hourly")
     assert parts.run(f"{START}1", f"{START}2") == 3
-    assert parts.seen(crawl).fields["state"] == "delivered"
-    assert (parts.register.begin_due_runs(), parts.run()) == (0, 0)
+    assert parts.snapshot(crawl).fields["state"] == "delivered"
+    assert (parts.store.begin_due_runs(), parts.run()) == (0, 0)
     parts.clock.now += HOUR
-    assert (parts.register.begin_due_runs(), parts.register.begin_due_runs()) == (1, 0)
-    fresh = parts.seen(crawl)
+    assert (parts.store.begin_due_runs(), parts.store.begin_due_runs()) == (1, 0)
+    fresh = parts.snapshot(crawl)
     assert (fresh.fields["state"], fresh.fields["run"], fresh.fields["cost"], fresh.done, fresh.active) == (
         "delayed",
         "2",
@@ -94,7 +96,7 @@ def test_a_recurring_crawl_runs_again_and_its_new_results_replace_the_old(redis:
     )
     assert float(fresh.fields["next"]) == NOW + 2 * HOUR
     assert parts.run(f"{START}3") == 2
-    assert [json.loads(entry)["url"] for entry in parts.register.lists(crawl).completed] == [START, f"{START}3"]
+    assert [json.loads(entry)["url"] for entry in parts.store.run_lists(crawl).completed] == [START, f"{START}3"]
     assert redis.ttl(f"{SPACE}:record:{crawl}") == redis.ttl(f"{SPACE}:order:{crawl}") == -1
     assert 0 < redis.ttl(f"{SPACE}:completed:{crawl}") <= HOUR
 
@@ -104,43 +106,43 @@ def test_a_run_that_still_goes_on_delays_the_next(redis: Redis) -> None:
     crawl = parts.create(interval="hourly")
     [page] = parts.frontier.claim(1).pages
     parts.clock.now += HOUR
-    assert parts.register.begin_due_runs() == 0
-    assert parts.seen(crawl).fields["run"] == "1"
+    assert parts.store.begin_due_runs() == 0
+    assert parts.snapshot(crawl).fields["run"] == "1"
     [page] = parts.frontier.claim(1).pages
-    parts.frontier.write([parts.frontier.settling(page, Ending(b"{}", 1, None))])
+    parts.frontier.write([parts.frontier.settling(page, PageEnd(b"{}", 1, None))])
     parts.clock.now += 5
-    assert parts.register.begin_due_runs() == 1
-    assert float(parts.seen(crawl).fields["next"]) == NOW + 2 * HOUR
+    assert parts.store.begin_due_runs() == 1
+    assert float(parts.snapshot(crawl).fields["next"]) == NOW + 2 * HOUR
 
 
 def test_cancelling_ends_the_schedule_too(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(interval="hourly")
     assert parts.run() == 1
-    assert parts.register.cancel(crawl)
-    assert parts.seen(crawl).fields["state"] == "delivered"
-    assert "next" not in parts.seen(crawl).fields
+    assert parts.store.cancel(crawl)
+    assert parts.snapshot(crawl).fields["state"] == "delivered"
+    assert "next" not in parts.snapshot(crawl).fields
     assert not redis.zcard(f"{SPACE}:due:schedule")
     parts.clock.now += 2 * HOUR
-    assert (parts.register.begin_due_runs(), parts.run()) == (0, 0)
+    assert (parts.store.begin_due_runs(), parts.run()) == (0, 0)
     assert 0 < redis.ttl(f"{SPACE}:record:{crawl}") <= HOUR
     going = parts.create(interval="hourly")
-    parts.register.cancel(going)
+    parts.store.cancel(going)
     parts.clock.now += 2 * HOUR
-    assert (parts.register.begin_due_runs(), parts.run()) == (0, 0)
+    assert (parts.store.begin_due_runs(), parts.run()) == (0, 0)
 
 
-def test_a_run_begins_once_whoever_else_saw_that_it_was_due(redis: Redis) -> None:
+def test_a_run_begins_once_however_many_saw_that_it_was_due(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(interval="hourly")
     parts.run()
     parts.clock.now += HOUR
-    assert parts.register.begin_due_runs() == 1
+    assert parts.store.begin_due_runs() == 1
     parts.run()
     # Another had read the run's number before.
     late = {"id": crawl, "last_run": "1", "url": START, "next_run": NOW + 2 * HOUR, "summary": None, "busy_wait": 5}
-    assert parts.register.lua.run("begin_run", **late) == "stale"
-    assert parts.seen(crawl).fields["run"] == "2"
+    assert parts.store.lua.run("begin_run", **late) == "stale"
+    assert parts.snapshot(crawl).fields["run"] == "2"
 
 
 def test_a_run_whose_order_cannot_be_read_holds_up_no_other(redis: Redis) -> None:
@@ -150,25 +152,25 @@ def test_a_run_whose_order_cannot_be_read_holds_up_no_other(redis: Redis) -> Non
     for crawl, text in zip(crawls, ("nonsense", '{"page": 1}'), strict=False):
         redis.set(f"{SPACE}:order:{crawl}", text)
     parts.clock.now += HOUR
-    assert (parts.register.begin_due_runs(), parts.seen(crawls[2]).fields["run"]) == (1, "2")
+    assert (parts.store.begin_due_runs(), parts.snapshot(crawls[2]).fields["run"]) == (1, "2")
     assert not redis.zcount(f"{SPACE}:due:schedule", 0, parts.clock.now)
 
 
-def test_the_schedule_of_what_is_no_more_is_forgotten(redis: Redis) -> None:
+def test_the_schedule_of_a_crawl_that_is_gone_is_forgotten(redis: Redis) -> None:
     parts = Parts(redis)
     crawl = parts.create(interval="hourly")
     redis.delete(f"{SPACE}:record:{crawl}")
     parts.clock.now += HOUR
-    assert parts.register.begin_due_runs() == 0
+    assert parts.store.begin_due_runs() == 0
     assert not redis.zcard(f"{SPACE}:due:schedule")
 
 
 def test_the_whole_document_shows_the_order_without_its_secrets(redis: Redis) -> None:
     parts = Parts(redis)
     given = order(callback="http://u:secret@hook.test/", interval="daily", name="n", budget=9)
-    crawl = parts.register.create(given)
+    crawl = parts.store.create(given)
     parts.run(f"{START}1")
-    document = crawl_documents.whole(crawl, given, parts.seen(crawl))
+    document = whole_document(crawl, given, parts.snapshot(crawl))
     assert "secret" not in json.dumps(document)
     shown = {
         name: document[name]

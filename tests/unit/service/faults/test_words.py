@@ -4,53 +4,49 @@ import json
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from longhaul.errors import InvalidArgument
-from service.faults import words as faults
-from service.faults.dial import Cut, Dial, Garble, Refuse, Rename
-from service.faults.words import Fault, dialled, read
+from service.faults import words
+from service.faults.words import Fault, body_for, drops_webhooks, read_faults, split_faults
+from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Answered, Hopeless, Later
-from service.jobs.submission import RunRequest
 
 BORN = 100.0
 
 
 def outcome(spec: str, attempts: int = 1, now: float = BORN) -> object:
-    submission = dialled(RunRequest(f"http://{spec.replace(' ', '.')}.fault.invalid/a"))
-    return faults.outcome(submission, attempts, BORN, now)
+    request, found = split_faults(FetchRequest(f"http://{spec.replace(' ', '.')}.fault.invalid/a"))
+    return words.outcome(request, found, attempts, BORN, now)
 
 
 def test_words_are_read_in_order() -> None:
-    assert read("get429-2-5 slow-1 notfound") == [Fault("get429", 2, 5), Fault("slow", 1), Fault("notfound")]
+    assert read_faults("get429-2-5 slow-1 notfound") == [Fault("get429", 2, 5), Fault("slow", 1), Fault("notfound")]
 
 
 @pytest.mark.parametrize("spec", ["explode", "get418-1", "slow-x", "get429-1-2-3"])
 def test_an_unknown_word_is_refused(spec: str) -> None:
     with pytest.raises(InvalidArgument, match=r"^fault: "):
-        dialled(RunRequest(f"http://{spec}.fault.invalid/"))
+        split_faults(FetchRequest(f"http://{spec}.fault.invalid/"))
 
 
-def test_the_header_is_taken_off() -> None:
-    given = dialled(RunRequest("http://example.com/", headers={"x-longhaul-fault": "get500-1", "accept": "x"}))
-    assert given.headers == {"accept": "x"}
-    assert given.faults == "get500-1"
+def test_the_header_is_removed() -> None:
+    given = FetchRequest("http://example.com/", headers={"x-longhaul-fault": "get500-1", "accept": "x"})
+    assert split_faults(given) == (FetchRequest("http://example.com/", headers={"accept": "x"}), "get500-1")
 
 
 def test_other_targets_are_left_alone() -> None:
-    plain = RunRequest("http://example.com/", headers={"accept": "x"})
-    assert dialled(plain) is plain
+    plain = FetchRequest("http://example.com/", headers={"accept": "x"})
+    assert split_faults(plain) == (plain, "")
 
 
 def test_a_fault_host_is_answered_without_network() -> None:
     answer = outcome("ok")
     assert isinstance(answer, Answered)
-    assert json.loads(answer.response)["body"] == faults.body_for("http://ok.fault.invalid/a")
+    assert json.loads(answer.response)["body"] == body_for("http://ok.fault.invalid/a")
 
 
 def test_a_real_target_with_faults_of_reading_is_really_fetched() -> None:
-    submission = dialled(RunRequest("http://example.com/", headers={"x-longhaul-fault": "get500-1"}))
-    assert faults.outcome(submission, 1, BORN, BORN) is None
+    assert words.outcome(FetchRequest("http://example.com/"), "get500-1", 1, BORN, BORN) is None
 
 
 def test_slow_waits_then_answers() -> None:
@@ -73,34 +69,14 @@ def test_fail_status_flaky_and_shapes() -> None:
 
 
 def test_a_webhook_can_be_switched_off() -> None:
-    assert dialled(RunRequest("http://nowebhook.fault.invalid/", callback="http://example.com/")).callback is None
-
-
-def test_counted_faults_of_reading_happen_so_often_then_end(redis: Redis) -> None:
-    dial = Dial(redis)
-    running = {"state": "running", "faults": "get429-1-7 get500-2 badjson-1 unknownstatus-1"}
-    replies = [dial.on_get("run", running) for _ in range(6)]
-    assert replies == [Refuse(429, 7), Refuse(500), Refuse(500), Garble(), Rename(), None]
-    assert dial.on_get("another", running) == Refuse(429, 7)
-
-
-def test_faults_of_the_result_wait_for_it(redis: Redis) -> None:
-    dial = Dial(redis)
-    for word, reply in (("cut-1", Cut()), ("expire", Refuse(404)), ("gone", Refuse(410))):
-        assert dial.on_get(word, {"state": "running", "faults": word}) is None
-        assert dial.on_get(word, {"state": "finished", "faults": word}) == reply
-
-
-def test_faults_of_submitting_count_for_the_url(redis: Redis) -> None:
-    dial = Dial(redis)
-    assert [dial.on_post("a", "plain post503-1 postcut-1") for _ in range(3)] == [Refuse(503, plain=True), Cut(), None]
-    assert [dial.on_post("b", "post400") for _ in range(3)] == [Refuse(400)] * 3
+    assert drops_webhooks("ok nowebhook")
+    assert not drops_webhooks("ok")
 
 
 def test_every_kind_is_documented() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "faults.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "faults.md").read_text()
     kinds = {
         kind.rstrip("0123456789") if kind[:3] in ("get", "pos", "del") and kind[-1].isdigit() else kind
-        for kind in faults.KINDS
+        for kind in words.KINDS
     }
     assert [kind for kind in sorted(kinds) if f"`{kind}" not in page] == []

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.fetching.fetch import Fetcher, connector
+from service.fetching.egress import connector
+from service.fetching.fetch import Fetcher, FetchLimits
+from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Answered, FetchOutcome, Hopeless, Trouble
-from service.jobs.submission import RunRequest
 from tests.conftest import free_port
 from tests.service_target import PAGE, Target, serve
 
@@ -23,18 +24,18 @@ def target() -> Iterator[Target]:
 
 
 def fetch(
-    *submissions: RunRequest, private: bool = True, timeout: float = 5, limit: int = 100_000
+    *requests: FetchRequest, private: bool = True, timeout: float = 5, limit: int = 100_000
 ) -> list[FetchOutcome]:
     async def run() -> list[FetchOutcome]:
         async with connector(private=private) as connections:
             with Fetcher(connections, limit=limit) as fetcher:
-                return [await fetcher.fetch(one, timeout) for one in submissions]
+                return [await fetcher.fetch(one, timeout) for one in requests]
 
     return asyncio.run(run())
 
 
 def answer(target: Target, path: str, **options: Any) -> dict[str, Any]:
-    [outcome] = fetch(RunRequest(target.base + path, **options))
+    [outcome] = fetch(FetchRequest(target.base + path, **options))
     assert isinstance(outcome, Answered), outcome
     return dict(json.loads(outcome.response))
 
@@ -54,22 +55,22 @@ def test_redirects_are_followed_with_their_cookies_which_the_next_run_does_not_s
     end = answer(target, "/redirect/2")
     assert end["headers"]["sa-final-url"] == f"{target.base}/page"
     assert target.at("/page")[-1].headers["cookie"] == "hop=1"
-    fetch(RunRequest(f"{target.base}/redirect/2"), RunRequest(f"{target.base}/page"))
+    fetch(FetchRequest(f"{target.base}/redirect/2"), FetchRequest(f"{target.base}/page"))
     assert "cookie" not in target.at("/page")[-1].headers
 
 
-def test_redirects_are_handed_over_where_the_caller_wants_them(target: Target) -> None:
+def test_redirects_are_returned_where_the_client_wants_them(target: Target) -> None:
     end = answer(target, "/redirect/0", follow_redirect=False)
     assert (end["statusCode"], end["headers"]["location"]) == (302, "/page")
 
 
 def test_redirects_that_lead_nowhere_are_hopeless(target: Target) -> None:
-    loop, scheme = fetch(RunRequest(f"{target.base}/loop"), RunRequest(f"{target.base}/to?url=ftp://example.com/"))
+    loop, scheme = fetch(FetchRequest(f"{target.base}/loop"), FetchRequest(f"{target.base}/to?url=ftp://example.com/"))
     assert loop == Hopeless("too many redirects")
     assert isinstance(scheme, Hopeless)
 
 
-def test_without_keep_headers_only_the_content_type_of_the_callers_is_sent(target: Target) -> None:
+def test_without_keep_headers_only_the_clients_content_type_is_sent(target: Target) -> None:
     theirs = {
         "x-mine": "1",
         "user-agent": "me",
@@ -108,30 +109,37 @@ def test_every_status_is_an_answer(target: Target, status: int) -> None:
     assert (end["statusCode"], end["headers"]["sa-statuscode"]) == (status, str(status))
 
 
-def test_a_date_beyond_all_dates_is_none(target: Target) -> None:
-    asked, plain = fetch(RunRequest(f"{target.base}/dated/7"), RunRequest(f"{target.base}/dated/"))
+def test_an_impossible_date_is_ignored(target: Target) -> None:
+    asked, plain = fetch(FetchRequest(f"{target.base}/dated/7"), FetchRequest(f"{target.base}/dated/"))
     assert isinstance(asked, Answered)
     assert isinstance(plain, Answered)
     assert (asked.retry_after, plain.retry_after) == (7, None)
 
 
 def test_a_body_beyond_the_limit_is_not_read_to_its_end(target: Target) -> None:
-    within, beyond = fetch(RunRequest(f"{target.base}/bytes/1000"), RunRequest(f"{target.base}/bytes/1001"), limit=1000)
+    within, beyond = fetch(
+        FetchRequest(f"{target.base}/bytes/1000"), FetchRequest(f"{target.base}/bytes/1001"), limit=1000
+    )
     assert isinstance(within, Answered)
     assert beyond == Hopeless("the body is longer than 1000 bytes")
 
 
+def test_an_attempt_ends_with_its_pages_time_but_has_a_second_at_least() -> None:
+    limits = FetchLimits(attempt_seconds=30, body_bytes=1, private=True)
+    assert [limits.timeout_seconds(left) for left in (-5, 0.5, 7, 99)] == [1, 1, 7, 30]
+
+
 def test_connection_trouble_is_trouble(target: Target) -> None:
-    refused, reset = fetch(RunRequest(f"http://127.0.0.1:{free_port()}/"), RunRequest(f"{target.base}/reset"))
-    [slow] = fetch(RunRequest(f"{target.base}/slow/3"), timeout=0.2)
+    refused, reset = fetch(FetchRequest(f"http://127.0.0.1:{free_port()}/"), FetchRequest(f"{target.base}/reset"))
+    [slow] = fetch(FetchRequest(f"{target.base}/slow/3"), timeout=0.2)
     assert isinstance(refused, Trouble)
     assert isinstance(reset, Trouble)
     assert isinstance(slow, Trouble)
 
 
 def test_private_addresses_are_refused_where_the_connection_is_made(target: Target) -> None:
-    named = RunRequest(target.base.replace("127.0.0.1", "localhost") + "/never-asked")
-    written = RunRequest(f"{target.base}/never-asked")
+    named = FetchRequest(target.base.replace("127.0.0.1", "localhost") + "/never-asked")
+    written = FetchRequest(f"{target.base}/never-asked")
     for outcome in fetch(named, written, private=False):
         assert outcome == Hopeless("the target is a private or loopback address")
     assert not target.at("/never-asked")
@@ -139,13 +147,13 @@ def test_private_addresses_are_refused_where_the_connection_is_made(target: Targ
 
 @pytest.mark.parametrize("url", ["http://xn--a.example/", "http://" + "a" * 70 + ".invalid/", "http://a..b/"])
 def test_odd_hosts_raise_nothing(url: str) -> None:
-    [outcome] = fetch(RunRequest(url))
+    [outcome] = fetch(FetchRequest(url))
     assert isinstance(outcome, Trouble | Hopeless)
 
 
 def test_a_page_that_breaks_its_converter_fails_alone(target: Target) -> None:
     nested, fine = fetch(
-        RunRequest(f"{target.base}/nested", output_format="markdown"), RunRequest(f"{target.base}/page")
+        FetchRequest(f"{target.base}/nested", output_format="markdown"), FetchRequest(f"{target.base}/page")
     )
     assert isinstance(nested, Hopeless)
     assert "cannot be converted" in nested.reason

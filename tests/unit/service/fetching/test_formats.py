@@ -66,7 +66,7 @@ def test_headers_are_lower_case_joined_and_true_of_the_body() -> None:
         ("", b"PK\0\0", True),
     ],
 )
-def test_binary_is_told_by_its_type_or_its_bytes(content_type: str, body: bytes, binary: bool) -> None:
+def test_binary_bodies_are_recognised_by_type_or_bytes(content_type: str, body: bytes, binary: bool) -> None:
     assert is_binary(content_type, body) is binary
 
 
@@ -102,7 +102,7 @@ def test_the_targets_charset_is_honoured(content_type: str, body: bytes) -> None
     assert any(text.removesuffix(" €").endswith(word) for word in words), text
 
 
-def test_bytes_that_no_charset_explains_do_not_stop_anything() -> None:
+def test_bytes_of_no_known_charset_are_still_decoded() -> None:
     assert decode("text/html; charset=utf-8", b"a\xffb") == "a�b"
     assert decode("", bytes(range(256)))
 

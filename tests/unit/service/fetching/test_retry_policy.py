@@ -15,7 +15,7 @@ from service.fetching.retry_policy import (
     RetryAt,
     Trouble,
     decide,
-    pause,
+    pause_seconds,
 )
 
 NOW = 1000.0
@@ -41,10 +41,10 @@ def test_trouble_is_tried_again_with_growing_pauses(outcome: Answered | Trouble)
 
 
 def test_pauses_have_a_ceiling_for_ever() -> None:
-    assert pause(50) == pause(100_000) == 600
+    assert pause_seconds(50) == pause_seconds(100_000) == 600
 
 
-def test_the_last_attempt_is_when_the_time_is_over_and_then_it_is() -> None:
+def test_the_last_attempt_is_made_when_the_time_is_over() -> None:
     last = Attempt(9, give_up_at=NOW + 2)
     again = decide(last, Trouble("reset"), NOW)
     assert isinstance(again, RetryAt)
@@ -70,5 +70,5 @@ def test_what_cannot_work_fails_at_once() -> None:
     assert decide(EARLY, Hopeless("too long"), NOW) == GiveUp("too long")
 
 
-def test_being_told_to_wait_is_no_attempt() -> None:
-    assert decide(EARLY, Later(None), NOW) == RetryAt(None, "told to wait", uncounted=True)
+def test_a_delay_by_the_dial_is_not_an_attempt() -> None:
+    assert decide(EARLY, Later(None), NOW) == RetryAt(None, "delayed by the fault dial", uncounted=True)

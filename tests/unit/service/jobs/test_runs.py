@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 from redis import Redis
 
+from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Completed, GiveUp, RetryAt
-from service.jobs.runs import SPACE, Runs, submission_of
+from service.jobs.runs import SPACE, Runs, request_of
 from service.jobs.submission import RunRequest
+from tests.builders import Clock
 
 URL = "http://example.com/"
-
-
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+PAGE = FetchRequest(URL)
 
 
 def runs_of(redis: Redis, clock: Clock, grace: float = 0.0) -> Runs:
@@ -29,18 +19,18 @@ def runs_of(redis: Redis, clock: Clock, grace: float = 0.0) -> Runs:
 
 
 def finished(runs: Runs, **options: object) -> str:
-    [(run_id, _)] = runs.create([RunRequest(URL, **options)])  # type: ignore[arg-type]
+    [(run_id, _)] = runs.create([RunRequest(PAGE, **options)])  # type: ignore[arg-type]
     [row] = runs.claim_fetches(10, 60).rows
     assert runs.due.write([runs.settling(row, Completed('{"body":"b"}'))]) == ["finished"]
     return run_id
 
 
-def test_a_submission_survives_the_ledger(redis: Redis, clock: Clock) -> None:
+def test_a_request_survives_the_ledger(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
-    given = RunRequest(URL, "POST", {"a": "b"}, "c", follow_redirect=False, timeout=5.0, output_format="text")
-    runs.create([given, RunRequest(URL)])
+    given = RunRequest(FetchRequest(URL, "POST", {"a": "b"}, "c", follow_redirect=False, output_format="text"), 5.0)
+    runs.create([given, RunRequest(PAGE)])
     rows = runs.claim_fetches(10, 60).rows
-    assert sorted((submission_of(row) for row in rows), key=lambda one: one.method) == [RunRequest(URL), given]
+    assert sorted((request_of(row) for row in rows), key=lambda one: one.page.method) == [RunRequest(PAGE), given]
 
 
 def test_the_first_reading_of_a_result_deletes_it(redis: Redis, clock: Clock) -> None:
@@ -72,7 +62,7 @@ def test_a_pending_webhook_keeps_a_result_that_was_read(redis: Redis, clock: Clo
     [row] = runs.claim_deliveries(10, 60).rows
     assert (row.id, row.blobs["result"]) == (run_id, '{"body":"b"}')
     assert runs.due.write([runs.delivering(row, None)]) == ["moved"]
-    runs.delivered([run_id])
+    runs.shorten_results([run_id])
     assert runs.read(run_id) is None
     assert not runs.claim_deliveries(10, 60).rows
 
@@ -82,7 +72,7 @@ def test_a_delivered_result_can_be_read_for_an_hour(redis: Redis, clock: Clock) 
     run_id = finished(runs, callback="http://example.com/hook")
     [row] = runs.claim_deliveries(10, 60).rows
     runs.due.write([runs.delivering(row, None)])
-    runs.delivered([run_id])
+    runs.shorten_results([run_id])
     assert 0 < redis.ttl(f"{SPACE}:result:{run_id}") <= 3600
     assert runs.read(run_id)
     assert runs.read(run_id) is None
@@ -90,7 +80,7 @@ def test_a_delivered_result_can_be_read_for_an_hour(redis: Redis, clock: Clock) 
 
 def test_cancelling_wins_over_a_fetch_that_comes_later(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
-    [(run_id, _)] = runs.create([RunRequest(URL)])
+    [(run_id, _)] = runs.create([RunRequest(PAGE)])
     [row] = runs.claim_fetches(10, 60).rows
     assert (runs.cancel(run_id) or {})["state"] == "cancelled"
     assert runs.due.write([runs.settling(row, Completed("{}"))]) == ["ended"]
@@ -110,22 +100,22 @@ def test_a_fetch_that_came_first_wins_over_cancelling(redis: Redis, clock: Clock
 
 def test_trying_again_moves_the_time_and_counts_the_attempts(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
-    [(run_id, _)] = runs.create([RunRequest(URL)])
+    [(run_id, _)] = runs.create([RunRequest(PAGE)])
     [row] = runs.claim_fetches(10, 60).rows
     runs.due.write([runs.settling(row, RetryAt(clock.now + 5, "HTTP 503"))])
     assert not runs.claim_fetches(10, 60).rows
     clock.now += 5
     [row] = runs.claim_fetches(10, 60).rows
     assert (row.fields["attempts"], float(row.fields["next"])) == ("2", clock.now)
-    runs.due.write([runs.settling(row, RetryAt(None, "told to wait", uncounted=True))])
-    assert runs.peek(run_id)["attempts"] == "1"
+    runs.due.write([runs.settling(row, RetryAt(None, "delayed", uncounted=True))])
+    assert runs.fields_of(run_id)["attempts"] == "1"
     clock.now += 100_000
     assert not runs.claim_fetches(10, 60).rows
 
 
 def test_a_claim_ends_by_itself_and_its_late_writer_is_refused(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
-    runs.create([RunRequest(URL)])
+    runs.create([RunRequest(PAGE)])
     [dead] = runs.claim_fetches(10, 60).rows
     clock.now += 60
     [row] = runs.claim_fetches(10, 60).rows
@@ -133,16 +123,16 @@ def test_a_claim_ends_by_itself_and_its_late_writer_is_refused(redis: Redis, clo
     assert runs.due.write([runs.settling(row, Completed("{}"))]) == ["finished"]
 
 
-def test_failures_are_pushed_only_where_asked_for(redis: Redis, clock: Clock) -> None:
+def test_failures_are_delivered_only_where_asked_for(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
     hook = "http://example.com/hook"
     made = runs.create(
-        [RunRequest(URL, callback=hook), RunRequest(URL, callback=hook, report_failure=True), RunRequest(URL)]
+        [RunRequest(PAGE, callback=hook), RunRequest(PAGE, callback=hook, report_failure=True), RunRequest(PAGE)]
     )
     rows = runs.claim_fetches(10, 60).rows
     runs.due.write([runs.settling(row, GiveUp("no")) for row in rows])
     assert [row.id for row in runs.claim_deliveries(10, 60).rows] == [made[1][0]]
-    assert runs.peek(made[0][0])["reason"] == "no"
+    assert runs.fields_of(made[0][0])["reason"] == "no"
 
 
 def test_what_ended_leaves_nothing_behind_but_for_its_retention(redis: Redis, clock: Clock) -> None:
@@ -155,8 +145,12 @@ def test_what_ended_leaves_nothing_behind_but_for_its_retention(redis: Redis, cl
 
 def test_the_runs_time_is_the_shorter_of_its_own_and_the_services(redis: Redis, clock: Clock) -> None:
     runs = runs_of(redis, clock)
-    runs.create([RunRequest(URL)])
+    runs.create([RunRequest(PAGE)])
     [row] = runs.claim_fetches(10, 60).rows
     born = clock.now
-    assert runs.give_up_at(row, RunRequest(URL, timeout=5)) == born + 5
-    assert runs.give_up_at(row, RunRequest(URL, timeout=50_000)) == runs.give_up_at(row, RunRequest(URL)) == born + 3600
+    assert runs.give_up_at(row, RunRequest(PAGE, timeout_seconds=5)) == born + 5
+    assert (
+        runs.give_up_at(row, RunRequest(PAGE, timeout_seconds=50_000))
+        == runs.give_up_at(row, RunRequest(PAGE))
+        == born + 3600
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longhaul.errors import InvalidArgument
-from service.jobs.submission import RunRequest, is_private, key_of, looks_private, read_batch, read_job, read_json
+from service.fetching.request import FetchRequest
+from service.jobs.submission import RunRequest, read_batch, read_job, with_faults
 
 URL = "http://example.com/"
 
@@ -19,10 +21,10 @@ def read(**fields: Any) -> RunRequest:
 
 
 def test_a_url_is_enough() -> None:
-    assert read() == RunRequest(URL)
+    assert read() == RunRequest(FetchRequest(URL))
 
 
-def test_everything_the_contract_names_is_taken() -> None:
+def test_everything_the_contract_names_is_accepted() -> None:
     taken = read(
         method="post",
         headers={"X-One": "1"},
@@ -46,23 +48,29 @@ def test_everything_the_contract_names_is_taken() -> None:
         },
     )
     assert taken == RunRequest(
-        *(URL, "POST", {"x-one": "1"}, "a=b", True, False, True, False, "mobile", "markdown", 30.0),
+        FetchRequest(
+            *(URL, "POST", {"x-one": "1"}, "a=b"),
+            keep_headers=True,
+            follow_redirect=False,
+            retry_404=True,
+            device_type="mobile",
+            output_format="markdown",
+        ),
+        30.0,
         "https://user:pass@example.com/hook",
         report_failure=True,
         meta={"id": 7},
     )
 
 
-def test_both_spellings_of_the_report_and_of_the_key() -> None:
+def test_both_spellings_of_the_report() -> None:
+    assert read(expectUnsuccessReport=True).report_failure
     assert read(expectsUnsuccessReport=True).report_failure
-    assert key_of({"api_key": "a"}) == key_of({"apiKey": "a"}) == "a"
-    assert key_of({"apiKey": ""}) is None
-    assert key_of({"apiKey": 1}) is None
 
 
 def test_null_asks_for_nothing() -> None:
     names = ("method", "headers", "body", "meta", "callback", "timeoutSec", "apiParams", "expectUnsuccessReport")
-    assert read(**dict.fromkeys(names)) == RunRequest(URL)
+    assert read(**dict.fromkeys(names)) == RunRequest(FetchRequest(URL))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,7 @@ def test_what_breaks_a_rule_is_refused_with_field_value_and_rule(fields: dict[st
         ),
     ],
 )
-def test_a_callback_is_not_quoted_for_it_may_carry_a_password(callback: Any) -> None:
+def test_a_callback_is_not_quoted_because_it_may_carry_a_password(callback: Any) -> None:
     with pytest.raises(InvalidArgument) as refused:
         read(callback=callback)
     assert str(refused.value).startswith("callback")
@@ -144,7 +152,7 @@ def test_a_callback_is_not_quoted_for_it_may_carry_a_password(callback: Any) -> 
 def test_a_batch_keeps_its_order_and_shares_the_rest() -> None:
     urls = [f"{URL}{n}" for n in range(5)]
     taken = read_batch({"apiKey": "k", "urls": urls, "meta": {"a": 1}}, private=False)
-    assert [one.url for one in taken] == urls
+    assert [one.page.url for one in taken] == urls
     assert all(one.meta == {"a": 1} for one in taken)
 
 
@@ -161,46 +169,6 @@ def test_the_wrong_entry_of_a_batch_is_named() -> None:
         read_batch({"url": URL}, private=False)
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"", "not JSON"),
-        (b'{"url": "http://example.com/" // the page\n}', "JSON knows no comments"),
-        (b'{/* hello */ "url": 1}', "JSON knows no comments"),
-        (b"[]", "not a JSON object"),
-        (b"[" * 100_000, "not JSON"),
-        (b"\xff\xfe\xff", "not JSON"),
-    ],
-)
-def test_what_is_not_a_json_object_is_refused(body: bytes, words: str) -> None:
-    with pytest.raises(InvalidArgument, match=words):
-        read_json(body)
-
-
-def test_a_url_in_broken_json_is_no_comment() -> None:
-    with pytest.raises(InvalidArgument) as refused:
-        read_json(b'{"url": "http://example.com/"')
-    assert "comments" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.1", "0x7f000001", "localhost.", "a.localhost", "169.254.169.254", "::1", "fd00::1", "2002:7f00:1::", "0"],
-)
-def test_disguises_of_private_addresses_are_seen_through(host: str) -> None:
-    assert looks_private(host)
-
-
-@pytest.mark.parametrize("host", ["example.com", "8.8.8.8", "2606:4700::1111", "dead.beef", "face.cafe"])
-def test_public_hosts_are_fine(host: str) -> None:
-    assert not looks_private(host)
-
-
-def test_is_private_takes_scopes() -> None:
-    assert is_private("fe80::1%eth0")
-    assert is_private("224.0.0.1")
-
-
 @settings(deadline=None)  # a busy machine is no failure
 @given(
     st.recursive(
@@ -209,7 +177,7 @@ def test_is_private_takes_scopes() -> None:
         max_leaves=8,
     )
 )
-def test_any_value_in_any_field_is_taken_or_refused_in_words(value: Any) -> None:
+def test_any_value_in_any_field_is_accepted_or_refused_with_a_reason(value: Any) -> None:
     for field in (
         "url",
         "method",
@@ -225,5 +193,18 @@ def test_any_value_in_any_field_is_taken_or_refused_in_words(value: Any) -> None
             read(**{field: value})
 
 
-def test_what_json_makes_of_a_lone_surrogate_is_taken_in_meta() -> None:
+def test_a_lone_surrogate_is_accepted_in_meta() -> None:
     assert read(**json.loads(r'{"meta": {"a": "\ud800"}}')).meta == {"a": "\ud800"}
+
+
+def test_the_words_of_the_dial_leave_the_header_for_the_request() -> None:
+    given = read(headers={"X-Longhaul-Fault": "get500-1", "Accept": "x"})
+    assert with_faults(given) == replace(given, page=replace(given.page, headers={"accept": "x"}), faults="get500-1")
+    plain = read(headers={"accept": "x"})
+    assert with_faults(plain) is plain
+
+
+def test_the_dial_can_switch_a_webhook_off() -> None:
+    callback = {"type": "webhook", "url": "http://example.com/hook"}
+    assert with_faults(read(url="http://ok.fault.invalid/", callback=callback)).callback == callback["url"]
+    assert with_faults(read(url="http://nowebhook.fault.invalid/", callback=callback)).callback is None

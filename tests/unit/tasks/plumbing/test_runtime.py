@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.installation import ROOT, clean_environ
 
 MANY_AT_ONCE = """
@@ -25,6 +27,7 @@ print(len({id(one) for one in made}), len(made))
 """
 
 
+@pytest.mark.process
 def test_threads_that_come_first_together_get_the_same_runtime() -> None:
     # A process of its own: here somebody may have been first already.
     done = subprocess.run(

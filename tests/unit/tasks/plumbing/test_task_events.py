@@ -11,9 +11,9 @@ from config.celery_settings import celery_settings
 from config.settings import Settings
 from longhaul.jobs.decider import Finish
 from longhaul.jobs.envelope import envelope
-from longhaul.jobs.store import AppliedJob
+from longhaul.work.batch import Applied
 from longhaul.work.decisions import Cancel, Expire, Fail, Retry, Sent, Snooze
-from tasks.plumbing.task_events import send, watch
+from tasks.plumbing.task_events import report, send
 from tests.builders import START, a_job, finished
 from tests.conftest import free_port
 
@@ -23,7 +23,7 @@ ENDS = (Finish, Fail, Expire, Cancel)
 
 def applied(decision, tracked=True):
     job = a_job(tracked=tracked)
-    return AppliedJob(
+    return Applied(
         job, decision, "moved", START + 5, envelope(job, decision, START + 5) if isinstance(decision, ENDS) else None
     )
 
@@ -58,7 +58,7 @@ def heard(app, redis):
             listening.start()
             while not redis.pubsub_numpat() + len(redis.pubsub_channels()):
                 assert listening.is_alive()
-            watch(done)
+            report(done)
             send([("task-last", {"uuid": "last"})])
             listening.join(20)
         return events
@@ -87,7 +87,7 @@ def test_a_step_of_a_watched_job_is_told_without_its_body(heard, decision, kind,
 
 
 @pytest.mark.parametrize("decision", [Snooze(START), Retry(START, "x")])
-def test_another_look_is_no_event(heard, decision):
+def test_another_poll_is_no_event(heard, decision):
     assert heard(applied(decision)) == []
 
 
@@ -105,6 +105,6 @@ def test_a_broker_that_is_away_delays_the_batch_by_seconds_and_fails_nothing():
     app.conf.update(celery_settings(Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")))
     app.set_current()
     began = time.monotonic()
-    watch([applied(Fail("why"))])
+    report([applied(Fail("why"))])
     assert time.monotonic() - began < 10
     app.close()

@@ -15,7 +15,8 @@ from config.celery_settings import celery_settings
 from config.settings import Settings
 from longhaul.ledger.connection import connect
 from tests.conftest import free_port
-from workers.broker.redis_transport import TAKE_MESSAGE, Channel, Consumer, Transport
+from workers.broker.consumer import Consumer
+from workers.broker.redis_transport import TAKE_MESSAGE, Channel, Transport
 from workers.local.embedded_server import serving
 
 OPTIONS = {"priority_steps": [0], "socket_timeout": 5, "unacked_restore_throttle": 1}
@@ -45,10 +46,10 @@ class Worker:
         self.turn_until(lambda: len(self.got) >= count)
         return [message.payload for message in self.got]
 
-    def ask(self):
+    def request(self):
         """The first half of a turn of the loop."""
         self.channel.connection.cycle.on_poll_start()
-        assert self.channel._asked
+        assert self.channel._requested
 
     def turn_for(self, seconds):
         end = time.monotonic() + seconds
@@ -84,7 +85,7 @@ def recorded(redis):
 def test_a_message_is_recorded_before_its_taker_knows_of_it(redis_url, redis):
     send(redis_url, "a")
     with working(redis_url) as worker:
-        worker.ask()
+        worker.request()
         end = time.monotonic() + 5
         while waiting(redis):
             assert time.monotonic() < end
@@ -188,6 +189,7 @@ def test_a_server_that_has_forgotten_the_script_is_told_again(redis_url, redis):
         assert worker.take(2) == ["a", "b"]
 
 
+@pytest.mark.process
 def test_a_server_that_refuses_is_asked_again_and_nothing_is_taken_meanwhile():
     with serving(free_port()) as redis_url, connect(redis_url) as redis, working(redis_url) as worker:
         send(redis_url, "a")
@@ -236,7 +238,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_at_once_what_it_has_just_taken
     send(redis_url, "a", "b")
     with working(redis_url, prefetch=2) as worker:
         worker.take()
-        worker.ask()
+        worker.request()
         worker.listener.cancel()
         # The first is at work still; the second never got that far.
         assert (waiting(redis), recorded(redis)) == (1, (1, 1))
@@ -248,7 +250,7 @@ def test_a_channel_that_closes_puts_back_what_it_took_and_what_it_was_just_takin
     send(redis_url, "a", "b", "c")
     with working(redis_url) as worker:
         worker.take()
-        worker.ask()
+        worker.request()
     assert (waiting(redis), recorded(redis)) == (3, (0, 0))
     # What nobody will work on is handed to nobody.
     assert [message.payload for message in worker.got] == ["a"]
@@ -257,7 +259,7 @@ def test_a_channel_that_closes_puts_back_what_it_took_and_what_it_was_just_takin
 def test_a_connection_that_breaks_before_the_answer_costs_a_message_nothing_but_a_moment(redis_url, redis):
     send(redis_url, "a")
     with working(redis_url) as worker:
-        worker.ask()
+        worker.request()
         end = time.monotonic() + 5
         while waiting(redis):
             assert time.monotonic() < end
@@ -266,15 +268,15 @@ def test_a_connection_that_breaks_before_the_answer_costs_a_message_nothing_but_
         assert recorded(redis) == (1, 1)
 
 
-def test_a_connection_that_the_server_closes_while_nothing_is_asked_is_made_anew(redis_url, redis):
+def test_a_connection_that_the_server_closes_while_no_request_is_open_is_made_anew(redis_url, redis):
     with working(redis_url) as worker:
-        worker.turn_until(lambda: worker.channel._rests_until and not worker.channel._in_poll)
-        worker.channel._rests_until = time.monotonic() + 60
+        worker.turn_until(lambda: worker.channel._paused_until and not worker.channel._in_poll)
+        worker.channel._paused_until = time.monotonic() + 60
         before = worker.channel.client.connection._sock
         redis.client_kill_filter(_type="normal", skipme=True)
         send(redis_url, "a")
         worker.turn_until(lambda: worker.channel.client.connection._sock not in {before, None})
-        worker.channel._rests_until = 0.0
+        worker.channel._paused_until = 0.0
         assert worker.take() == ["a"]
 
 

@@ -1,4 +1,4 @@
-"""What a push brings with it: a password, a body of bounded length, JSON."""
+"""What a webhook request brings: a password, a body of bounded length, JSON."""
 
 import asyncio
 import base64
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from longhaul.scraperapi.crawl_models import NoEvent
 from longhaul.scraperapi.models import RawJson
 from workers.receiver.app import log_no_addresses
-from workers.receiver.webhook_request import AT_ONCE, body_of, document_of, password_of
+from workers.receiver.webhook_request import INLINE_BYTES, body_of, document_of, password_of
 
 
 def basic(text):
@@ -58,7 +58,7 @@ def test_a_body_that_does_not_come_to_its_end_is_none():
         received(part(b"12"), {"type": "http.disconnect"})
 
 
-@pytest.mark.parametrize("length", [10, AT_ONCE + 1])
+@pytest.mark.parametrize("length", [10, INLINE_BYTES + 1])
 def test_a_long_document_is_read_like_a_short_one(length):
     text = "x" * length
     data = f'{{"response":{{"body":"{text}"}}}}'.encode()

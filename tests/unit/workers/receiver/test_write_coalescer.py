@@ -1,4 +1,4 @@
-"""Writes in groups: whoever comes while one is under way goes with the next, and everybody gets his own answer."""
+"""Writes in groups: what arrives during a write goes with the next, and every request gets its own answer."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ ROOMY = 1000
 
 
 class Ledger:
-    """Doubles what it is given; the first write waits until it is let go."""
+    """Doubles what it is given; the first write waits until the test lets it go."""
 
     def __init__(self):
         self.groups = []
@@ -28,64 +28,64 @@ class Ledger:
 def test_what_comes_while_a_write_is_under_way_goes_with_the_next_in_order():
     async def scenario():
         ledger = Ledger()
-        gathering = WriteCoalescer(ledger.write, ROOMY)
-        first = asyncio.create_task(gathering.add(1, 1))
+        coalescer = WriteCoalescer(ledger.write, ROOMY)
+        first = asyncio.create_task(coalescer.add(1, 1))
         await asyncio.wait_for(ledger.began.wait(), 10)
-        others = [asyncio.create_task(gathering.add(n, 1)) for n in (2, 3, 4)]
+        others = [asyncio.create_task(coalescer.add(n, 1)) for n in (2, 3, 4)]
         await asyncio.sleep(0)
-        assert len(gathering._waiting) == 3
+        assert len(coalescer._waiting) == 3
         ledger.go.set()
         assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
         assert ledger.groups == [[1], [2, 3, 4]]
         # And it goes on afterwards.
-        assert await gathering.add(5, 1) == 10
+        assert await coalescer.add(5, 1) == 10
 
     asyncio.run(scenario())
 
 
-def test_a_group_ends_with_the_piece_with_which_it_is_big_enough():
+def test_a_group_has_no_more_bytes_than_the_limit_or_one_piece():
     async def scenario():
         ledger = Ledger()
-        gathering = WriteCoalescer(ledger.write, 10)
-        first = asyncio.create_task(gathering.add(1, 99))
+        coalescer = WriteCoalescer(ledger.write, 10)
+        first = asyncio.create_task(coalescer.add(1, 99))
         await asyncio.wait_for(ledger.began.wait(), 10)
-        others = [asyncio.create_task(gathering.add(n, size)) for n, size in ((2, 6), (3, 4), (4, 50), (5, 9))]
+        others = [asyncio.create_task(coalescer.add(n, size)) for n, size in ((2, 6), (3, 4), (4, 50), (5, 9), (6, 2))]
         await asyncio.sleep(0)
         ledger.go.set()
-        assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10]
-        assert ledger.groups == [[1], [2, 3], [4], [5]]
+        assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10, 12]
+        assert ledger.groups == [[1], [2, 3], [4], [5], [6]]
 
     asyncio.run(scenario())
 
 
-def test_what_a_write_raises_all_of_its_group_get_and_the_next_group_does_not():
+def test_an_error_of_a_write_goes_to_its_group_and_not_to_the_next():
     async def scenario():
         ledger = Ledger()
-        gathering = WriteCoalescer(ledger.write, ROOMY)
-        first = asyncio.create_task(gathering.add(1, 1))
+        coalescer = WriteCoalescer(ledger.write, ROOMY)
+        first = asyncio.create_task(coalescer.add(1, 1))
         await asyncio.wait_for(ledger.began.wait(), 10)
-        bad = [asyncio.create_task(gathering.add(n, 1)) for n in ("boom", 3)]
+        bad = [asyncio.create_task(coalescer.add(n, 1)) for n in ("boom", 3)]
         await asyncio.sleep(0)
-        assert len(gathering._waiting) == 2
+        assert len(coalescer._waiting) == 2
         ledger.go.set()
         assert await first == 2
         for task in bad:
             with pytest.raises(ConnectionError, match="away"):
                 await task
-        assert await gathering.add(5, 1) == 10
+        assert await coalescer.add(5, 1) == 10
 
     asyncio.run(scenario())
 
 
-def test_somebody_who_has_hung_up_holds_up_nobody():
+def test_a_request_that_has_hung_up_holds_up_no_other():
     async def scenario():
         ledger = Ledger()
-        gathering = WriteCoalescer(ledger.write, ROOMY)
-        first = asyncio.create_task(gathering.add(1, 1))
+        coalescer = WriteCoalescer(ledger.write, ROOMY)
+        first = asyncio.create_task(coalescer.add(1, 1))
         await asyncio.wait_for(ledger.began.wait(), 10)
-        gone, stays = (asyncio.create_task(gathering.add(n, 1)) for n in (2, 3))
+        gone, stays = (asyncio.create_task(coalescer.add(n, 1)) for n in (2, 3))
         await asyncio.sleep(0)
-        assert len(gathering._waiting) == 2
+        assert len(coalescer._waiting) == 2
         gone.cancel()
         ledger.go.set()
         assert (await first, await stays) == (2, 6)

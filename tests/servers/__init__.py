@@ -1,0 +1,1 @@
+"""The tests on every server that Longhaul promises to run on, and where those servers come from."""
