@@ -47,7 +47,7 @@ KEPT = (
     "outbox",
     "delivery_tries",
 )
-"""The keys of a crawl, but for `events`: what they hold is the pages' bodies until they are told."""
+"""The keys of a crawl, without `events`, which has the bodies of pages that are not delivered yet."""
 SCRAPY, FEED, OURS = (
     "Scrapy, items nowhere",
     "Scrapy, items with bodies to JSON lines",

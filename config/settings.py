@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", repr=False)
     """The ledger and the results queues: `redis://[user:password@]host:port/db`, or `rediss://` for TLS, whose
     certificate is verified: `?ssl_ca_certs=/path` names its CA, `?ssl_cert_reqs=none` turns verification off. See
-    `config.addresses`.
+    `docs/reference/servers.md`.
     """
     broker_url: BrokerUrl | None = Field(None, repr=False)
     """Celery's broker, spelled likewise, or `amqp://` for RabbitMQ; default: `redis_url`."""

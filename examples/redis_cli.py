@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,8 @@ def lines(reply: Any) -> Iterator[str]:
 
 def main() -> None:
     """Send the command in the arguments."""
+    # `grep -q` and `head` hang up once they have seen enough.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     redis = Redis.from_url(os.environ.get("LONGHAUL_REDIS_URL", "redis://127.0.0.1:6379/0"), protocol=2)
     connection = redis.connection_pool.get_connection()
     connection.send_command(*sys.argv[1:])

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 from redis import Redis
 
 from longhaul.ledger.connection import connect
-from tests.servers.registry import version
 from workers.local.embedded_server import find_server, serving
 
 pytest_plugins = ["tests.no_processes"]
@@ -30,7 +29,7 @@ def free_port() -> int:
 def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--no-processes"):
         return "server: none"
-    return f"server: {version(find_server())} ({find_server()})"
+    return f"server: {find_server()}"
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,12 @@ import requests
 from celery import Celery
 from redis import Redis
 
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.crawls.store import CrawlStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from longhaul.ledger.results import Reader
 from longhaul.work.balance import Balance, balance
+from tests.builders import crawl_limits, job_limits
 from workers.local.processes import Part, Processes
 from workers.local.stack import Stack, free_ports
 
@@ -99,11 +100,11 @@ class Installation:
 
     def books(self) -> Balance:
         """The balance of the jobs' books."""
-        return balance(JobStore(self.redis, JobLimits()).books())
+        return balance(JobStore(self.redis, job_limits()).books())
 
     def crawl_books(self) -> Balance:
         """The balance of the crawls' books."""
-        return balance(CrawlStore(self.redis, CrawlLimits()).books())
+        return balance(CrawlStore(self.redis, crawl_limits()).books())
 
     def stop_for_good(self, name: str) -> None:
         """Stop a part and do not restart it."""

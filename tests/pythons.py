@@ -50,9 +50,10 @@ def run(python: Path) -> tuple[str, str]:
     """Run the tests on this interpreter; (what came of it, the output where something failed)."""
     with tempfile.TemporaryDirectory(prefix="longhaul-python-") as folder:
         own = Path(folder) / "bin" / "python"
-        pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # Our own pip, because Debian's interpreters have none without another package.
+        pip = [sys.executable, "-m", "pip", "--python", own, "install", "--quiet", "--disable-pip-version-check"]
         steps = [
-            [python, "-m", "venv", folder],
+            [python, "-m", "venv", "--without-pip", folder],
             [*pip, "--require-hashes", "--only-binary=:all:", "-r", "requirements.txt", "-r", "requirements-dev.txt"],
             [*pip, "--no-deps", "--no-build-isolation", "--editable", "."],
             [own, "-m", "pytest", "-q", "-n", "2", "--no-processes", "-p", "no:cacheprovider", "tests/unit"],

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose weather a test makes: `with proxying(port) as proxy: ... proxy.change(swallow=True)`."""
+"""A TCP proxy on loopback that disturbs connections: `with proxying(port) as proxy: ... proxy.change(swallow=True)`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
-    """How bytes fare from now on, on open connections and new ones. The default: they pass."""
+class Conditions:
+    """What happens to bytes from now on, on open and new connections. The default: they pass."""
 
     refuse: bool = False
-    """Nobody listens; open connections stay as they are."""
+    """New connections are refused; open ones stay as they are."""
     swallow: bool = False
-    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte so never gets another
-    one through.
-    """
+    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte never passes another."""
     delay: float = 0.0
-    """Seconds that each piece waits, in both directions."""
+    """Seconds by which each piece is delayed, in both directions."""
     rate: float = 0.0
-    """Bytes a second of each answer, one at a time; 0: no limit."""
+    """Bytes per second of each answer, one at a time; 0: no limit."""
     cut_after: int | None = None
-    """An answer's connection is reset after so many bytes of it, counted from when it was made."""
+    """A connection is reset after so many bytes of answers, counted from its start."""
 
 
 class _Link:
-    """One connection through the proxy: two sockets, and whether it is a dead one."""
+    """A connection through the proxy: two sockets. `dead`: no byte passes any more."""
 
     def __init__(self, *writers: asyncio.StreamWriter) -> None:
         self.writers = writers
@@ -44,7 +42,7 @@ class _Link:
             # A TLS connection that has ended has no socket any more.
             if (peer := writer.get_extra_info("socket")) is not None:
                 with suppress(OSError):
-                    # Unread or not, the peer sees a reset and no end.
+                    # The peer sees a reset, not an end, even if it has not read everything.
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
             writer.transport.abort()
 
@@ -58,7 +56,7 @@ class Proxy:
         self.target = target
         self.tls = tls
         self.port = 0
-        self.weather = Weather()
+        self.conditions = Conditions()
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -67,19 +65,19 @@ class Proxy:
 
     @property
     def open(self) -> int:
-        """Connections that are open at this moment."""
+        """How many connections are open."""
         return len(self._links)
 
-    def change(self, **weather: object) -> None:
-        """Other weather; what is not named is fair."""
-        self._run(self._change(replace(Weather(), **weather)))  # type: ignore[arg-type]
+    def change(self, **conditions: object) -> None:
+        """Set conditions; those that are not named get their defaults."""
+        self._run(self._change(replace(Conditions(), **conditions)))  # type: ignore[arg-type]
 
     def cut(self) -> None:
         """Reset every open connection."""
         self._run(self._each(_Link.reset))
 
     def freeze(self) -> None:
-        """Every open connection is half-open from now on; new ones pass, as after a failover behind one address."""
+        """Make every open connection half-open; new ones pass, as after a failover behind one address."""
         self._run(self._each(lambda link: setattr(link, "dead", True)))
 
     def start(self) -> None:
@@ -95,9 +93,9 @@ class Proxy:
     def _run(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _change(self, weather: Weather) -> None:
-        self.weather = weather
-        if weather.refuse:
+    async def _change(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+        if conditions.refuse:
             self._close()
         else:
             await self._listen()
@@ -139,10 +137,10 @@ class Proxy:
             for way in ((reader, far_writer, False), (far_reader, writer, True))
         ]
         try:
-            # Where one direction ends, so does the other: nobody here keeps a connection half closed.
+            # When one direction ends, end the other: no test keeps a connection half closed.
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # By `_end`. asyncio's streams take a cancelled task for a fault, and say so at length.
+            # Cancelled by `_end`. asyncio logs a traceback for a cancelled handler.
             pass
         finally:
             for pump in pumps:
@@ -159,23 +157,23 @@ class Proxy:
         with suppress(OSError):
             while True:
                 piece = await reader.read(CHUNK)
-                if link.dead or self.weather.swallow:
+                if link.dead or self.conditions.swallow:
                     link.dead = True
                     if not piece:
                         await asyncio.Event().wait()
                     continue
                 if not piece:
                     return
-                await asyncio.sleep(self.weather.delay)
+                await asyncio.sleep(self.conditions.delay)
                 sent += len(piece) if answer else 0
-                if self.weather.cut_after is not None and sent > self.weather.cut_after:
-                    writer.write(piece[: self.weather.cut_after - sent])
+                if self.conditions.cut_after is not None and sent > self.conditions.cut_after:
+                    writer.write(piece[: self.conditions.cut_after - sent])
                     link.reset()
                     return
-                while answer and self.weather.rate and piece:
+                while answer and self.conditions.rate and piece:
                     writer.write(piece[:1])
                     piece = piece[1:]
-                    await asyncio.sleep(1 / self.weather.rate)
+                    await asyncio.sleep(1 / self.conditions.rate)
                 writer.write(piece)
                 await writer.drain()
 

@@ -46,9 +46,8 @@ EventOutcome = Literal["taken", "complete", "noted", "seen", "dropped", "missing
 class CrawlLimits(FamilyLimits):
     """The store's numbers, in seconds and counts."""
 
-    deadline: float = 7 * 24 * 3600.0
-    first_poll: float = 2.0
-    grace: float = 600.0
+    first_poll: float
+    grace: float
 
 
 class CrawlStore(Family[Crawl, CrawlStep, CrawlDecision]):

@@ -33,10 +33,9 @@ RECORDS_A_CALL = 500
 class JobLimits(FamilyLimits):
     """The store's numbers, in seconds and counts; see `config.settings`."""
 
-    batch_size: int = 200
-    deadline: float = 72 * 3600.0
-    high_entries: int = 100_000
-    high_bytes: int = 1024**3
+    batch_size: int
+    high_entries: int
+    high_bytes: int
 
 
 class JobStore(Family[Job, JobStep, Decision]):

@@ -17,10 +17,10 @@ class FamilyLimits:
     ended is kept, in seconds; the most batches of a step at once; what each account may ask.
     """
 
-    lease: float = 120.0
+    lease: float
     deadline: float
-    max_batches: int = 32
-    keep_ended: int = 24 * 3600
+    max_batches: int
+    keep_ended: int
     accounts: Mapping[str, AccountLimit] = field(default_factory=dict)
 
 

@@ -25,18 +25,19 @@ from dataclasses import dataclass
 OUTAGE_STATUS = 503
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
     """The numbers. `poll_*`: see `backoff.growing`; `retry_*`, `account_*` and `throttle_*`: see `backoff.doubling`."""
 
-    poll_first: float = 2.0
-    poll_growth: float = 1.6
-    poll_ceiling: float = 600.0
-    poll_jitter: float = 0.2
-    deadline: float = 72 * 3600.0
-
+    # Those without a default are settings.
+    poll_first: float
+    poll_growth: float
+    poll_ceiling: float
+    poll_jitter: float
+    deadline: float
     # 404 in this time after submission may be the remote's replication lag.
-    grace: float = 60.0
+    grace: float
+
     # 5, 10, 20 ... 300, 300: nine pauses are about 25 minutes.
     attempts: int = 10
     retry_first: float = 5.0

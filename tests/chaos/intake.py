@@ -31,8 +31,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.celery_settings import INTAKE, is_redis
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
+from tests.builders import job_limits
 from tests.conftest import free_port
 from tests.installation import ROOT, clean_environ, until
 from workers.local.embedded_server import serving
@@ -182,7 +183,7 @@ class IntakeRun:
 
     def unrecorded(self) -> list[str]:
         """Messages whose job is not in the ledger."""
-        store = JobStore(self.redis, JobLimits())
+        store = JobStore(self.redis, job_limits())
         return [job_id for job_id in self.result.sent if store.get(job_id) is None]
 
     def held(self) -> int:

@@ -12,8 +12,9 @@ import sys
 
 from celery import Celery
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from service.faults.words import body_for
+from tests.builders import job_limits
 from tests.chaos.intake import QUORUM, TASK_CRASH_POINTS, IntakeResult, IntakeRun, intake_run
 from tests.chaos.rabbit import RabbitServer, find_rabbitmq, rabbitmq
 from tests.conftest import free_port
@@ -68,7 +69,7 @@ def restarted_server(broker: RabbitServer, seed: int) -> IntakeResult:
 
 def wait_for_records(run: IntakeRun, more: int) -> None:
     """Wait until workers have recorded so many more jobs."""
-    store = JobStore(run.redis, JobLimits())
+    store = JobStore(run.redis, job_limits())
     before = store.books().counts.get("submitted", 0)
     until(lambda: store.books().counts.get("submitted", 0) > before + more, f"{more} records", 90)
 

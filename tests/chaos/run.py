@@ -14,9 +14,10 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from config.celery_settings import INTAKE
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.crawls.store import CrawlStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.balance import balance
+from tests.builders import crawl_limits, job_limits
 from tests.chaos.checker import CheckResult, check
 from tests.chaos.clients import Clients
 from tests.chaos.cluster import SERVER, Cluster, running
@@ -180,8 +181,8 @@ def _unfinished(cluster: Cluster, workload: Workload) -> list[str]:
     """What has not ended, or can't any more."""
     found = []
     for what, store, sent in (
-        ("jobs", JobStore(cluster.redis, JobLimits()), len(workload.jobs)),
-        ("crawls", CrawlStore(cluster.redis, CrawlLimits()), len(workload.crawls)),
+        ("jobs", JobStore(cluster.redis, job_limits()), len(workload.jobs)),
+        ("crawls", CrawlStore(cluster.redis, crawl_limits()), len(workload.crawls)),
     ):
         books = balance(store.books())
         found += [f"{what}: {fault}" for fault in books.faults]

@@ -17,11 +17,11 @@ from redis import Redis
 
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import Crawl, CrawlStep
-from longhaul.crawls.decider import Complete, EndRun
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.decider import Complete, CrawlDecision, EndRun
+from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.decider import Finish, Resend
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from longhaul.ledger.due import Due, NewRecord
 from longhaul.ledger.quarantine import TRIES, Crash
@@ -31,22 +31,24 @@ from longhaul.scraperapi.crawl_models import CrawlRequest, PageEvent, SummaryEve
 from longhaul.work.account_limits import AccountLimit
 from longhaul.work.balance import balance
 from longhaul.work.decisions import Cancel, Fail, Pause, Retry, Sent, Snooze
-from service.crawls.frontier import Ending, Frontier
+from service.crawls.frontier import Frontier, PageEnd
 from service.crawls.order import CrawlOrder
-from service.crawls.outbox import Delivered, Outbox
-from service.crawls.store import CRAWL, ServiceCrawls
+from service.crawls.outbox import AttemptedDelivery, Outbox
+from service.crawls.store import CRAWL, ServiceCrawlStore
+from service.fetching.request import FetchRequest
 from service.fetching.retry_policy import Completed, GiveUp, RetryAt
 from service.jobs.runs import FETCH, Runs
 from service.jobs.submission import RunRequest
-from tests.builders import HOUR, START, Clock, a_submission, envelopes, finished
+from tests.builders import HOUR, START, Clock, a_submission, crawl_limits, envelopes, finished, job_limits
 from tests.conftest import free_port
 from tests.installation import until
-from tests.servers.registry import ROOT, VARIABLE, installed
+from tests.servers.registry import ROOT, installed
 from workers.broker.redis_transport import TAKE_MESSAGE, Transport
-from workers.local.embedded_server import serving
+from workers.local.embedded_server import TEST_SERVER, serving
 
 ENDS = [servers[at] for at in (0, -1) for servers in [installed()] if servers]
 SITE = "http://site.test/"
+PAGE = FetchRequest(SITE)
 PACKAGES = ("config", "longhaul", "tasks", "workers", "cli", "service")
 
 
@@ -59,7 +61,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """A fresh server: whatever script it knows at the end was run here."""
     _, binary = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(binary))
+        patch.setenv(TEST_SERVER, str(binary))
         with serving(free_port()) as url:
             client = connect(url)
             assert Path(client.info("server")["executable"]).samefile(binary)
@@ -69,17 +71,17 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Redis]:
 
 def claim(store: JobStore, step: JobStep):
     """The jobs that are due for `step`, by their ids."""
-    return {job.id: job for job in store.claim(step, "default").jobs}
+    return {job.id: job for job in store.claim(step, "default").items}
 
 
 def work_off_jobs(redis: Redis) -> Iterable[Script]:
     clock = Clock()
-    store = JobStore(redis, JobLimits(accounts={"default": AccountLimit(per_second=100, open=400)}), clock=clock)
+    store = JobStore(redis, job_limits(accounts={"default": AccountLimit(per_second=100, open=400)}), clock=clock)
     ids = ("done", "failed", "cancelled", "lost", "crashing")
     assert store.submit([(id_, a_submission()) for id_ in ids], tracked=False) == 5
     assert store.submit([("done", a_submission())], tracked=False) == 0
     ((account, token),) = store.dispatch(JobStep.SEND)
-    jobs = {job.id: job for job in store.claim(JobStep.SEND, account, token).jobs}
+    jobs = {job.id: job for job in store.claim(JobStep.SEND, account, token).items}
     store.leave(JobStep.SEND, token)
     decided = [(job, Sent(f"remote-{id_}", START)) for id_, job in jobs.items() if id_ not in ("failed", "crashing")]
     decided += [(jobs["failed"], Retry(START, "trouble")), (jobs["crashing"], Pause(START + 5, "throttled"))]
@@ -134,40 +136,40 @@ def page(remote_id: str, path: str, run: int | None = None) -> PageEvent:
 
 def work_off_crawls(redis: Redis) -> Iterable[Script]:
     clock = Clock()
-    store = CrawlStore(redis, CrawlLimits(), clock=clock)
+    store = CrawlStore(redis, crawl_limits(), clock=clock)
 
-    def claimed(step: CrawlStep) -> Crawl:
-        _, crawl, _, _ = store.claim(step, "default")
-        assert crawl is not None
-        return crawl
+    def claim(step: CrawlStep) -> list[Crawl]:
+        return store.claim(step, "default").items
+
+    def write(step: CrawlStep, crawl: Crawl, decision: CrawlDecision) -> str:
+        (applied,) = store.apply(step, [(crawl, decision)], clock.now)
+        return applied.written
 
     for id_, interval in (("once", ""), ("daily", "daily")):
         assert store.order(id_, NewCrawl(CrawlRequest(SITE, interval=interval), "http://receiver.test", queue="pages"))
-        sent = store.apply(CrawlStep.CREATE, claimed(CrawlStep.CREATE), Sent(f"remote-{id_}", START + HOUR), START)
-        assert sent.written == "moved"
+        assert write(CrawlStep.CREATE, claim(CrawlStep.CREATE)[0], Sent(f"remote-{id_}", START + HOUR)) == "moved"
 
     once, daily = store.get("once"), store.get("daily")
     assert once is not None
     assert daily is not None
     events = [
-        store.taking(once, page("remote-once", "1"), page("remote-once", "1"), page("remote-once", "2")),
-        store.taking(daily, page("remote-daily", "1", run=1)),
-        store.summarising(once, SummaryEvent("remote-once", "completed", 2, 2, 0)),
-        store.summarising(daily, SummaryEvent("remote-daily", "completed", 1, 1, 0, run=1)),
+        store.record_pages(once, page("remote-once", "1"), page("remote-once", "1"), page("remote-once", "2")),
+        store.record_pages(daily, page("remote-daily", "1", run=1)),
+        store.record_summary(once, SummaryEvent("remote-once", "completed", 2, 2, 0)),
+        store.record_summary(daily, SummaryEvent("remote-daily", "completed", 1, 1, 0, run=1)),
     ]
     assert store.record(events) == ["taken", "seen", "taken", "taken", "complete", "complete"]
 
     clock.now += 2 * HOUR
-    for _ in range(2):
-        crawl = claimed(CrawlStep.POLL)
-        decision = EndRun(clock.now + HOUR) if crawl.id == "daily" else Complete()
-        store.apply(CrawlStep.POLL, crawl, decision, clock.now)
+    due = {crawl.id: crawl for _ in range(2) for crawl in claim(CrawlStep.POLL)}
+    assert write(CrawlStep.POLL, due["once"], Complete()) == "finished"
+    assert write(CrawlStep.POLL, due["daily"], EndRun(clock.now + HOUR)) == "moved"
     assert store.state("once") == "finished"
     daily = store.get("daily")
     assert daily is not None
     assert (daily.run, daily.arrived.pages) == (2, 0)
     assert store.cancel("daily")[0] == "marked"
-    assert store.apply(CrawlStep.CANCEL, claimed(CrawlStep.CANCEL), Cancel(), clock.now).written == "finished"
+    assert write(CrawlStep.CANCEL, claim(CrawlStep.CANCEL)[0], Cancel()) == "finished"
     assert Counter(one["kind"] for one in envelopes(redis, "pages")) == {"page": 3, "crawl": 3}
     assert balance(store.books()).faults == []
     return store._due._lua._scripts.values()
@@ -176,7 +178,7 @@ def work_off_crawls(redis: Redis) -> Iterable[Script]:
 def work_off_service_jobs(redis: Redis) -> Iterable[Script]:
     clock = Clock()
     runs = Runs(redis, retention=HOUR, read_grace=0, retry_for=HOUR, clock=clock)
-    made = runs.create([RunRequest(SITE), RunRequest(SITE, callback="http://hook.test/"), RunRequest(SITE)])
+    made = runs.create([RunRequest(PAGE), RunRequest(PAGE, callback="http://hook.test/"), RunRequest(PAGE)])
     read, pushed, given_up = (run_id for run_id, _ in made)
     rows = {row.id: row for row in runs.claim_fetches(10, 60).rows}
     verdicts = {read: Completed('{"body":"b"}'), pushed: RetryAt(clock.now, "trouble"), given_up: GiveUp("no")}
@@ -189,7 +191,7 @@ def work_off_service_jobs(redis: Redis) -> Iterable[Script]:
     assert reading is not None
     assert reading.result == '{"body":"b"}'
     assert runs.read(read) is None
-    (run_id, _) = runs.create([RunRequest(SITE)])[0]
+    (run_id, _) = runs.create([RunRequest(PAGE)])[0]
     assert (runs.cancel(run_id) or {})["state"] == "cancelled"
     assert runs.due.dispatch(FETCH, [FETCH], size=10, most=1, lease=60) == []
     return runs.due._lua._scripts.values()
@@ -201,43 +203,43 @@ def crawl_order(**changes: object) -> CrawlOrder:
         "budget": None,
         "include": ".*",
         "exclude": "",
-        "page": RunRequest(SITE),
+        "page": PAGE,
     }
     return CrawlOrder(start_url=SITE, **(given | changes))  # type: ignore[arg-type]
 
 
 def work_off_service_crawls(redis: Redis) -> Iterable[Script]:
     clock = Clock()
-    crawls = ServiceCrawls(redis, retention=HOUR, clock=clock)
-    frontier = Frontier(crawls, per_host=50, share=20, lease=60, patience=60)
+    crawls = ServiceCrawlStore(redis, retention=HOUR, clock=clock)
+    frontier = Frontier(crawls, per_host=50, share=20, lease=60, retry_for=60)
     outbox = Outbox(crawls, per_crawl=8, share=8, lease=60)
     crawl_id = crawls.create(crawl_order(callback="http://hook.test/", interval="hourly"))
 
     def seen() -> dict[str, str]:
-        found = crawls.look(crawl_id)
+        found = crawls.snapshot(crawl_id)
         assert found is not None
         return dict(found.fields)
 
     (token,) = frontier.dispatch(size=10, most=1)
     (start,) = frontier.claim(10, token).pages
     crawls.leave(CRAWL, token)
-    assert frontier.keep(start, [f"{SITE}{number}" for number in range(3)])
-    assert frontier.write([frontier.settling(start, Ending(b'{"n":0}', 1, '"n":0}', links=[f"{SITE}3"]))]) == [
+    assert frontier.keep_links(start, [f"{SITE}{number}" for number in range(3)])
+    assert frontier.write([frontier.settling(start, PageEnd(b'{"n":0}', 1, '"n":0}', links=[f"{SITE}3"]))]) == [
         "settled"
     ]
     first, *others = frontier.claim(10).pages
-    assert frontier.write([frontier.again(first, clock.now, 1, clock.now)]) == ["retried"]
+    assert frontier.write([frontier.retrying(first, clock.now, 1, clock.now)]) == ["retried"]
     pages = [*others, *frontier.claim(10).pages]
     assert len(pages) == 4
-    settled = [frontier.settling(one, Ending(b'{"n":1}', 1, '"n":1}')) for one in pages]
+    settled = [frontier.settling(one, PageEnd(b'{"n":1}', 1, '"n":1}')) for one in pages]
     assert set(frontier.write(settled)) == {"settled"}
 
     # Of five events one is tried twice. Each that is delivered is taken off what is undelivered, the summary as well,
     # which never was a part of it: `-0`, which servers before 7.2 refuse as an increment.
     late, *events = outbox.claim(100).events
-    outbox.settle([Delivered(late, clock.now, 1), *(Delivered(event, None, 1) for event in events)])
+    outbox.settle([AttemptedDelivery(late, clock.now, 1), *(AttemptedDelivery(event, None, 1) for event in events)])
     while events := outbox.claim(100).events:
-        outbox.settle([Delivered(event, None, event.tries + 1) for event in events])
+        outbox.settle([AttemptedDelivery(event, None, event.attempts + 1) for event in events])
     assert (seen()["state"], seen()["undelivered"], seen()["run"]) == ("delivered", "0", "1")
     clock.now += HOUR
     assert crawls.begin_due_runs() == 1

@@ -10,15 +10,15 @@ from config.celery_settings import celery_settings
 from config.settings import Settings
 from longhaul.jobs.decider import Finish
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.decisions import Cancel, Expire, Fail, Sent
 from tasks.plumbing.task_results import TaskResults
-from tests.builders import a_submission, finished
+from tests.builders import a_submission, finished, job_limits
 
 
 @pytest.fixture
 def store(redis):
-    return JobStore(redis, JobLimits(), TaskResults(3600).make)
+    return JobStore(redis, job_limits(), TaskResults(3600).make)
 
 
 @pytest.fixture

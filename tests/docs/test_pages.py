@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main as command
 from config.settings import Settings
+from longhaul.crawls import arguments as crawl_arguments
+from longhaul.jobs import arguments as job_arguments
 from tests.docs import settings_table
 from tests.installation import ROOT
 
@@ -138,6 +141,17 @@ def test_every_setting_has_one_row_with_type_default_unit_and_meaning() -> None:
     # A time is a float; an int that is neither counted nor a size has no unit yet.
     wrong = {row.field for row in rows if row.unit == "s" and Settings.model_fields[row.field].annotation is int}
     assert wrong == set()
+
+
+def test_every_command_and_every_argument_has_a_row() -> None:
+    reference = ROOT / "docs" / "reference"
+    commands = re.findall(r"^\| `longhaul (\w+)", (reference / "command.md").read_text(), re.MULTILINE)
+    assert sorted(commands) == sorted(command.commands)
+    parts = re.split(r"^## ", (reference / "tasks.md").read_text(), flags=re.MULTILINE)
+    for task, arguments in (("jobs.submit", job_arguments.ARGUMENTS), ("crawls.create", crawl_arguments.ARGUMENTS)):
+        (part,) = [part for part in parts if part.startswith(f"`{task}`\n")]
+        cells = re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)
+        assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

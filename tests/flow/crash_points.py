@@ -31,7 +31,8 @@ class Around:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if not callable(found):
+        # A family's steps are a class, and no method.
+        if not callable(found) or isinstance(found, type):
             return found
 
         def call(*args: Any, **kwargs: Any) -> Any:

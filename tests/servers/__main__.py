@@ -15,7 +15,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.servers.registry import PACKAGES, ROOT, VARIABLE, install_ends, on_path, version
+from tests.servers.registry import PACKAGES, ROOT, install_ends, on_path
+from workers.local.embedded_server import TEST_SERVER, inspect_server
 
 TESTS = (
     *("tests/unit", "tests/model", "tests/flow", "tests/contract"),
@@ -25,7 +26,7 @@ COLUMNS = ("server", "version", "passed", "failed", "seconds")
 
 
 def servers() -> Iterator[tuple[str, Path | None, str]]:
-    """(Server, its binary, or why it can't be had), from the oldest to the newest; those on the PATH first."""
+    """(server, its binary or None, why it can't be had): those on the PATH, then from the oldest to the newest."""
     found = on_path()
     for path in found:
         yield f"{path.name} on the PATH", path, ""
@@ -37,21 +38,22 @@ def servers() -> Iterator[tuple[str, Path | None, str]]:
 
 
 def run(binary: Path, tests: tuple[str, ...]) -> tuple[int, list[str], float, str]:
-    """The tests on one server: how many passed, the names of those that failed, seconds, and the end of the output."""
+    """Run the tests on a server: (how many passed, the names of those that failed, seconds, the end of the output)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         line = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", f"--junitxml={report}", *tests]
         began = time.monotonic()
         done = subprocess.run(
-            line, cwd=ROOT, env={**os.environ, VARIABLE: str(binary)}, capture_output=True, text=True, check=False
+            line, cwd=ROOT, env={**os.environ, TEST_SERVER: str(binary)}, capture_output=True, text=True, check=False
         )
         seconds = time.monotonic() - began
         cases = list(ET.parse(report).iter("testcase")) if report.is_file() else []  # noqa: S314  (ours)
     failed = [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("failure") is not None]
     failed += [f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("error") is not None]
+    passed = len(cases) - len(failed)
     if done.returncode and not failed:
         failed = [f"pytest ended with exit code {done.returncode}"]
-    return len(cases) - len(failed), failed, seconds, done.stdout[-10_000:] + done.stderr[-2_000:]
+    return passed, failed, seconds, done.stdout[-10_000:] + done.stderr[-2_000:]
 
 
 @click.command(help=__doc__)
@@ -74,9 +76,10 @@ def main(install: bool, wanted: tuple[str, ...], tests: tuple[str, ...]) -> None
         if binary is None:
             table.add_row(server, f"not here: {reason}", "", "", "")
             continue
-        console.print(f"{server} ({version(binary)}) ...")
+        said = inspect_server(str(binary))
+        console.print(f"{server}: {said} ...")
         passed, failed, seconds, output = run(binary, tests or TESTS)
-        table.add_row(server, version(binary), str(passed), str(len(failed)), f"{seconds:.0f}")
+        table.add_row(server, f"{said.name} {said.version}", str(passed), str(len(failed)), f"{seconds:.0f}")
         if failed:
             bad = True
             console.print(output, *failed, sep="\n", markup=False, highlight=False)

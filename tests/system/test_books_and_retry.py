@@ -16,14 +16,14 @@ from redis import Redis
 
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.dead_letters import DROPPED, MOST, STREAM, DeadLetter, DeadLetters
 from longhaul.ledger.quarantine import Crash
 from longhaul.scraperapi.crawl_models import CrawlRequest
 from longhaul.work.decisions import Fail, Sent
-from tests.builders import submit
+from tests.builders import crawl_limits, job_limits, submit
 from tests.installation import ROOT, clean_environ
 
 SECRET = "hunter2-in-the-body"
@@ -46,7 +46,7 @@ def command(redis_url: str) -> Callable[..., Answer]:
 @pytest.fixture
 def store(redis: Redis) -> JobStore:
     """A queued, a running and an ended job, and two in quarantine."""
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     submit(store, "bad-1", "bad-2")
     for _ in range(3):
         redis.zadd("longhaul:{jobs}:due:send:default", {"bad-1": 1, "bad-2": 2})
@@ -65,7 +65,7 @@ def store(redis: Redis) -> JobStore:
 
 @pytest.fixture
 def crawls(redis: Redis) -> CrawlStore:
-    crawls = CrawlStore(redis, CrawlLimits())
+    crawls = CrawlStore(redis, crawl_limits())
     crawls.order("bad-crawl", NewCrawl(CrawlRequest("http://x/", max_depth=1), "http://receiver.test"))
     for _ in range(3):
         redis.zadd("longhaul:{crawls}:due:create:default", {"bad-crawl": 1})

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from service.faults.words import body_for
+from tests.builders import job_limits
 from tests.installation import Installation, until
 
 
@@ -53,7 +54,7 @@ def test_status_counts_and_balances(longhaul: Installation) -> None:
 
 def test_status_names_a_paused_account_with_its_reason(longhaul: Installation) -> None:
     # A lane of this test's own, without a job: nothing else here waits for it.
-    due, lane = JobStore(longhaul.redis, JobLimits())._due, "poll:paused-by-the-test"
+    due, lane = JobStore(longhaul.redis, job_limits())._due, "poll:paused-by-the-test"
     longhaul.redis.sadd(f"{due.space}:lanes", lane)
     try:
         due.pause(lane, due.now() + 600, "the account has no credits left", 0)

@@ -18,8 +18,9 @@ from uuid import uuid4
 
 import pytest
 
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.work.item import State
+from tests.builders import crawl_limits
 from tests.installation import ROOT, Installation, until
 from tests.wire import Ask, Reply, wire
 
@@ -106,7 +107,7 @@ def typed(keys: str) -> Callable[[subprocess.Popen[bytes], int], object]:
 
 
 def crawls(longhaul: Installation) -> CrawlStore:
-    return CrawlStore(longhaul.redis, CrawlLimits())
+    return CrawlStore(longhaul.redis, crawl_limits())
 
 
 def cancelled(longhaul: Installation, crawl_id: str) -> bool:
@@ -170,9 +171,9 @@ def test_ctrl_c_on_a_terminal_asks_and_cancels(longhaul: Installation, site: Sit
 
 
 def test_ctrl_c_twice_leaves_it_running(longhaul: Installation, site: Site) -> None:
-    code, screen = on_a_terminal(
-        longhaul, "crawl", site.base, "--depth", "1", "--follow", then=[("3 arrived", interrupt), ("[y/N]", interrupt)]
-    )
+    # What has said its last word is not interrupted again.
+    asked = [("3 arrived", interrupt), ("[y/N]", interrupt), (" goes on. ", typed(""))]
+    code, screen = on_a_terminal(longhaul, "crawl", site.base, "--depth", "1", "--follow", then=asked)
     assert code == 130, screen
     crawl_id = re.findall(r"Crawl (\S+) goes on\. .* longhaul cancel", screen)[0]
     crawl = crawls(longhaul).get(crawl_id)

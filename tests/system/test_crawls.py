@@ -15,10 +15,11 @@ import pytest
 import requests
 from celery.result import AsyncResult
 
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.ledger.results import stream
 from longhaul.work.balance import balance
 from service.faults.crawl_faults import site_for
+from tests.builders import crawl_limits
 from tests.conftest import free_port
 from tests.installation import QUEUE, Installation, installed, until
 from workers.local.embedded_server import serving
@@ -84,7 +85,7 @@ def pages(installation: Installation, crawl_id: str) -> list[dict[str, Any]]:
 
 
 def store(installation: Installation) -> CrawlStore:
-    return CrawlStore(installation.redis, CrawlLimits())
+    return CrawlStore(installation.redis, crawl_limits())
 
 
 def assert_complete(installation: Installation, crawl_id: str, site: str) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import requests
 
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.callbacks import USER, Callbacks
 from longhaul.work.item import State
+from tests.builders import crawl_limits, job_limits
 from tests.conftest import free_port
 from tests.flow.crawler import events, page
 from tests.installation import QUEUE, Installation, installed, until
@@ -62,7 +63,7 @@ def test_a_running_status_is_accepted_and_changes_nothing(asleep: Installation, 
     assert (
         requests.post(url, json={"id": "r1", "status": "running"}, auth=(USER, password), timeout=10).status_code == 200
     )
-    job = JobStore(asleep.redis, JobLimits()).get(job_id)
+    job = JobStore(asleep.redis, job_limits()).get(job_id)
     assert job is not None
     assert job.state is State.QUEUED
 
@@ -73,7 +74,7 @@ def test_no_one_else_gets_in(asleep: Installation, waiting: tuple[str, str, str]
     url = {"token": url[:-1] + ("0" if url[-1] != "0" else "1"), "job": url.replace(job_id, "another")}.get(change, url)
     auth = {"password": (USER, "wrong"), "none": None}.get(change, (USER, password))
     assert requests.post(url, json=finished(), auth=auth, timeout=10).status_code == 404
-    job = JobStore(asleep.redis, JobLimits()).get(job_id)
+    job = JobStore(asleep.redis, job_limits()).get(job_id)
     assert job is not None
     assert job.state is State.QUEUED
 
@@ -88,7 +89,7 @@ def test_the_steps_of_a_job_are_asleep_here(asleep: Installation) -> None:
     # The other tests here rely on it: without beat no job is sent.
     assert all(
         lane.name.startswith((JobStep.SEND, JobStep.CANCEL))
-        for lane in JobStore(asleep.redis, JobLimits()).books().lanes
+        for lane in JobStore(asleep.redis, job_limits()).books().lanes
     )
 
 
@@ -97,7 +98,7 @@ def crawl(asleep: Installation) -> Iterator[tuple[str, str, str]]:
     """A crawl that only its events move, their address, and its password."""
     arguments = {"start_url": "http://site-3.fault.invalid/", "max_depth": 1, "queue": QUEUE}
     crawl_id = str(asleep.client.send_task("crawls.create", kwargs=arguments).id)
-    until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
+    until(lambda: CrawlStore(asleep.redis, crawl_limits()).get(crawl_id), "the record")
     callbacks = Callbacks(asleep.local.secret)
     password = callbacks.password(crawl_id)
     url = callbacks.url(asleep.local.receiver_url, "crawl", crawl_id).replace(f"{USER}:{password}@", "")
@@ -158,7 +159,7 @@ def test_many_events_of_a_new_run_at_once_are_each_taken(asleep: Installation) -
         "schedule": {"interval": "daily"},
     }
     crawl_id = str(asleep.client.send_task("crawls.create", kwargs=arguments).id)
-    until(lambda: CrawlStore(asleep.redis, CrawlLimits()).get(crawl_id), "the record")
+    until(lambda: CrawlStore(asleep.redis, crawl_limits()).get(crawl_id), "the record")
     url = Callbacks(asleep.local.secret).url(asleep.local.receiver_url, "crawl", crawl_id)
     runs = [[event for event in events("r1", "http://x/", 8, run=number) if "url" in event] for number in (1, 2)]
     with ThreadPoolExecutor(8) as pool:

@@ -20,11 +20,11 @@ from celery import Celery
 from redis import Redis
 
 from longhaul.crawls.arguments import NewCrawl
-from longhaul.crawls.store import CrawlLimits, CrawlStore
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.crawls.store import CrawlStore
+from longhaul.jobs.store import JobStore
 from longhaul.scraperapi.crawl_models import CrawlRequest
 from longhaul.work.balance import balance
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, crawl_limits, envelopes, job_limits
 from tests.flow.scraper import Scraper
 from tests.installation import FAST, ROOT, clean_environ, until
 from tests.service_process import Service, eventually
@@ -159,7 +159,7 @@ def holding() -> Iterator[Holding]:
 def scene(redis: Redis, redis_url: str, holding: Holding, tmp_path: Path) -> Iterator[Scene]:
     client = Celery(broker=redis_url)
     with wire(holding) as remote:
-        yield Scene(redis, redis_url, JobStore(redis, JobLimits(lease=LEASE)), client, remote.base, tmp_path)
+        yield Scene(redis, redis_url, JobStore(redis, job_limits(lease=LEASE)), client, remote.base, tmp_path)
         holding.gate.set()
     client.close()
 
@@ -183,8 +183,10 @@ def test_a_stopped_worker_writes_what_the_remote_has_handed_out_and_keeps_no_lea
         holding.gate.set()
         assert worker.wait(LEASE + SOON_SECONDS) == 0
     found = envelopes(scene.redis)
-    assert sorted(home["id"] for home in found) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
+    assert sorted(envelope["id"] for envelope in found) == sorted(ids)
+    assert {(envelope["status"], envelope["submissions"], envelope["attempts"]) for envelope in found} == {
+        ("finished", 1, 0)
+    }
     # The later job was not claimed: it is due since its creation, and no batch counts as started.
     assert scene.due("poll:default") == {}
     assert [at <= scene.store.now() for at in scene.due("send:default").values()] == [True]
@@ -218,8 +220,10 @@ def test_a_worker_stopped_twice_ends_at_once_and_another_takes_over(scene: Scene
         successor.send()
         assert successor.wait(LEASE + SOON_SECONDS) == 0
     found = envelopes(scene.redis)
-    assert sorted(home["id"] for home in found) == sorted(ids)
-    assert {(home["status"], home["submissions"], home["attempts"]) for home in found} == {("finished", 1, 0)}
+    assert sorted(envelope["id"] for envelope in found) == sorted(ids)
+    assert {(envelope["status"], envelope["submissions"], envelope["attempts"]) for envelope in found} == {
+        ("finished", 1, 0)
+    }
     assert scene.tokens() == 0
 
 
@@ -233,7 +237,7 @@ def test_a_worker_with_nothing_to_do_ends_at_once(scene: Scene, times: int) -> N
 
 def test_a_worker_stopped_twice_waits_for_no_call(scene: Scene, holding: Holding) -> None:
     holding.deaf, holding.held = True, lambda path: path == "/job"
-    crawls = CrawlStore(scene.redis, CrawlLimits(lease=LEASE))
+    crawls = CrawlStore(scene.redis, crawl_limits(lease=LEASE))
     with scene.worker() as worker:
         crawls.order("crawl-1", NewCrawl(CrawlRequest("https://example.com/", max_depth=1), "http://receiver.test"))
         until(lambda: scene.tick() and "/job" in holding.asked, "a crawl that is being created")

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import requests
 from redis import Redis
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.work.callbacks import Callbacks
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, envelopes, job_limits
 from tests.installation import ROOT, clean_environ, until
 from tests.service_process import Service, eventually
 from workers.local.stack import Stack, free_ports
@@ -81,7 +81,7 @@ class Push:
 
 
 def test_a_stopped_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")
@@ -90,11 +90,11 @@ def test_a_stopped_receiver_takes_what_is_being_pushed(redis: Redis, redis_url: 
         with push.socket:
             assert push.finish() == "HTTP/1.1 200 OK"
         assert process.wait(SOON_SECONDS) in {0, -signal.SIGTERM}
-    assert [home["body"] for home in envelopes(redis)] == ["pushed"]
+    assert [envelope["body"] for envelope in envelopes(redis)] == ["pushed"]
 
 
 def test_a_receiver_stopped_twice_waits_for_no_push(redis: Redis, redis_url: str) -> None:
-    store = JobStore(redis, JobLimits())
+    store = JobStore(redis, job_limits())
     store.submit([("job-1", a_submission())], tracked=False)
     with receiving(redis_url) as (process, port):
         push = Push(port, "job-1")

@@ -18,9 +18,9 @@ import pytest
 import requests
 from redis import Redis
 
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
-from tests.builders import a_submission, envelopes
+from tests.builders import a_submission, envelopes, job_limits
 from tests.installation import FAST, ROOT, clean_environ, until
 from tests.wire import Reply, wire
 
@@ -103,7 +103,7 @@ def test_everything_is_up_kept_up_and_gone_after_ctrl_c(up: Up) -> None:
     worker.kill()
     until(lambda: up.says("worker1  | ended (exit -9); starting it again"), "a line about it")
     redis = up.redis()
-    JobStore(redis, JobLimits()).submit([("job-1", a_submission("http://ok.fault.invalid/"))], tracked=False)
+    JobStore(redis, job_limits()).submit([("job-1", a_submission("http://ok.fault.invalid/"))], tracked=False)
     until(lambda: envelopes(redis), "an envelope")
     redis.close()
     children = up.children()
@@ -120,7 +120,7 @@ def test_a_second_ctrl_c_ends_it_quickly(tmp_path: Path) -> None:
         started(tmp_path, remote.base) as up,
     ):
         redis = up.redis()
-        JobStore(redis, JobLimits()).submit([("job-1", a_submission())], tracked=False)
+        JobStore(redis, job_limits()).submit([("job-1", a_submission())], tracked=False)
         until(lambda: any(ask.method == "POST" for ask in remote.asked), "a job that is being sent")
         redis.close()
         children = up.children()

@@ -10,11 +10,12 @@ from celery.signals import heartbeat_sent
 
 from config.settings import Settings
 from longhaul.crawls.crawl import CrawlStep
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.jobs.job import JobStep
-from longhaul.jobs.store import JobLimits, JobStore
+from longhaul.jobs.store import JobStore
 from longhaul.process import heartbeat
 from longhaul.process.heartbeat import write_heartbeats
+from tests.builders import crawl_limits, job_limits
 from workers import health
 from workers.health import LATE_SECONDS, Unhealthy
 
@@ -90,7 +91,7 @@ def test_a_worker_without_a_heartbeat_file_cannot_be_checked(redis_url):
 
 def test_a_worker_is_healthy_while_the_due_loop_of_each_family_runs(settings, redis):
     settings.heartbeat_file.touch()
-    jobs, crawls = JobStore(redis, JobLimits()), CrawlStore(redis, CrawlLimits())
+    jobs, crawls = JobStore(redis, job_limits()), CrawlStore(redis, crawl_limits())
     with pytest.raises(Unhealthy, match="due loop of jobs has never run"):
         health.worker(settings)
     jobs.dispatch(JobStep.POLL)
@@ -98,7 +99,7 @@ def test_a_worker_is_healthy_while_the_due_loop_of_each_family_runs(settings, re
         health.worker(settings)
     crawls.dispatch(CrawlStep.POLL)
     assert "due loop 0 s ago" in health.worker(settings)
-    JobStore(redis, JobLimits(), clock=lambda: time.time() - LATE_SECONDS - 5).dispatch(JobStep.POLL)
+    JobStore(redis, job_limits(), clock=lambda: time.time() - LATE_SECONDS - 5).dispatch(JobStep.POLL)
     with pytest.raises(Unhealthy, match=r"due loop of jobs last ran 3[45] s ago"):
         health.worker(settings)
 

@@ -11,12 +11,13 @@ from cli.crawl.tail import CrawlTail
 from longhaul.crawls.arguments import NewCrawl
 from longhaul.crawls.crawl import CrawlStep
 from longhaul.crawls.decider import Complete
-from longhaul.crawls.store import CrawlLimits, CrawlStore
+from longhaul.crawls.store import CrawlStore
 from longhaul.ledger.connection import connect
 from longhaul.ledger.results import Reader, stream
 from longhaul.scraperapi.crawl_models import CrawlRequest, PageEvent, SummaryEvent
 from longhaul.work.decisions import Sent
 from tasks.plumbing.task_results import TaskResults
+from tests.builders import crawl_limits
 from tests.conftest import free_port
 from tests.installation import until
 from workers.local.embedded_server import serving
@@ -27,7 +28,7 @@ class World:
 
     def __init__(self, redis, redis_url):
         self.redis = redis
-        self.store = CrawlStore(redis, CrawlLimits(), TaskResults(3600).make)
+        self.store = CrawlStore(redis, crawl_limits(), TaskResults(3600).make)
         self.app = Celery(broker=redis_url, backend=redis_url)
         self.away = []
 

@@ -60,6 +60,7 @@ def test_connecting_to_nowhere_fails_at_the_first_command_only():
     connect(f"redis://127.0.0.1:{free_port()}/0").close()
 
 
+@pytest.mark.process
 def test_a_node_of_a_cluster_is_refused_with_the_reason(tmp_path):
     with cluster_node(tmp_path) as url:
         assert wrong_with(url).startswith("is a node of a cluster, whose keys lie on several servers")

@@ -17,8 +17,9 @@ from workers.local.embedded_server import (
     why_unproven,
 )
 
+pytestmark = pytest.mark.process
 
-@pytest.mark.process
+
 def test_an_append_only_server_continues_with_what_it_has(tmp_path):
     port = free_port()
     for expected in (None, b"kept"):
