@@ -32,6 +32,8 @@ class TestRecurring:
         ]
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2, 3, 3]
         assert len({one["id"] for one in crawls.pages("a")}) == 6
+        counts = crawls.store.books().counts
+        assert (counts["runs"], counts["pages"]) == (3, 6)
         assert (crawls.books().open, crawls.books().faults) == (1, [])
 
     def test_where_the_remote_does_not_number_them_a_run_ends_with_its_summary(self, crawls):

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.mutate.catalogue import CatalogueError, catalogue
+from tests.mutate.catalogue import STAGES, CatalogueError, catalogue
 from tests.mutate.report import faults, line, table
 from tests.mutate.runner import Outcome, TestsBrokenError, run
 
@@ -25,10 +25,11 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="WHERE", choices=sorted({one.where for one in mutations}), help="see --list"
     )
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=STAGES, help="ask these tests alone")
     parser.add_argument("--list", action="store_true", help="print the mutations, and do nothing")
     parser.add_argument("--jobs", type=int, default=2, help="at a time, each in a copy of its own")
     chosen = parser.parse_args()
-    mutations = [one for one in mutations if not chosen.only or one.where in chosen.only]
+    mutations = [one.asked_by(chosen.stage) for one in mutations if not chosen.only or one.where in chosen.only]
     if chosen.list:
         sys.stdout.writelines(f"{one}{' (survives)' if one.survives else ''}\n" for one in mutations)
         return 0

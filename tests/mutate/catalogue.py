@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class Mutation:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.name}"
+
+    def asked_by(self, stages: Sequence[str]) -> Mutation:
+        """The same, with the tests of these stages alone."""
+        return replace(self, stages={stage: tests for stage, tests in self.stages.items() if stage in stages})
 
     def mutated(self, source: str) -> str:
         """The text of the file with the guard broken; raises `CatalogueError` where `old` is not there exactly once."""

@@ -17,17 +17,15 @@ def line(outcome: Outcome) -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Who saw how many, where; and the survivors with their reasons."""
+    """Which tests saw how many, where, as Markdown; and the survivors with their reasons."""
     wheres = list(dict.fromkeys(one.mutation.where for one in outcomes))
     rows = [(where, _counts([one for one in outcomes if one.mutation.where == where])) for where in wheres]
     rows.append(("all", _counts(outcomes)))
     width = max(len(where) for where, _ in rows)
-    lines = [f"{'where':<{width}} | " + " | ".join(COLUMNS)]
-    lines += [
-        f"{where:<{width}} | "
-        + " | ".join(f"{count:>{len(name)}}" for name, count in zip(COLUMNS, counts, strict=True))
-        for where, counts in rows
-    ]
+    lines = [f"| {'where':<{width}} | {' | '.join(COLUMNS)} |", f"|{'---|' * (1 + len(COLUMNS))}"]
+    for where, counts in rows:
+        cells = [f"{count:>{len(name)}}" for name, count in zip(COLUMNS, counts, strict=True)]
+        lines.append(f"| {where:<{width}} | {' | '.join(cells)} |")
     slow = sum(one.by == TIME_OUT for one in outcomes)
     if slow:
         lines += ["", f"Of those that were seen, {slow} by a time-out."]

@@ -60,10 +60,11 @@ def test_the_table_counts_by_place_and_gives_each_survivor_its_reason():
         Outcome(marked, "", "", 1.0),
     ]
     assert table(outcomes).splitlines() == [
-        "where | mutations | unit, flow | model | survived",
-        "claim |         2 |          1 |     1 |        0",
-        "move  |         1 |          0 |     0 |        1",
-        "all   |         3 |          1 |     1 |        1",
+        "| where | mutations | unit, flow | model | survived |",
+        "|---|---|---|---|---|",
+        "| claim |         2 |          1 |     1 |        0 |",
+        "| move  |         1 |          0 |     0 |        1 |",
+        "| all   |         3 |          1 |     1 |        1 |",
         "",
         "Of those that were seen, 1 by a time-out.",
         "",
