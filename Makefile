@@ -6,7 +6,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 TOO_OLD = Longhaul needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...
 
-.PHONY: help install demo up test unit servers pythons slow check bench mutate chaos soak intake rabbitmq docs-settings lock clean
+.PHONY: help install demo up test unit servers pythons slow check \
+        bench mutate chaos soak intake rabbitmq docs-settings lock clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -56,7 +57,7 @@ soak: .venv/dev  ## Let 100,000 jobs wait for 30 minutes, with an outage and a s
 intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and lose no job, in six minutes
 	$(BIN)/python -m tests.chaos.intake
 
-rabbitmq: .venv/dev  ## RabbitMQ as the broker: jobs to their envelopes, then 30 killed workers (needs rabbitmq-server on the PATH)
+rabbitmq: .venv/dev  ## RabbitMQ as the broker: jobs, then 30 killed workers (needs rabbitmq-server on the PATH)
 	$(BIN)/python -m tests.chaos.rabbitmq
 
 docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md from config/settings.py
@@ -73,7 +74,8 @@ clean:  ## Remove the environment and all caches
 # pip alone, with the hash of each file checked. setuptools is pinned like the rest, so nothing else is fetched.
 .venv/run: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(TOO_OLD)")'
-	@test -x $(BIN)/python || { echo "Making the environment in .venv (once, about a minute) ..."; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/python || { echo "Making the environment in .venv (once, about a minute) ..."; \
+		$(PYTHON) -m venv .venv; }
 	@$(PIP) --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
