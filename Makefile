@@ -45,7 +45,7 @@ check: .venv/dev  ## Lint, types, architecture
 bench: .venv/dev  ## Measure against plain Celery and Scrapy, side by side on this machine
 	$(BIN)/python -m benchmarks
 
-mutate: .venv/dev  ## Break each guard in a copy and see that a test fails, in 10 minutes (ONLY='claim move' for some)
+mutate: .venv/dev  ## Break each guard in a copy and see that a test fails, in 5 minutes (ONLY='claim move' for some)
 	$(BIN)/python -m tests.mutate $(if $(ONLY),--only $(ONLY))
 
 chaos: .venv/dev  ## Inject faults under load and check that nothing is lost, in 20 minutes (SEED=n repeats a run)

@@ -32,7 +32,7 @@ class TestsBrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a mutation: `stage` is the kind of tests that saw it, `by` the test; both empty where it survived."""
+    """What became of a mutation: `stage` is the kind of tests that saw it, `by` the test; both empty if it survived."""
 
     mutation: Mutation
     stage: str
