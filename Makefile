@@ -7,7 +7,7 @@ LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --n
 TOO_OLD = Longhaul needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...
 
 .PHONY: help install demo up test unit servers pythons slow check \
-        bench chaos soak intake rabbitmq docs-settings lock clean
+        bench mutate chaos soak intake rabbitmq docs-settings lock clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -44,6 +44,9 @@ check: .venv/dev  ## Lint, types, architecture
 
 bench: .venv/dev  ## Measure against plain Celery and Scrapy, side by side on this machine
 	$(BIN)/python -m benchmarks
+
+mutate: .venv/dev  ## Break each guard in a copy and see that a test fails, in 5 minutes (ONLY='claim move' for some)
+	$(BIN)/python -m tests.mutate $(if $(ONLY),--only $(ONLY))
 
 chaos: .venv/dev  ## Inject faults under load and check that nothing is lost, in 20 minutes (SEED=n repeats a run)
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
