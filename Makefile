@@ -6,8 +6,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK = uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 TOO_OLD = Longhaul needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...
 
-.PHONY: help install demo up test unit servers pythons slow check bench chaos soak intake \
-	rabbitmq docs-settings lock clean
+.PHONY: help install demo up test unit servers pythons slow check \
+        bench mutate chaos soak intake rabbitmq docs-settings lock clean
 
 help:  ## Show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -45,6 +45,9 @@ check: .venv/dev  ## Lint, types, architecture
 bench: .venv/dev  ## Measure against plain Celery and Scrapy, side by side on this machine
 	$(BIN)/python -m benchmarks
 
+mutate: .venv/dev  ## Break each guard in a copy and see that a test fails, in 5 minutes (ONLY='claim move' for some)
+	$(BIN)/python -m tests.mutate $(if $(ONLY),--only $(ONLY))
+
 chaos: .venv/dev  ## Inject faults under load and check that nothing is lost, in 20 minutes (SEED=n repeats a run)
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
@@ -54,7 +57,7 @@ soak: .venv/dev  ## Let 100,000 jobs wait for 30 minutes, with an outage and a s
 intake: .venv/dev  ## Kill 210 busy workers on the Redis broker and lose no job, in six minutes
 	$(BIN)/python -m tests.chaos.intake
 
-rabbitmq: .venv/dev  ## RabbitMQ as the broker, then 30 killed workers (needs rabbitmq-server on the PATH)
+rabbitmq: .venv/dev  ## RabbitMQ as the broker: jobs, then 30 killed workers (needs rabbitmq-server on the PATH)
 	$(BIN)/python -m tests.chaos.rabbitmq
 
 docs-settings: .venv/dev  ## Write the table of settings in docs/reference/settings.md from config/settings.py

@@ -183,7 +183,7 @@ def prepare(runtime: Runtime, count: int, url_length: int = 0) -> None:
     """Submit and send `count` jobs from this process, without the workers."""
     wanted = [NewJob(ScrapeRequest(f"http://target.invalid/{at}/".ljust(url_length, "x"))) for at in range(count)]
     runtime.jobs.submit([(f"{uuid4()}", submission) for submission in wanted], tracked=False)
-    while runtime.runner.run(JobStep.SEND, "default").claimed:
+    while runtime.runners["jobs"].run(JobStep.SEND, "default").claimed:
         pass
 
 

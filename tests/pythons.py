@@ -86,7 +86,7 @@ def main(pythons: tuple[Path, ...]) -> None:
         table.add_row(supported, whole, result, f"{time.monotonic() - began:.0f}")
         if output:
             bad = True
-            console.print(output, markup=False, highlight=False)
+            console.print(output, markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     sys.exit(bad)
 

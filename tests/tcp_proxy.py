@@ -21,7 +21,7 @@ class Conditions:
     refuse: bool = False
     """New connections are refused; open ones stay as they are."""
     swallow: bool = False
-    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte passes no other."""
+    """A black hole: bytes and ends vanish, sockets stay open. A connection that has lost a byte passes no more."""
     delay: float = 0.0
     """Seconds by which each piece is delayed, in both directions."""
     rate: float = 0.0

@@ -77,12 +77,12 @@ def main(install: bool, wanted: tuple[str, ...], tests: tuple[str, ...]) -> None
             table.add_row(server, f"not here: {reason}", "", "", "")
             continue
         said = inspect_server(str(binary))
-        console.print(f"{server}: {said} ...")
+        console.print(f"{server}: {said} ...", soft_wrap=True)
         passed, failed, seconds, output = run(binary, tests or TESTS)
         table.add_row(server, f"{said.name} {said.version}", str(passed), str(len(failed)), f"{seconds:.0f}")
         if failed:
             bad = True
-            console.print(output, *failed, sep="\n", markup=False, highlight=False)
+            console.print(output, *failed, sep="\n", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     sys.exit(bad)
 

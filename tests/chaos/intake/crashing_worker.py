@@ -15,7 +15,8 @@ from typing import Any
 from celery.signals import task_postrun, task_prerun, task_received
 from kombu.transport import redis as stock
 
-from config.celery_settings import INTAKE, is_redis
+from config.addresses import is_redis
+from config.celery_settings import INTAKE
 from workers.app import app
 from workers.broker import redis_transport as ours
 

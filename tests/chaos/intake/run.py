@@ -22,7 +22,8 @@ from kombu.exceptions import KombuError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config.celery_settings import INTAKE, is_redis
+from config.addresses import is_redis
+from config.celery_settings import INTAKE
 from longhaul.jobs.store import JobStore
 from longhaul.ledger.connection import connect
 from tests.builders import job_limits

@@ -137,6 +137,19 @@ class TestEvents:
         assert len(crawls.crawler.orders) == 1
         assert crawls.end("a")["missing"] == 0
 
+    def test_a_crawl_that_ended_before_its_remote_was_known_stays_ended(self, crawls):
+        """The creator died between the remote's answer and its record, and the crawl was cancelled meanwhile."""
+        crawls.order("a")
+        claimed = crawls.claim(CREATE)
+        crawls.runner.remote.create(claimed, WEEK, crawls.clock.now)
+        crawls.store.cancel("a")
+        crawls.clock.now += LEASE
+        crawls.run(CREATE, CANCEL)
+        assert crawls.end("a")["status"] == "cancelled"
+        assert crawls.push("a", page("remote-1", f"{SITE}a/0")) == [EventReceipt.FOREIGN]
+        assert crawls.store.get("a").state is State.CANCELLED
+        assert crawls.books().faults == []
+
     def test_what_a_fenced_off_creator_brings_home_changes_nothing(self, crawls):
         crawls.order("a")
         claimed = crawls.claim(CREATE)
@@ -168,6 +181,15 @@ class TestEvents:
         assert crawls.store.record([call]) == ["complete"]
         crawls.run(POLL)
         assert (crawls.end("a")["received"], crawls.end("a")["missing"]) == (2, 0)
+
+    def test_the_last_page_of_a_crawl_that_is_being_cancelled_leaves_it_in_one_lane(self, crawls):
+        crawls.create("a")
+        *pages, last = events("remote-1", f"{SITE}a/", 2)
+        crawls.push("a", pages[0], last)
+        crawls.store.cancel("a")
+        call = crawls.pushes.call_for(crawls.store.get("a"), read_event(pages[1]))
+        assert crawls.store.record([call]) == ["complete"]
+        assert {name: lane.open for name, lane in lanes(crawls).items() if lane.open} == {"cancel:default": 1}
 
     def test_a_crawl_that_the_remote_says_has_failed_has_failed(self, crawls):
         crawls.create("a")

@@ -94,3 +94,6 @@ def test_where_one_crawl_cannot_be_written_its_error_is_that_of_the_whole_write(
         record(("b", page(remote["b"], f"{SITE}b/")), ("a", page(remote["a"], f"{SITE}a/")))
     # Delivered again, a taken event is only seen.
     assert record(("a", page(remote["a"], f"{SITE}a/"))) == ["seen"]
+    # And what could not be written is taken.
+    redis.delete(stream("broken"))
+    assert record(("b", page(remote["b"], f"{SITE}b/"))) == ["taken"]

@@ -32,6 +32,8 @@ class TestRecurring:
         ]
         assert [one["run"] for one in crawls.pages("a")] == [1, 1, 2, 2, 3, 3]
         assert len({one["id"] for one in crawls.pages("a")}) == 6
+        counts = crawls.store.books().counts
+        assert (counts["runs"], counts["pages"]) == (3, 6)
         assert (crawls.books().open, crawls.books().faults) == (1, [])
 
     def test_where_the_remote_does_not_number_them_a_run_ends_with_its_summary(self, crawls):
@@ -97,6 +99,10 @@ class TestRecurring:
         now, claimed = crawls.clock.now, crawls.claim(POLL)
         crawls.receive("a", page("remote-1", f"{SITE}a/", run=2))
         assert crawls.apply(POLL, claimed, Polled(now, CrawlProgress(1, 0, 0), now)) == "stale"
+        # And a cancellation need not wait for it either.
+        crawls.store.cancel("a")
+        crawls.run(CANCEL)
+        assert [(one["status"], one["run"]) for one in crawls.ends("a")] == [("finished", 1), ("cancelled", 2)]
 
     def test_a_run_that_is_over_is_not_ended_again(self, crawls):
         self.recurring(crawls)

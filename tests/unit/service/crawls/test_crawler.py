@@ -160,9 +160,9 @@ def test_a_page_that_kills_its_worker_each_time_is_given_up(redis: Redis, target
 
 
 def test_pages_whose_lease_would_end_under_way_are_given_back(redis: Redis, target: Target) -> None:
-    # A page takes 0.8 s, an attempt may take 0.9 s and a lease 2 s: the third page of a slot would begin at 1.6 s.
-    worker = Worker(redis, lease=2, attempt=0.9)
-    crawl = worker.create(f"{target.base}/tree/14/0.8/", max_depth=2)
+    # A page takes 1.5 s, an attempt may take 2.1 s and a lease 4 s: the third page of a slot would end at 4.5 s.
+    worker = Worker(redis, lease=4, attempt=2.1)
+    crawl = worker.create(f"{target.base}/tree/14/1.5/", max_depth=2)
     thread = Thread(target=worker.delivered, args=(crawl,))
     thread.start()
     ended_leases = 0

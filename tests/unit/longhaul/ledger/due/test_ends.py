@@ -104,7 +104,8 @@ class TestCancel:
         due.cancel("a", "cancelling")
         clock.now += LEASE
         assert ids(claim(due, cancelled_lane="cancelling")) == []
-        assert ids(claim(due, lane="cancelling")) == ["a"]
+        assert {lane.name: lane.open for lane in due.books().lanes} == {"lane": 0, "cancelling": 1}
+        assert [row.fields["lane"] for row in claim(due, lane="cancelling").rows] == ["cancelling"]
 
     def test_a_record_whose_lease_has_ended_is_due_for_cancelling_at_once(self, due, clock):
         put(due, "a")
@@ -120,6 +121,14 @@ class TestCancel:
         before = due.get("a")
         assert due.cancel("a", "cancelling") == "marked"
         assert due.get("a") == before
+
+    def test_cancelling_again_does_not_hurry_a_cancellation_that_waits_for_its_next_try(self, due):
+        put(due, "a")
+        due.cancel("a", "cancelling")
+        claim(due, lane="cancelling")
+        move(due, "a", 1, lane="cancelling", at=START + 50)
+        assert due.cancel("a", "cancelling") == "marked"
+        assert ids(claim(due, lane="cancelling")) == []
 
     def test_an_ended_record_answers_with_its_state_and_an_unknown_one_is_missing(self, due):
         put(due, "a")
