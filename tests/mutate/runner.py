@@ -126,7 +126,7 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str:
     """The first of the tests that fails, with its error, or `TIME_OUT`; empty where all pass."""
     if not tests:
         return ""
-    # Settings of whoever runs it are another installation's.
+    # Settings in the environment are another installation's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("LONGHAUL_")}
     process = subprocess.Popen(
         [*PYTEST, *tests],
@@ -137,7 +137,7 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str:
         text=True,
     )
     try:
-        told, _ = process.communicate(timeout=LIMIT)
+        output, _ = process.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         # Its server as well.
         _kill([*psutil.Process(process.pid).children(recursive=True), process])
@@ -145,9 +145,9 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str:
         return TIME_OUT
     if process.returncode == PASSED:
         return ""
-    failed = re.search(r"^(?:FAILED|ERROR) (.*)", told, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.*)", output, re.MULTILINE)
     if process.returncode != FAILED or failed is None:
-        raise TestsBrokenError(f"pytest ended with {process.returncode}:\n{told[-3000:]}")
+        raise TestsBrokenError(f"pytest ended with {process.returncode}:\n{output[-3000:]}")
     return failed[1]
 
 
