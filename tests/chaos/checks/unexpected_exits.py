@@ -9,6 +9,7 @@ ALLOWED = {
     r"beat2? \(exit (1|69)\)": "RedBeat ends when the server takes no writes, or when it has lost its lock",
     r"worker\d \(exit (1|69)\)": "it ends where there is no server at its start; Celery 5.7 may while it reconnects",
     r"(fetcher|service) \(exit 1\)": "the same",
+    r"webhook \(exit 3\)": "uvicorn's exit where the receiver finds no ledger at its start",
 }
 
 

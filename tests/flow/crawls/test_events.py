@@ -146,7 +146,7 @@ class TestEvents:
         crawls.clock.now += LEASE
         crawls.run(CREATE, CANCEL)
         assert crawls.end("a")["status"] == "cancelled"
-        assert crawls.push("a", page("remote-1", f"{SITE}a/0")) == [EventReceipt.FOREIGN]
+        assert crawls.receive("a", page("remote-1", f"{SITE}a/0")) == [EventReceipt.FOREIGN]
         assert crawls.store.get("a").state is State.CANCELLED
         assert crawls.books().faults == []
 
@@ -185,9 +185,9 @@ class TestEvents:
     def test_the_last_page_of_a_crawl_that_is_being_cancelled_leaves_it_in_one_lane(self, crawls):
         crawls.create("a")
         *pages, last = events("remote-1", f"{SITE}a/", 2)
-        crawls.push("a", pages[0], last)
+        crawls.receive("a", pages[0], last)
         crawls.store.cancel("a")
-        call = crawls.pushes.call_for(crawls.store.get("a"), read_event(pages[1]))
+        call = crawls.webhooks.call_for(crawls.store.get("a"), read_event(pages[1]))
         assert crawls.store.record([call]) == ["complete"]
         assert {name: lane.open for name, lane in lanes(crawls).items() if lane.open} == {"cancel:default": 1}
 
