@@ -24,7 +24,7 @@ test: check  ## Lint, types, architecture and tests: what CI runs
 	$(BIN)/pytest -n 2 --dist loadfile
 
 unit: .venv/dev  ## The fast loop: unit tests that need no server and no process, in 15 seconds
-	$(BIN)/pytest -q -n 2 --no-processes tests/unit
+	$(BIN)/pytest -q -n 2 --dist worksteal --no-processes tests/unit
 
 servers: .venv/dev  ## Unit, model, flow and crawl tests on each Redis and Valkey that we support, in 15 minutes
 	$(BIN)/python -m tests.servers
