@@ -1,5 +1,7 @@
 """The option `--no-processes`, for `make unit`: leave out the tests that start a process, and let none be started.
 
+Tests marked `waits` are left out as well: they take seconds of real time, which a fast loop does not have.
+
 A test starts a process if it uses the server of the session or has the marker `process`. An audit hook makes any other
 test that tries to start one fail.
 """
@@ -21,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "process: starts a process; `make unit` leaves it out")
+    config.addinivalue_line("markers", "waits: takes seconds of real time; `make unit` leaves it out")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if SERVER in getattr(item, "fixturenames", ()):
             item.add_marker("process")
     if config.getoption("--no-processes"):
-        left_out = [item for item in items if item.get_closest_marker("process")]
+        left_out = [item for item in items if item.get_closest_marker("process") or item.get_closest_marker("waits")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
         # Not in the process that pytest-xdist's workers are started from: it collects nothing.

@@ -100,6 +100,7 @@ def test_many_steps_are_told_in_their_order(heard):
     assert [event["type"] for event in heard(*map(applied, steps))] == ["task-polling", "task-failed", "task-cancelled"]
 
 
+@pytest.mark.waits
 def test_a_broker_that_is_away_delays_the_batch_by_seconds_and_fails_nothing():
     app = Celery("x", set_as_current=False)
     app.conf.update(celery_settings(Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")))
