@@ -6,11 +6,12 @@ It is written on raw asyncio because it shares the cores with what is measured.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 
 import uvloop
 
 
-class BareHttp(asyncio.Protocol):
+class BareHttp(asyncio.Protocol, ABC):
     """One connection. A subclass implements `answer`."""
 
     def __init__(self) -> None:
@@ -36,9 +37,9 @@ class BareHttp(asyncio.Protocol):
             method, path, _ = head.split(b" ", 2)
             self.transport.write(self.answer(method, path, body))  # type: ignore[attr-defined]
 
+    @abstractmethod
     def answer(self, method: bytes, path: bytes, body: bytes) -> bytes:
         """The answer to a request as bytes: see `answered`."""
-        raise NotImplementedError
 
 
 def answered(body: bytes, kind: bytes = b"application/json", status: bytes = b"200 OK") -> bytes:
